@@ -1,0 +1,7 @@
+"""Training data; knows no networks.
+
+sample.py   the sample contract
+folder.py   own RGB + depth from a CSV or JSONL list
+augment.py  seeded augmentation of batches
+scenes/     procedural scenes and their renderer
+"""

@@ -1,0 +1,34 @@
+"""`SemanticEncoder`: what PPD needs from a frozen foundation network (spec ppd.md section 4)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class SemanticEncoder(Protocol):
+    """A frozen network that turns a photo into one semantic vector per coarse token."""
+
+    name: str  # the tag that converted PPD weights carry: dav2, moge2, tiny
+    width: int  # D of the semantics
+
+    def semantics(self, image_B3HW: Tensor) -> Tensor:
+        """Un-normalised semantics [B, h*w, D] for RGB in 0..1; h = H/16, w = W/16, row-major."""
+        ...
+
+
+class MetricGuess(NamedTuple):
+    """depth_BHW: metres; valid_BHW: usable (no sky); fov_x_deg_B: horizontal field of view."""
+
+    depth_BHW: Tensor
+    valid_BHW: Tensor
+    fov_x_deg_B: Tensor
+
+
+class MetricEncoder(SemanticEncoder, Protocol):
+    """A semantic encoder that also knows metres and the field of view."""
+
+    def metric(self, image_B3HW: Tensor) -> MetricGuess:
+        """Depth in metres, validity and horizontal field of view at the photo's size."""
+        ...
