@@ -1,0 +1,11 @@
+"""From a photo to a `DepthResult`: the only room that joins files, networks and geometry.
+
+config.py    PredictConfig: what a prediction can be asked for, and every default
+load.py      load: a model by name or path
+photo.py     path, PIL, array or tensor -> one kind of photo
+predict.py   Model.predict: photo -> hypotheses -> ensemble -> metres -> photo's size
+ensemble.py  hypotheses aligned to their median, and their spread
+metres.py    metres from a metric reference; the camera
+
+Knows no command line and trains nothing.
+"""

@@ -1,0 +1,58 @@
+"""What a prediction can be asked for: the one place where the defaults of `predict` live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sonde.errors import ConfigError
+
+DEFAULT_MODEL = "ppd-tiny"
+MAX_STEPS = 1000
+MAX_HYPOTHESES = 256
+MAX_SEED = 2**63 - 1
+SMALLEST_SIDE = 16
+LARGEST_SIDE = 8192
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictConfig:
+    """Settings of one prediction.
+
+    steps: network calls per hypothesis, None = the model's own. ensemble_size: hypotheses.
+    resolution: None = the model's own size, 0 = the photo's own, else the long side in pixels.
+    fov_x_deg: horizontal field of view if known. metric: give metres if the model has a reference.
+    """
+
+    steps: int | None = None
+    ensemble_size: int = 1
+    seed: int = 0
+    resolution: int | None = None
+    fov_x_deg: float | None = None
+    metric: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _within("steps", self.steps, 1, MAX_STEPS)
+        _within("ensemble_size", self.ensemble_size, 1, MAX_HYPOTHESES)
+        _within("seed", self.seed, 0, MAX_SEED)
+        if self.resolution:
+            _within("resolution", self.resolution, SMALLEST_SIDE, LARGEST_SIDE, "; 0 is native")
+        if self.fov_x_deg is not None and not 1 <= self.fov_x_deg <= 179:
+            raise ConfigError("fov_x_deg", f"{self.fov_x_deg:g} is not within 1..179 degrees")
+
+    def network_area(self, size_hw: tuple[int, int], default_area: int) -> int:
+        """The pixels the network shall work at for a photo of this size."""
+        height, width = size_hw
+        if self.resolution is None:
+            return default_area
+        if self.resolution == 0:
+            _within("resolution 0 (native): long side", max(size_hw), 1, LARGEST_SIDE)
+            return height * width
+        shrink = self.resolution / max(size_hw)
+        return max(1, round(height * shrink)) * max(1, round(width * shrink))
+
+
+def _within(name: str, value: int, low: int, high: int, note: str = "") -> None:
+    """ConfigError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise ConfigError(name, f"{value} is not within {low}..{high}{note}")

@@ -1,0 +1,33 @@
+"""PredictConfig refuses impossible values and turns a resolution into an area."""
+
+import pytest
+
+from sonde.errors import ConfigError
+from sonde.pipeline.config import PredictConfig
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"steps": 0}, "steps: 0"),
+        ({"steps": 1001}, "1..1000"),
+        ({"ensemble_size": 0}, "ensemble_size: 0"),
+        ({"seed": -1}, "seed: -1"),
+        ({"resolution": 7}, "0 is native"),
+        ({"resolution": -5}, "resolution: -5"),
+        ({"fov_x_deg": 0.0}, "fov_x_deg: 0"),
+        ({"fov_x_deg": float("nan")}, "nan"),
+    ],
+)
+def test_impossible_values(values, word):
+    with pytest.raises(ConfigError, match=word.replace(".", r"\.")):
+        PredictConfig(**values)
+
+
+def test_network_area():
+    assert PredictConfig().network_area((500, 741), 1234) == 1234
+    assert PredictConfig(resolution=0).network_area((500, 741), 1234) == 500 * 741
+    assert PredictConfig(resolution=320).network_area((480, 640), 1234) == 240 * 320
+    assert PredictConfig(resolution=320).network_area((640, 480), 1234) == 240 * 320
+    with pytest.raises(ConfigError, match="native"):
+        PredictConfig(resolution=0).network_area((10, 20000), 1)
