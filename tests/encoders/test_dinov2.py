@@ -50,21 +50,29 @@ def test_attention_equals_written_out_softmax():
     torch.testing.assert_close(attention(x_BLD), plain, atol=1e-5, rtol=1e-5)
 
 
+def cubic_weight(distance):
+    """The cubic convolution kernel with a = -0.75."""
+    d, a = abs(distance), -0.75
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
 def test_positions_are_used_as_they_are_on_the_learned_grid_and_resized_elsewhere():
     network = filled(SMALL)
     assert network.positions(4, 4) is network.pos_embed
-    row_L = torch.arange(4.0).repeat_interleave(4)
-    column_L = torch.arange(4.0).repeat(4)
-    network.pos_embed[0, 1:, 0], network.pos_embed[0, 1:, 1] = row_L, column_L
+    table = network.pos_embed[0, 1:].view(4, 4, 24)
     h, w = 9, 13
     position = network.positions(h, w)[0, 1:].view(h, w, 24)
-    # output pixel i looks at (i + 0.5) * 4 / (size + 0.1) - 0.5; bicubic is exact on a line
-    row = (torch.arange(h) + 0.5) * 4 / (h + 0.1) - 0.5
-    column = (torch.arange(w) + 0.5) * 4 / (w + 0.1) - 0.5
-    inner_row, inner_column = (row > 1) & (row < 2), (column > 1) & (column < 2)
-    assert inner_row.sum() >= 2 and inner_column.sum() >= 3
-    torch.testing.assert_close(position[inner_row, 5, 0], row[inner_row])
-    torch.testing.assert_close(position[4, inner_column, 1], column[inner_column])
+    for i, j in [(0, 0), (3, 5), (4, 9), (8, 12)]:
+        # output i looks at (i + 0.5) * 4 / (size + 0.1) - 0.5, not at .../size
+        y, x = (i + 0.5) * 4 / (h + 0.1) - 0.5, (j + 0.5) * 4 / (w + 0.1) - 0.5
+        wanted = torch.zeros(24)
+        for row in range(math.floor(y) - 1, math.floor(y) + 3):
+            for column in range(math.floor(x) - 1, math.floor(x) + 3):
+                value = table[min(max(row, 0), 3), min(max(column, 0), 3)]
+                wanted += cubic_weight(y - row) * cubic_weight(x - column) * value
+        torch.testing.assert_close(position[i, j], wanted, atol=1e-5, rtol=0)
 
 
 def test_every_usual_grid_size_has_its_positions():

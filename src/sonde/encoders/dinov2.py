@@ -170,8 +170,9 @@ class DinoV2(nn.Module):
             mode="bicubic",
             antialias=False,
         )
-        if tuple(table_1Dhw.shape[-2:]) != (h, w):
-            raise ConfigError("DinoV2", f"position grid {tuple(table_1Dhw.shape[-2:])}, not {h}x{w}")
+        found_hw = tuple(table_1Dhw.shape[-2:])
+        if found_hw != (h, w):
+            raise ConfigError("DinoV2", f"position grid {found_hw}, not {(h, w)}")
         patches_1LD = table_1Dhw.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
         return torch.cat([self.pos_embed[:, :1], patches_1LD], dim=1)
 
