@@ -1,0 +1,114 @@
+"""The command line is a promise: every option is written down in cli_options.txt.
+
+A change of an option must change that file on purpose:
+
+    python tests/house/test_cli_snapshot.py --write
+"""
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from source_tree import ROOT
+
+SNAPSHOT = Path(__file__).with_name("cli_options.txt")
+
+HELP_WITHOUT_TORCH = """
+import sys
+from sonde.cli import run
+codes = [run([*arguments.split()]) for arguments in sys.argv[1:]]
+print("CODES", codes, "torch" in sys.modules)
+"""
+
+
+def type_name(parameter: Any) -> str:
+    """int, str, Literal['a', 'b'], ...: as the verb's function annotates it."""
+    annotation = parameter.type_descriptor.annotation
+    plain = isinstance(annotation, type) and not hasattr(annotation, "__args__")
+    text = annotation.__name__ if plain else str(annotation)
+    return text.replace("typing.", "").replace("pathlib.", "")
+
+
+def describe(command: Any, path: str) -> Iterator[str]:
+    """One line per command and option: names, type, default."""
+    yield path
+    for parameter in command.params:
+        names = "/".join([*parameter.opts, *parameter.secondary_opts])
+        if type(parameter).__name__.endswith("Argument"):
+            names = parameter.name.upper()
+        given = "required" if parameter.required else f"default={parameter.default!r}"
+        yield f"    {names} {type_name(parameter)} {given}"
+    for name, inner in sorted(getattr(command, "commands", {}).items()):
+        yield from describe(inner, f"{path} {name}")
+
+
+def current() -> str:
+    """The whole command line as text."""
+    import typer
+
+    from sonde.cli import VERBS, _build
+
+    root = typer.main.get_command(_build(""))
+    lines = [line for line in describe(root, "sonde")][: 1 + len(root.params)]
+    for verb in sorted(VERBS):
+        command = typer.main.get_command(_build(verb))
+        lines += describe(command.commands[verb], f"sonde {verb}")
+    return "\n".join(lines) + "\n"
+
+
+def test_options_are_those_of_the_snapshot():
+    assert current() == SNAPSHOT.read_text(encoding="utf-8"), __doc__
+
+
+def test_snapshot_shows_names_types_and_defaults():
+    import typer
+
+    app = typer.Typer()
+
+    @app.command()
+    def verb(
+        path: str, steps: int = typer.Option(4, "--steps", "-s"), on: bool = False
+    ) -> None: ...
+
+    lines = list(describe(typer.main.get_command(app), "sonde verb"))
+    assert lines[0] == "sonde verb"
+    assert any("PATH" in line and "required" in line for line in lines)
+    assert any("--steps/-s int" in line and "default=4" in line for line in lines)
+    assert any("--on/--no-on bool" in line for line in lines)
+
+
+def test_console_entries_exist_and_start():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(scripts) == {"sonde"}
+    for target in scripts.values():
+        module, _, attribute = target.partition(":")
+        assert callable(getattr(import_module(module), attribute))
+    done = subprocess.run(
+        [sys.executable, "-m", "sonde.cli", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"{import_module('sonde').__version__}\n")
+
+
+def test_help_and_model_list_load_no_torch():
+    from sonde.cli import VERBS
+
+    questions = ["--help", *(f"{verb} --help" for verb in VERBS), "models list"]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_WITHOUT_TORCH, *questions],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    last = done.stdout.splitlines()[-1] if done.stdout else done.stderr
+    assert last == f"CODES {[0] * len(questions)} False", done.stderr[-2000:]
+
+
+if __name__ == "__main__":
+    text = current()
+    if sys.argv[1:] == ["--write"]:
+        SNAPSHOT.write_text(text, encoding="utf-8")
+    print(text, end="")
