@@ -1,0 +1,17 @@
+"""Training: one loop for every family, from a TOML recipe.
+
+config.py      the recipe's sections as frozen dataclasses
+recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
+targets.py     table: model kind -> network, objective, preview
+sources.py     table: data source -> batches; which images step s sees
+optimizer.py   AdamW groups and the learning rate of a step
+ema.py         moving average of the weights
+checkpoint.py  everything an exact resume needs, written in one piece
+loop.py        the loop
+validation.py  held-out losses, aligned depth errors, pictures
+logging.py     JSONL and TensorBoard
+export.py      weights.safetensors and its card
+__main__.py    `python -m sonde.train RECIPE` for launchers, without the command line packages
+
+May not enter: files of photos and drawing (io, viz); pictures leave through a callback.
+"""

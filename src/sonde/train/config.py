@@ -1,0 +1,155 @@
+"""A recipe as frozen dataclasses: [model] what, [data] on what, [train] how, [log] where to.
+
+Every field has a default where one makes sense; the file recipe.py fills them from TOML and names
+the key when a value is refused here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sonde.errors import ConfigError
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """What is trained: a kind of targets.py, its preset, and the frozen encoder it stands on."""
+
+    kind: str
+    preset: str = "tiny"
+    encoder: str = ""  # registry name or weights file; only for kinds that stand on one
+    licence: str = "Apache-2.0"  # of the exported weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """What it is trained on.
+
+    size: [H, W] as rendered or read; crop: [h, w] that the network sees. reuse: how often an image
+    is seen on average before the pool of scenes grows, up to count. prefetch: batches made ahead
+    in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread would take the network's cores.
+    """
+
+    source: str = "scenes"
+    seed: int = 0
+    size: tuple[int, int] = (120, 160)
+    crop: tuple[int, int] = (96, 128)
+    count: int = 100_000
+    reuse: float = 4.0
+    shard: int = 256
+    path: str = ""  # CSV or JSONL list of an own folder
+    validation_path: str = ""
+    validation_count: int = 64
+    prefetch: int = -1
+    options: dict[str, object] = field(default_factory=dict)  # of the source
+    augment: dict[str, object] = field(default_factory=dict)  # of the augmentation
+
+    def __post_init__(self) -> None:
+        _at_least("data", 1, shard=self.shard, count=self.count)
+        _at_least("data", 0, validation_count=self.validation_count, seed=self.seed)
+        _above_zero("data", reuse=self.reuse)
+        if min(*self.size, *self.crop) < 1:
+            raise ConfigError("data.size", f"{self.size} and crop {self.crop} must be positive")
+        if self.source == "folder" and not self.path:
+            raise ConfigError("data.path", "empty", "Name the CSV or JSONL list of the folder")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """How it is trained; batch_size is per process and per accumulated part.
+
+    init_from: weights file to start from. init_strict: false lets tensors be missing or of other
+    shape; they are then listed in the log. max_seconds: stop (resumable) after that long, 0 = no.
+    """
+
+    steps: int
+    batch_size: int = 16
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    schedule: str = "cosine"
+    final_fraction: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    dtype: str = "bf16"
+    channels_last: bool = False
+    compile: bool = False
+    threads: int = 0
+    seed: int = 0
+    init_from: str = ""
+    init_strict: bool = True
+    max_bad_steps: int = 20
+    max_seconds: float = 0.0
+    objective: dict[str, Scalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _at_least("train", 1, steps=self.steps, batch_size=self.batch_size)
+        _at_least("train", 1, accumulate=self.accumulate, max_bad_steps=self.max_bad_steps)
+        _at_least("train", 0, warmup=self.warmup, threads=self.threads, seed=self.seed)
+        _at_least("train", 0, weight_decay=self.weight_decay, max_seconds=self.max_seconds)
+        _above_zero("train", learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        _one_of("train.schedule", self.schedule, ("constant", "cosine"))
+        _one_of("train.dtype", self.dtype, ("bf16", "fp32"))
+        for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
+            if not 0 <= value < 1:
+                raise ConfigError(f"train.{key}", f"{value} is not in 0..1 (1 excluded)")
+        if not 0 <= self.final_fraction <= 1:
+            raise ConfigError("train.final_fraction", f"{self.final_fraction} is not in 0..1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogConfig:
+    """Where results go, and how often; 0 switches a thing off.
+
+    folder: run folder, empty = runs/<name of the recipe>. checkpoint_seconds and checkpoint_every
+    both count; keep: how many checkpoints stay. export: weights.safetensors at every checkpoint.
+    """
+
+    folder: str = ""
+    every: int = 20
+    validate_every: int = 500
+    checkpoint_every: int = 0
+    checkpoint_seconds: float = 120.0
+    keep: int = 2
+    pictures: int = 8
+    preview_steps: int = 4
+    export: bool = True
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least("log", 1, every=self.every, keep=self.keep, preview_steps=self.preview_steps)
+        _at_least("log", 0, validate_every=self.validate_every, pictures=self.pictures)
+        _at_least("log", 0, checkpoint_every=self.checkpoint_every)
+        _at_least("log", 0, checkpoint_seconds=self.checkpoint_seconds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """One training run. name: stem of its file."""
+
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+    log: LogConfig
+    name: str = "run"
+
+
+def _at_least(section: str, low: float, **values: float) -> None:
+    for key, value in values.items():
+        if value < low:
+            raise ConfigError(f"{section}.{key}", f"{value} is below {low}")
+
+
+def _above_zero(section: str, **values: float) -> None:
+    for key, value in values.items():
+        if not value > 0:
+            raise ConfigError(f"{section}.{key}", f"{value} is not above 0")
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(key, f"unknown value {value!r}", f"Use one of {', '.join(allowed)}")

@@ -1,0 +1,363 @@
+"""The training loop: one for every family, on one CPU, one GPU, or many processes.
+
+A step: draw its images, `accumulate` times forward and backward, clip, AdamW, moving average. All
+randomness is a function of the step (sources.py), so a checkpoint holds no random state and a run
+that was killed and resumed gives the same bits as one that was not (on a CPU).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sonde.data.sample import DepthBatch
+from sonde.errors import DataError, MissingExtraError
+from sonde.settings import set_threads
+
+from .checkpoint import (
+    Checkpoint,
+    Progress,
+    load_checkpoint,
+    open_run,
+    refuse_other_model,
+    run_folder,
+    save_checkpoint,
+    should_save,
+)
+from .config import Recipe
+from .ema import MovingAverage
+from .export import export_checkpoint
+from .logging import RunLog
+from .optimizer import learning_rate, make_optimizer, set_learning_rate
+from .recipe import recipe_table
+from .sources import (
+    NOISE,
+    Augment,
+    Feed,
+    Source,
+    SourceBuilder,
+    build_augment,
+    build_source,
+    build_validation,
+    stream,
+)
+from .targets import Target, TargetBuilder, TrainedObjective, build_target, load_initial
+from .validation import validate
+from .watch import Clock, Watcher
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingEnd(NamedTuple):
+    """The run folder, steps done, whether that is all of them, last held-out values."""
+
+    folder: Path
+    step: int
+    is_complete: bool
+    metrics: dict[str, float]
+
+
+class Accelerator(Protocol):
+    """The part of accelerate.Accelerator the loop uses."""
+
+    device: torch.device
+    is_main_process: bool
+    process_index: int
+    num_processes: int
+
+    def prepare(self, *args: Any) -> Any: ...
+    def backward(self, loss: Tensor) -> None: ...
+    def no_sync(self, model: Any) -> Any: ...
+    def clip_grad_norm_(self, parameters: Any, max_norm: float) -> Tensor: ...
+    def reduce(self, tensor: Tensor, reduction: str = "sum") -> Tensor: ...
+    def wait_for_everyone(self) -> None: ...
+
+
+@dataclass(kw_only=True, slots=True)
+class _Run:
+    """Everything alive during a run."""
+
+    recipe: Recipe
+    folder: Path
+    accelerator: Accelerator
+    target: Target
+    module: Any  # the TrainedObjective, wrapped
+    optimizer: Any
+    average: MovingAverage
+    progress: Progress
+    held_out: Source | None
+    augment: Augment | None
+    watcher: Watcher
+    metrics: dict[str, float]
+
+
+class _StepResult(NamedTuple):
+    loss: float
+    norm: float
+    parts: dict[str, Tensor]
+    is_good: bool
+
+    def values(self) -> dict[str, float | Tensor] | None:
+        """Named scalars for the log; None for a skipped step."""
+        return {"loss": self.loss, "grad_norm": self.norm, **self.parts} if self.is_good else None
+
+
+def train(
+    recipe: Recipe,
+    *,
+    watcher: Watcher | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    build: TargetBuilder = build_target,
+    make_source: SourceBuilder = build_source,
+    augment: Augment | None = None,
+) -> TrainingEnd:
+    """Train the recipe into its run folder: log, checkpoints, pictures, weights and card.
+
+    resume: go on from the newest checkpoint. overwrite: start again in a used folder. build,
+    make_source and augment (default: the recipe's) exist for families and data of your own.
+    """
+    start = open_run(recipe, resume=resume, overwrite=overwrite)
+    set_threads(recipe.train.threads or None)
+    accelerator = _accelerator(recipe)
+    source = make_source(recipe.data, accelerator.device)
+    run = _Run(
+        recipe=recipe,
+        folder=run_folder(recipe),
+        accelerator=accelerator,
+        held_out=build_validation(recipe.data, accelerator.device, make_source),
+        augment=augment or build_augment(recipe.data),
+        watcher=watcher if watcher and accelerator.is_main_process else Watcher(),
+        progress=Progress(),
+        metrics={},
+        **_networks(recipe, accelerator, build),
+    )
+    notes = _start(run, start)
+    feed = Feed(
+        recipe,
+        source,
+        run.augment,
+        device=accelerator.device,
+        rank_world=(accelerator.process_index, accelerator.num_processes),
+    )
+    with (
+        RunLog(
+            run.folder if accelerator.is_main_process else None,
+            start_step=run.progress.step,
+            use_tensorboard=recipe.log.tensorboard,
+        ) as log,
+        feed.ahead(run.progress.step, recipe.train.steps) as batches,
+        torch.backends.cudnn.flags(enabled=True, benchmark=True),
+    ):
+        for note in notes:
+            _log.warning("%s", note)
+            log.write(run.progress.step, "event", {"note": note})
+        _loop(run, batches, log)
+    is_complete = run.progress.step >= recipe.train.steps
+    return TrainingEnd(run.folder, run.progress.step, is_complete, run.metrics)
+
+
+def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
+    """Steps until the last one, a wish to stop, or the end of the allowed time."""
+    train, every = run.recipe.train, run.recipe.log
+    clock = Clock(_samples_per_step(run), train.steps)
+    is_over = run.progress.step >= train.steps
+    saved_at = -1
+    while not is_over:
+        result = _step(run, batches)
+        seconds = run.progress.seconds + clock.took_step(result.values())
+        run.progress = run.progress._replace(seconds=seconds)
+        step = run.progress.step
+        run.watcher.on_step(clock.report(step, result.loss))
+        if not result.is_good:
+            log.write(step, "event", {"note": "skipped", "loss": result.loss, "norm": result.norm})
+        is_over = step >= train.steps or _agree_to_stop(run, clock)
+        if step % every.every == 0 or is_over:
+            run.watcher.on_record(log.write(step, "train", _record(run, clock)))
+        if is_over or (every.validate_every and step % every.validate_every == 0):
+            _validate(run, log)
+        if is_over or should_save(step, clock.since_save(), every):
+            _save(run)
+            clock.saved()
+            saved_at = step
+    if saved_at < 0 and run.accelerator.is_main_process and run.recipe.log.export:
+        export_checkpoint(run.folder, _checkpoint(run))  # resumed when it was already complete
+
+
+def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
+    """One optimiser step; it is skipped, and counted, if loss or gradient is not finite."""
+    train, accelerator = run.recipe.train, run.accelerator
+    step = run.progress.step
+    set_learning_rate(run.optimizer, learning_rate(step, train))
+    total = torch.zeros((), device=accelerator.device)
+    parts: dict[str, Tensor] = {}
+    for part in range(train.accumulate):
+        batch = next(batches)
+        numbers = (train.seed, NOISE, step, part, accelerator.process_index)
+        if part < train.accumulate - 1:
+            with accelerator.no_sync(run.module):
+                losses = _forward_backward(run, batch, stream(accelerator.device, *numbers))
+        else:
+            losses = _forward_backward(run, batch, stream(accelerator.device, *numbers))
+        total += losses.total.detach() / train.accumulate
+        for name, value in losses.parts.items():
+            parts[name] = parts.get(name, 0.0) + value.detach() / train.accumulate
+    norm = accelerator.clip_grad_norm_(run.module.parameters(), train.clip_norm)
+    if accelerator.num_processes > 1:
+        total = accelerator.reduce(total, reduction="mean")
+    loss_value, norm_value = torch.stack([total.float(), norm.float()]).tolist()
+    is_good = math.isfinite(loss_value) and math.isfinite(norm_value)
+    if is_good:
+        run.optimizer.step()
+        run.average.update(step)
+    else:
+        run.average.heal_buffers(run.target.network)
+    run.optimizer.zero_grad(set_to_none=True)
+    run.progress = run.progress._replace(
+        step=step + 1,
+        samples=run.progress.samples + _samples_per_step(run),
+        bad_steps=0 if is_good else run.progress.bad_steps + 1,
+    )
+    if run.progress.bad_steps >= train.max_bad_steps:
+        raise DataError(
+            f"step {step + 1}",
+            f"loss {loss_value}, gradient norm {norm_value}, {train.max_bad_steps} steps in a row",
+            "Lower train.learning_rate, or resume from an older checkpoint",
+        )
+    return _StepResult(loss_value, norm_value, parts, is_good)
+
+
+def _forward_backward(run: _Run, batch: DepthBatch, generator: torch.Generator) -> Any:
+    """Losses of one part; its gradients are added to those there."""
+    image_B3HW = batch.image_B3HW
+    if run.recipe.train.channels_last:
+        image_B3HW = image_B3HW.contiguous(memory_format=torch.channels_last)
+    losses = run.module(
+        image_B3HW,
+        batch.depth_BHW,
+        valid_BHW=batch.valid_BHW,
+        sky_BHW=batch.sky_BHW,
+        fov_x_deg_B=batch.fov_x_deg_B,
+        generator=generator,
+    )
+    run.accelerator.backward(losses.total / run.recipe.train.accumulate)
+    return losses
+
+
+def _samples_per_step(run: _Run) -> int:
+    train = run.recipe.train
+    return train.batch_size * train.accumulate * run.accelerator.num_processes
+
+
+def _record(run: _Run, clock: Clock) -> dict[str, Any]:
+    """What a line of the log says about training."""
+    return clock.record() | {
+        "learning_rate": learning_rate(run.progress.step - 1, run.recipe.train),
+        "samples": run.progress.samples,
+        "seconds": round(run.progress.seconds, 3),
+    }
+
+
+def _agree_to_stop(run: _Run, clock: Clock) -> bool:
+    """Whether any process wants to stop; all processes get the same answer."""
+    limit = run.recipe.train.max_seconds
+    wish = run.watcher.should_stop() or 0 < limit <= clock.session()
+    if run.accelerator.num_processes == 1:
+        return wish
+    wishes = torch.tensor(float(wish), device=run.accelerator.device)
+    return bool(run.accelerator.reduce(wishes, reduction="sum") > 0)
+
+
+def _validate(run: _Run, log: RunLog) -> None:
+    """Held-out losses and errors of the averaged weights, into log, pictures and the card."""
+    if run.held_out is None or not run.accelerator.is_main_process:
+        return
+    with run.average.applied():
+        values, pictures = validate(
+            run.recipe, run.target, run.held_out, run.augment, device=run.accelerator.device
+        )
+    run.metrics = values
+    run.watcher.on_record(log.write(run.progress.step, "val", values))
+    if pictures:
+        run.watcher.on_pictures(run.progress.step, pictures, run.folder / "pictures")
+
+
+def _checkpoint(run: _Run) -> Checkpoint:
+    return Checkpoint(
+        network=run.target.network.state_dict(),
+        average=run.average.state_dict(),
+        optimizer=run.optimizer.state_dict(),
+        progress=run.progress,
+        recipe=recipe_table(run.recipe),
+        target={
+            "family": run.target.family,
+            "preset": run.target.preset,
+            "encoder": run.target.encoder,
+        },
+        metrics=run.metrics,
+    )
+
+
+def _save(run: _Run) -> None:
+    """Checkpoint and, if wanted, weights and card; by the first process, the others wait."""
+    if run.accelerator.is_main_process:
+        checkpoint = _checkpoint(run)
+        save_checkpoint(run.folder, checkpoint, keep=run.recipe.log.keep)
+        if run.recipe.log.export:
+            export_checkpoint(run.folder, checkpoint)
+    run.accelerator.wait_for_everyone()
+
+
+def _start(run: _Run, path: Path | None) -> list[str]:
+    """Load the checkpoint to go on from, or the initial weights; returns notes for the log."""
+    train = run.recipe.train
+    if path is not None:
+        saved = load_checkpoint(path, device=run.accelerator.device)
+        changes = refuse_other_model(run.recipe, saved, path)
+        run.target.network.load_state_dict(saved.network)
+        run.average.load_state_dict(saved.average)
+        run.optimizer.load_state_dict(saved.optimizer)
+        run.progress, run.metrics = saved.progress, saved.metrics
+        return [f"resumed with another {change}" for change in changes]
+    if not train.init_from:
+        return []
+    from sonde.weights.write import read_safetensors
+
+    state = read_safetensors(Path(train.init_from))
+    faults = load_initial(run.target.network, state, strict=train.init_strict)
+    run.average.reset()
+    return [f"init_from {train.init_from}: {fault}" for fault in faults]
+
+
+def _networks(recipe: Recipe, accelerator: Accelerator, build: TargetBuilder) -> dict[str, Any]:
+    """Target, wrapped module, optimiser and average, on the accelerator's device."""
+    target = build(recipe, accelerator.device)
+    network = target.network.train()
+    if recipe.train.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.train.compile:
+        network.compile()
+    module = TrainedObjective(network, target.objective)
+    module, optimizer = accelerator.prepare(module, make_optimizer(module, recipe.train))
+    average = MovingAverage(network, recipe.train.ema_decay)
+    return {"target": target, "module": module, "optimizer": optimizer, "average": average}
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    """Accelerate's view of the launcher: devices, ranks, precision."""
+    try:
+        from accelerate import Accelerator as Accelerate
+    except ImportError:
+        raise MissingExtraError(
+            "accelerate", "not installed", "Training needs it: pip install 'sonde[train]'"
+        ) from None
+    precision = "bf16" if recipe.train.dtype == "bf16" else "no"
+    accelerator: Accelerator = Accelerate(mixed_precision=precision)
+    return accelerator

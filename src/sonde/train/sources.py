@@ -1,0 +1,219 @@
+"""Which images step s sees, and how they come: state-free, so that resuming needs only s.
+
+Indices of step s are drawn uniformly, by a generator seeded with (seed, s), from the first
+window(s) images: the window grows with the samples seen / reuse, one shard ahead, so that a few
+steps need few rendered images. Augmentation and noise have generators seeded by (seed, s, part).
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sonde.data.sample import DepthBatch
+from sonde.errors import ConfigError
+from sonde.settings import cache_folder
+
+from .config import DataConfig, Recipe
+from .recipe import from_table
+
+ORDER, AUGMENT, NOISE, VALIDATION = range(4)  # streams of random numbers that never meet
+_VALIDATION_SEED = 1_000_003  # added to the seeds: held-out scenes and textures are never seen
+
+
+class Source(Protocol):
+    """Images by index; the same index gives the same pixels always."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> DepthBatch:
+        """The images with these indices [B], at the source's size."""
+        ...
+
+
+SourceBuilder = Callable[[DataConfig, torch.device], Source]
+Augment = Callable[[DepthBatch, torch.Generator], DepthBatch]
+
+
+def stream(device: torch.device, *numbers: int) -> torch.Generator:
+    """A generator on the device that depends on the numbers and nothing else."""
+    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator(device=device).manual_seed(int(seed >> np.uint64(1)))
+
+
+def window(samples_seen: int, data: DataConfig, length: int) -> int:
+    """How many of the source's images may be drawn after so many samples."""
+    if data.source == "folder":
+        return length
+    shards = math.ceil(samples_seen / data.reuse / data.shard) + 1
+    return min(length, data.count, shards * data.shard)
+
+
+def draw_indices(step: int, recipe: Recipe, *, world: int, length: int) -> Tensor:
+    """Image indices [world, accumulate, batch_size] of a step; one row is one process' share."""
+    train = recipe.train
+    shape = (world, train.accumulate, train.batch_size)
+    high = window(step * math.prod(shape), recipe.data, length)
+    generator = stream(torch.device("cpu"), train.seed, ORDER, step)
+    return torch.randint(high, shape, generator=generator)
+
+
+class Feed:
+    """The batches of one process, augmented, on its device."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source,
+        augment: Augment | None,
+        *,
+        device: torch.device,
+        rank_world: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.recipe = recipe
+        self.source = source
+        self.augment = augment
+        self.device = device
+        self.rank, self.world = rank_world
+
+    def part(self, step: int, part: int) -> DepthBatch:
+        """Accumulation part `part` of step `step`."""
+        indices = draw_indices(step, self.recipe, world=self.world, length=len(self.source))
+        batch = self.source.batch(indices[self.rank, part]).to(self.device)
+        if self.augment is None:
+            return batch
+        seed = self.recipe.train.seed
+        return self.augment(batch, stream(self.device, seed, AUGMENT, step, part, self.rank))
+
+    def parts(self, start: int, stop: int) -> Generator[DepthBatch]:
+        """All parts of the steps start..stop-1 in order."""
+        for step in range(start, stop):
+            for part in range(self.recipe.train.accumulate):
+                yield self.part(step, part)
+
+    def ahead(self, start: int, stop: int) -> closing[Generator[DepthBatch]]:
+        """`parts`, made in a background thread where that pays; use it in a `with` block."""
+        depth = self.recipe.data.prefetch
+        if depth < 0:
+            depth = 0 if self.device.type == "cpu" else 2
+        batches = self.parts(start, stop)
+        return closing(_prefetch(batches, depth) if depth else batches)
+
+
+def _prefetch(batches: Generator[DepthBatch], depth: int) -> Generator[DepthBatch]:
+    """The same batches in the same order, up to `depth` made ahead by a thread."""
+    ready: queue.Queue[DepthBatch | BaseException | None] = queue.Queue(maxsize=depth)
+    is_over = threading.Event()
+
+    def put(item: DepthBatch | BaseException | None) -> None:
+        while not is_over.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if is_over.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="sonde-prefetch", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def build_source(data: DataConfig, device: torch.device) -> Source:
+    """The source a recipe names (imports only that one)."""
+    if data.source not in SOURCES:
+        raise ConfigError("data.source", f"unknown source {data.source!r}", _one_of(SOURCES))
+    return SOURCES[data.source](data, device)
+
+
+def build_validation(data: DataConfig, device: torch.device, build: SourceBuilder) -> Source | None:
+    """The held-out source: scenes of another seed, or the folder's validation list; None = off."""
+    if data.validation_count == 0 or (data.source == "folder" and not data.validation_path):
+        return None
+    options = dict(data.options)
+    if data.source == "scenes":
+        options["texture_seed"] = int(str(options.get("texture_seed", 0))) + _VALIDATION_SEED
+    held_out = replace(
+        data,
+        options=options,
+        seed=data.seed + _VALIDATION_SEED,
+        path=data.validation_path,
+        shard=min(data.shard, data.validation_count),
+        count=data.validation_count,
+    )
+    return build(held_out, device)
+
+
+def build_augment(data: DataConfig) -> Augment:
+    """The recipe's augmentation: seeded, to the training size."""
+    from sonde.data.augment import AugmentOptions, augment_batch
+
+    options = from_table(AugmentOptions, data.augment, where="recipe: data.augment")
+
+    def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
+        return augment_batch(batch, size_hw=data.crop, generator=generator, options=options)
+
+    return augment
+
+
+class _Scenes:
+    """Rendered scenes from the shared cache, `count` of them."""
+
+    def __init__(self, data: DataConfig, device: torch.device) -> None:
+        from sonde.data.scenes.options import SceneOptions
+        from sonde.data.scenes.shards import SceneShards
+
+        options = from_table(SceneOptions, data.options, where="recipe: data.options")
+        self._count = data.count
+        self._shards = SceneShards(
+            cache_folder() / "scenes",
+            seed=data.seed,
+            size_hw=data.size,
+            shard_size=data.shard,
+            options=options,
+            device=device,
+        )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batch(self, indices: Tensor) -> DepthBatch:
+        return self._shards.batch(indices)
+
+
+def _folder(data: DataConfig, device: torch.device) -> Source:
+    from sonde.data.folder import FolderDataset
+
+    return FolderDataset(Path(data.path), size_hw=data.size)
+
+
+def _one_of(table: dict[str, SourceBuilder]) -> str:
+    return f"Use one of {', '.join(table)}"
+
+
+SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _folder}

@@ -1,0 +1,203 @@
+"""Table: model kind -> the network to train, its objective, and how to look at it.
+
+A new family adds one builder and one line. `preview` gives depth for validation: [B,H,W], larger =
+farther, affine in ln(metres + 1).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sonde.errors import ConfigError, WeightsError
+from sonde.models.base import Objective
+
+from .config import Recipe
+
+Preview = Callable[[Tensor, torch.Generator, int], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What the loop trains. encoder: tag of the frozen encoder the weights belong to, or empty."""
+
+    network: nn.Module
+    objective: Objective
+    preview: Preview | None
+    family: str
+    preset: str
+    encoder: str = ""
+
+
+TargetBuilder = Callable[[Recipe, torch.device], Target]
+
+
+class TrainedObjective(nn.Module):
+    """Network and objective as one module, so that DDP and FSDP see the call they must wrap.
+
+    Only the network is registered: what the objective holds besides (a frozen encoder) is not
+    trained, not synchronised and not saved.
+    """
+
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self.__dict__["objective"] = objective  # past Module.__setattr__: not registered
+
+    def forward(self, image_B3HW: Tensor, depth_BHW: Tensor, **rest: Any) -> Any:
+        return self.__dict__["objective"](image_B3HW, depth_BHW, **rest)
+
+
+def build_target(recipe: Recipe, device: torch.device) -> Target:
+    """Network (initialised from train.seed) and objective of the recipe, on the device."""
+    kind = recipe.model.kind
+    if kind not in TARGETS:
+        raise ConfigError(
+            "model.kind", f"unknown kind {kind!r}", f"Use one of {', '.join(TARGETS)}"
+        )
+    with seeded_initialisation(recipe.train.seed):
+        return TARGETS[kind](recipe, device)
+
+
+@contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Within the block module constructors draw from `seed`; the global state is put back after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        yield
+
+
+def load_initial(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool) -> list[str]:
+    """Start from other weights; returns what did not fit, one line each (strict: raises)."""
+    own = network.state_dict()
+    faults = [f"{name}: missing" for name in own if name not in state]
+    faults += [f"{name}: not in this network" for name in state if name not in own]
+    faults += [
+        f"{name}: shape {list(state[name].shape)}, here {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if strict and faults:
+        raise WeightsError(
+            "train.init_from",
+            f"{len(faults)} tensors do not fit ({'; '.join(faults[:3])})",
+            "Set train.init_strict=false to take what fits",
+        )
+    fitting = {n: t for n, t in state.items() if n in own and t.shape == own[n].shape}
+    if not fitting:
+        raise WeightsError("train.init_from", "no tensor of it fits this network")
+    network.load_state_dict(fitting, strict=False)
+    return faults
+
+
+def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.encoders.tiny import PRESETS, TinyEncoder
+    from sonde.encoders.tiny_objective import TinyEncoderObjective
+
+    network = TinyEncoder(_preset(PRESETS, recipe)).to(device)
+    options = _checked_options(TinyEncoderObjective, recipe.train.objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        return torch.log1p(network.metric(image_B3HW).depth_BHW)
+
+    return Target(
+        network=network,
+        objective=TinyEncoderObjective(network, **options),
+        preview=preview,
+        family="tiny_encoder",
+        preset=recipe.model.preset,
+    )
+
+
+def _ppd(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.models.ppd.network import new_network
+    from sonde.models.ppd.objective import PPDObjective
+    from sonde.models.ppd.presets import PRESETS
+    from sonde.models.ppd.sample import sample_depth
+    from sonde.sampling.timesteps import ppd_timesteps
+
+    encoder = _frozen_encoder(recipe, device)
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    network = new_network(_preset(PRESETS, recipe), generator=generator).to(device)
+    options = {"gradient_weight": 0.0}
+    options |= _checked_options(PPDObjective, recipe.train.objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        B, _, H, W = image_B3HW.shape
+        noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
+        semantics_BLD = encoder.semantics(image_B3HW)
+        latent_B1HW = sample_depth(
+            network,
+            image_B3HW,
+            semantics_BLD,
+            noise_B1HW.to(device),
+            ppd_timesteps(steps),
+        )
+        return latent_B1HW[:, 0] + 0.5
+
+    return Target(
+        network=network,
+        objective=PPDObjective(network, encoder, **options),
+        preview=preview,
+        family="ppd",
+        preset=recipe.model.preset,
+        encoder=encoder.name,
+    )
+
+
+def _frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
+    """The encoder named by registry entry or weights file, frozen, in eval mode, fp32."""
+    if not recipe.model.encoder:
+        raise ConfigError(
+            "model.encoder", "empty", 'Name what the network stands on: encoder = "tiny-encoder"'
+        )
+    path = Path(recipe.model.encoder)
+    if path.suffix == ".safetensors":
+        encoder = _own_encoder(path)
+    else:
+        from sonde.weights.load import load_encoder
+
+        encoder = load_encoder(recipe.model.encoder, device=device, dtype=torch.float32)
+    return encoder.to(device).eval().requires_grad_(False)
+
+
+def _own_encoder(path: Path) -> Any:
+    """A tiny encoder from the weights file of its own training run."""
+    from sonde.encoders.tiny import PRESETS, TinyEncoder
+    from sonde.weights.write import read_metadata, read_safetensors
+
+    metadata = read_metadata(path)
+    if metadata.get("family") != "tiny_encoder" or metadata.get("preset") not in PRESETS:
+        raise WeightsError(path, f"family {metadata.get('family')!r} is no encoder of ours")
+    encoder = TinyEncoder(PRESETS[metadata["preset"]])
+    load_initial(encoder, read_safetensors(path), strict=True)
+    return encoder.float()
+
+
+def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
+    name = recipe.model.preset
+    if name not in presets:
+        raise ConfigError("model.preset", f"unknown {name!r}", f"Use one of {', '.join(presets)}")
+    return presets[name]
+
+
+def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The [train.objective] table, each key a named parameter of the objective."""
+    known = [n for n in inspect.signature(objective).parameters if n not in ("network", "encoder")]
+    for key in options:
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.4)
+            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known) or 'none'}"
+            raise ConfigError(f"train.objective.{key}", "unknown key", hint)
+    return dict(options)
+
+
+TARGETS: dict[str, TargetBuilder] = {"tiny_encoder": _tiny_encoder, "ppd": _ppd}
