@@ -1,0 +1,124 @@
+"""Settings: devices, dtypes, threads, environment; functions, each with its refusal."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sonde import settings
+from sonde.errors import ConfigError
+
+
+@pytest.fixture
+def no_accelerator(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+
+
+def test_auto_is_cpu_without_accelerator(no_accelerator):
+    assert settings.pick_device("auto") == torch.device("cpu")
+
+
+def test_auto_prefers_cuda_then_mps_then_xpu(no_accelerator, monkeypatch):
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    assert settings.pick_device().type == "xpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert settings.pick_device().type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert settings.pick_device().type == "cuda"
+
+
+def test_device_keeps_its_index(no_accelerator, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert settings.pick_device("cuda:1") == torch.device("cuda", 1)
+
+
+def test_absent_or_unknown_devices_are_refused(no_accelerator):
+    with pytest.raises(ConfigError, match=r"cuda is not available here\. Use --device auto"):
+        settings.pick_device("cuda")
+    with pytest.raises(ConfigError, match="unknown device 'gpu'"):
+        settings.pick_device("gpu")
+
+
+def test_dtype_auto_follows_the_device(monkeypatch):
+    assert settings.pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
+    assert settings.pick_dtype("auto", torch.device("mps")) is torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert settings.pick_dtype("auto", torch.device("cuda")) is torch.float16
+
+
+def test_dtype_by_name_and_refusals():
+    cpu = torch.device("cpu")
+    assert settings.pick_dtype("fp32", cpu) is torch.float32
+    assert settings.pick_dtype("bf16", cpu) is torch.bfloat16
+    assert settings.pick_dtype("fp16", torch.device("cuda")) is torch.float16
+    with pytest.raises(ConfigError, match="fp16 is slow and partial on CPU"):
+        settings.pick_dtype("fp16", cpu)
+    with pytest.raises(ConfigError, match="unknown dtype 'int8'"):
+        settings.pick_dtype("int8", cpu)
+
+
+def test_threads_from_argument_then_environment(monkeypatch):
+    set_to: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setenv("SONDE_THREADS", "3")
+    settings.set_threads(2)
+    settings.set_threads()
+    monkeypatch.delenv("SONDE_THREADS")
+    assert settings.set_threads() == torch.get_num_threads()
+    assert set_to == [2, 3]
+
+
+def test_memory_setting_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("SONDE_KEEP_MEMORY", "0")
+    monkeypatch.setattr(settings.ctypes, "CDLL", lambda name: pytest.fail("libc was touched"))
+    assert settings.keep_freed_memory() is False
+
+
+def test_memory_setting_survives_another_libc(monkeypatch):
+    def absent(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.delenv("SONDE_KEEP_MEMORY", raising=False)
+    monkeypatch.setattr(settings.ctypes, "CDLL", absent)
+    assert settings.keep_freed_memory() is False
+
+
+def test_memory_setting_takes_effect_with_glibc_only():
+    code = "from sonde.settings import keep_freed_memory; print(keep_freed_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str(platform.libc_ver()[0] == "glibc"), done.stderr
+
+
+def test_cache_folder_in_order_of_precedence(monkeypatch):
+    monkeypatch.setenv("SONDE_CACHE", "~/mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert settings.cache_folder() == Path.home() / "mine"
+    monkeypatch.delenv("SONDE_CACHE")
+    assert settings.cache_folder() == Path("/x/sonde")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert settings.cache_folder() == Path.home() / ".cache" / "sonde"
+
+
+def test_largest_photo(monkeypatch):
+    monkeypatch.delenv("SONDE_MAX_PIXELS", raising=False)
+    assert settings.max_pixels() == 120_000_000
+    monkeypatch.setenv("SONDE_MAX_PIXELS", "1000")
+    assert settings.max_pixels() == 1000
+    for text in ("many", "0", "-5", ""):
+        monkeypatch.setenv("SONDE_MAX_PIXELS", text)
+        with pytest.raises(ConfigError, match="SONDE_MAX_PIXELS"):
+            settings.max_pixels()
+
+
+def test_rank_of_this_process(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert settings.rank_and_world() == (0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert settings.rank_and_world() == (2, 4)
