@@ -1,0 +1,15 @@
+"""Pure functions on depth maps, cameras and points; may import only errors.
+
+Numpy (usable without torch, by io and viz):
+camera.py       intrinsics and field of view
+clouds.py       back-projection, point clouds, statistical outlier filter
+neighbours.py   exact nearest-neighbour distances of unordered points
+meshes.py       triangle mesh of a depth map, cut at depth edges
+edges.py        pixels beside depth jumps
+alignment.py    scale and shift of a map against a reference: least squares, RANSAC
+upsample.py     nearest and photo-guided up-sampling that never invents a depth
+
+Torch:
+depth_space.py  log, inverse and normalised depth
+resize.py       network sizes and resizing with stated parity
+"""
