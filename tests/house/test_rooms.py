@@ -31,8 +31,7 @@ def map_faults(src: Path) -> Iterator[str]:
                 yield f"{place}: the docstring does not name {shown}"
         for line in docstring.splitlines():
             word = line.strip().split(" ")[0]
-            known = {p.name for p in inside} | {f"{p.name}/" for p in inside}
-            if word.endswith((".py", "/")) and word not in known:
+            if word.endswith((".py", "/")) and not (path.parent / word).exists():
                 yield f"{place}: the docstring names {word}, which is not there"
     folders = {path.parent for path in python_files(src)}
     for folder in sorted(folders):
