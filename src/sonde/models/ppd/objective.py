@@ -1,0 +1,133 @@
+"""What PPD learns: velocity of the log-depth map (arXiv 2510.07316; spec ppd.md sections 5, 6).
+
+velocity loss: sum(m (v - (noise - clean))^2) / (sum m + 1e-6) over the whole batch.
+gradient loss: on clean_t = x_t - (t/1000) v against clean, e = m (clean_t - clean): for strides 1,
+2, 4, 8 the sum of |differences of e| between neighbours that both count, divided by sum m.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sonde.encoders.base import SemanticEncoder
+from sonde.errors import ConfigError
+from sonde.geometry.depth_space import normalise_log_depth
+from sonde.models.base import Losses
+from sonde.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
+from sonde.sampling.timesteps import logit_normal_timesteps
+
+from .network import PPDNetwork
+
+SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
+STATISTICS_METRES = 80.0
+STRIDES = (1, 2, 4, 8)
+
+
+class Target(NamedTuple):
+    """clean_B1HW: depth latent in -1..0.5; usable_B1HW: which pixels count (depth or sky)."""
+
+    clean_B1HW: Tensor
+    usable_B1HW: Tensor
+
+
+class PPDObjective:
+    """Target, time draw and loss of PPD; `gradient_weight` is 0 first, 0.2 in fine-tuning."""
+
+    def __init__(
+        self, network: PPDNetwork, encoder: SemanticEncoder, *, gradient_weight: float
+    ) -> None:
+        if gradient_weight < 0:
+            raise ConfigError("gradient_weight", f"{gradient_weight} is negative")
+        self.network = network
+        self.encoder = encoder
+        self.gradient_weight = gradient_weight
+
+    def __call__(
+        self,
+        image_B3HW: Tensor,
+        depth_BHW: Tensor,
+        *,
+        valid_BHW: Tensor,
+        sky_BHW: Tensor,
+        fov_x_deg_B: Tensor,
+        generator: torch.Generator,
+    ) -> Losses:
+        """Losses of a batch in metres (0 = unknown); `generator` draws time, then noise.
+
+        Only pixels with depth or sky count, so sparse depth is welcome.
+        """
+        target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
+        timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator)
+        noise_B1HW = torch.randn(
+            target.clean_B1HW.shape,
+            generator=generator,
+            device=generator.device,
+            dtype=torch.float32,
+        )
+        with torch.no_grad():
+            semantics_BLD = self.encoder.semantics(image_B3HW)
+        device = image_B3HW.device
+        return flow_losses(
+            self.network,
+            image_B3HW,
+            semantics_BLD,
+            target=target,
+            noise_B1HW=noise_B1HW.to(device, non_blocking=True),
+            timestep_B=timestep_B.to(device, non_blocking=True),
+            gradient_weight=self.gradient_weight,
+        )
+
+
+def log_depth_target(depth_BHW: Tensor, *, valid_BHW: Tensor, sky_BHW: Tensor) -> Target:
+    """The target of maps in metres; sky counts as known depth of 81 m."""
+    depth_BHW = torch.where(sky_BHW, SKY_METRES, depth_BHW)
+    usable_BHW = valid_BHW | sky_BHW
+    stats_BHW = usable_BHW & (depth_BHW < STATISTICS_METRES)
+    clean_BHW = normalise_log_depth(depth_BHW, usable_BHW, stats_BHW).target_BHW
+    return Target(clean_BHW[:, None], usable_BHW[:, None])
+
+
+def flow_losses(
+    network: PPDNetwork,
+    image_B3HW: Tensor,
+    semantics_BLD: Tensor,
+    *,
+    target: Target,
+    noise_B1HW: Tensor,
+    timestep_B: Tensor,
+    gradient_weight: float,
+) -> Losses:
+    """One forward at the given times and noise: total and parts `velocity`, `gradient`."""
+    clean_B1HW, usable_B1HW = target
+    x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
+    velocity_B1HW = network(x_B1HW, image_B3HW, semantics_BLD, timestep=timestep_B)
+    error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
+    velocity = masked_mean_square(error_B1HW, usable_B1HW)
+    parts = {"velocity": velocity}
+    total = velocity
+    if gradient_weight > 0:
+        guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
+        gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
+        parts["gradient"] = gradient
+        total = total + gradient_weight * gradient
+    return Losses(total, {name: part.detach() for name, part in parts.items()})
+
+
+def masked_mean_square(error: Tensor, usable: Tensor) -> Tensor:
+    """Mean square over the usable entries of the whole batch; 0 if there are none."""
+    return (usable * error.square()).sum() / (usable.sum() + 1e-6)
+
+
+def gradient_loss(guess_BHW: Tensor, target_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
+    """Multi-scale gradient loss (spec section 6), summed over strides 1, 2, 4, 8."""
+    total = guess_BHW.new_zeros(())
+    for stride in STRIDES:
+        usable = usable_BHW[:, ::stride, ::stride]
+        error = usable * (guess_BHW - target_BHW)[:, ::stride, ::stride]
+        across = (usable[:, :, 1:] & usable[:, :, :-1]) * error.diff(dim=2).abs()
+        down = (usable[:, 1:] & usable[:, :-1]) * error.diff(dim=1).abs()
+        total = total + (across.sum() + down.sum()) / usable.sum().clamp_min(1)
+    return total

@@ -1,0 +1,8 @@
+"""Pure tensor functions of the generative process; networks come in as callables.
+
+timesteps.py      PPD's sampling times; logit-normal training times
+flow_matching.py  straight line between clean and noise, its velocity, and back
+euler.py          one Euler step along the velocity
+
+May not enter: networks, files, hidden random state (a generator is always an argument).
+"""

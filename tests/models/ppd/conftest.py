@@ -1,0 +1,30 @@
+"""Golden inputs and the golden-sized network (hidden 64, depth 4, heads 4, semantics 96)."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sonde.models.ppd.config import PPDConfig
+from sonde.models.ppd.network import PPDNetwork
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "ppd"
+
+
+@pytest.fixture(scope="session")
+def golden_config():
+    return PPDConfig(width=64, depth=4, heads=4, semantics_width=96)
+
+
+@pytest.fixture(scope="session")
+def golden_network(golden_config):
+    with torch.device("meta"):
+        network = PPDNetwork(golden_config)
+    network.load_state_dict(load_file(GOLDEN / "dit_tiny_weights.safetensors"), assign=True)
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def golden():
+    return lambda name: load_file(GOLDEN / f"{name}.safetensors")

@@ -1,0 +1,135 @@
+"""Target and losses equal the golden training step; masks, sky and generators do what they say."""
+
+import copy
+
+import pytest
+import torch
+
+from sonde.errors import ConfigError
+from sonde.models.ppd.network import new_network
+from sonde.models.ppd.objective import (
+    PPDObjective,
+    Target,
+    flow_losses,
+    gradient_loss,
+    log_depth_target,
+    masked_mean_square,
+)
+from sonde.models.ppd.presets import TINY
+
+
+class FakeEncoder:
+    name, width = "fake", TINY.semantics_width
+
+    def semantics(self, image):
+        assert not torch.is_grad_enabled()
+        b, _, height, width = image.shape
+        return image.mean() + torch.linspace(-1, 1, self.width).expand(
+            b, height * width // 256, self.width
+        )
+
+
+@pytest.mark.parametrize(("kind", "weight"), [("pretrain", 0.0), ("finetune", 0.2)])
+def test_training_step_equals_golden(golden_network, golden, kind, weight):
+    io = golden("training")
+    network = copy.deepcopy(golden_network)
+    mask = io["train.mask"][:, 0].bool()
+    target = log_depth_target(
+        io["train.depth_gt"][:, 0], valid_BHW=mask, sky_BHW=torch.zeros_like(mask)
+    )
+    losses = flow_losses(
+        network,
+        io["train.image"],
+        io["train.semantics"],
+        target=target,
+        noise_B1HW=io["train.noise"],
+        timestep_B=io["train.timesteps"],
+        gradient_weight=weight,
+    )
+    losses.total.backward()
+    near = {"atol": 2e-6, "rtol": 1e-6}
+    torch.testing.assert_close(losses.total.detach(), io[f"train.{kind}.loss"], **near)
+    torch.testing.assert_close(
+        network.final_layer.linear.bias.grad, io[f"train.{kind}.grad_final_linear_bias"], **near
+    )
+    norm = torch.stack([p.grad.square().sum() for p in network.parameters()]).sum().sqrt()
+    torch.testing.assert_close(norm, io[f"train.{kind}.grad_norm"], atol=1e-5, rtol=2e-6)
+    assert set(losses.parts) == ({"velocity", "gradient"} if weight else {"velocity"})
+
+
+def test_gradient_loss_equals_golden(golden):
+    io = golden("training")
+    loss = gradient_loss(io["grad.pred"], io["grad.target"], io["grad.mask"].bool())
+    torch.testing.assert_close(loss, io["grad.loss"], atol=1e-6, rtol=1e-6)
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    depth = torch.rand(2, 32, 48, generator=generator) * 9 + 1
+    valid = torch.ones(2, 32, 48, dtype=torch.bool)
+    sky = torch.zeros_like(valid)
+    sky[0, :8], valid[0, :8], depth[0, :8] = True, False, 0
+    valid[1, 20:], depth[1, 20:] = False, 0
+    image = torch.rand(2, 3, 32, 48, generator=generator)
+    return {"image": image, "depth": depth, "valid": valid, "sky": sky}
+
+
+def losses_of(objective, samples, seed=5):
+    return objective(
+        samples["image"],
+        samples["depth"],
+        valid_BHW=samples["valid"],
+        sky_BHW=samples["sky"],
+        fov_x_deg_B=torch.tensor([60.0, torch.nan]),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+@pytest.fixture(scope="module")
+def objective():
+    network = new_network(TINY, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.final_layer.linear.bias.fill_(0.1)
+    return PPDObjective(network, FakeEncoder(), gradient_weight=0.2)
+
+
+def test_same_generator_same_loss_and_gradients_reach_the_network(objective):
+    first, again = (losses_of(objective, batch()) for _ in range(2))
+    other = losses_of(objective, batch(), seed=6)
+    assert first.total == again.total != other.total
+    first.total.backward()
+    assert objective.network.final_layer.linear.weight.grad.abs().sum() > 0
+
+
+def test_sky_is_the_far_end_and_unknown_pixels_do_not_count(objective):
+    samples = batch()
+    clean, usable = log_depth_target(
+        samples["depth"], valid_BHW=samples["valid"], sky_BHW=samples["sky"]
+    )
+    assert (clean[0, 0, :8] == 0.5).all() and usable[0].all() and not usable[1, 0, 20:].any()
+    error = torch.where(usable, 0.5, 1000.0)
+    assert torch.isclose(masked_mean_square(error, usable), torch.tensor(0.25))
+    flat = torch.where(usable, 0.5, torch.rand(usable.shape, generator=torch.Generator()))
+    assert gradient_loss(flat[:, 0], torch.zeros_like(flat[:, 0]), usable[:, 0]) == 0
+
+
+@pytest.mark.parametrize("known", [0, 1, 12])
+def test_sparse_and_absent_depth_give_finite_losses(objective, known):
+    samples = batch()
+    keep = torch.zeros(2 * 32 * 48, dtype=torch.bool)
+    keep[torch.arange(known) * 97] = True
+    samples["valid"] &= keep.view(2, 32, 48)
+    samples["sky"][:] = False
+    total = losses_of(objective, samples).total
+    assert total.isfinite() and (known > 0 or total == 0)
+
+
+def test_only_sky_teaches_the_far_end():
+    depth, sky = torch.zeros(1, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool)
+    target = log_depth_target(depth, valid_BHW=~sky, sky_BHW=sky)
+    assert isinstance(target, Target) and target.clean_B1HW.isfinite().all()
+
+
+def test_negative_weight_is_refused():
+    with pytest.raises(ConfigError, match=r"-0\.2"):
+        PPDObjective(None, FakeEncoder(), gradient_weight=-0.2)
