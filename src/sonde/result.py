@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sonde.geometry.clouds import CloudOptions
+
 
 class DepthKind(StrEnum):
     """How `depth` relates to z-depth in metres; larger is always farther."""
@@ -73,6 +75,13 @@ class DepthResult:
                 )
         if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
             raise ConfigError("DepthResult.intrinsics", f"shape {list(self.intrinsics.shape)}")
+        if self.image is not None and self.image.shape != (*self.depth.shape, 3):
+            raise ConfigError("DepthResult.image", f"shape {list(self.image.shape)}")
+        finite = np.isfinite(self.depth)
+        if not np.array_equal(finite, self.valid):  # make the promise on `valid` and NaN true
+            valid = self.valid.astype(np.bool_) & finite
+            object.__setattr__(self, "valid", valid)
+            object.__setattr__(self, "depth", np.where(valid, self.depth, np.float32(np.nan)))
 
     def __getitem__(self, name: str) -> Any:
         """Item access to the fields, for code written for other depth libraries."""
@@ -95,16 +104,22 @@ class DepthResult:
         return self.kind is DepthKind.METRIC
 
     def save(
-        self, folder: str | Path, formats: Sequence[str] = ("png16", "vis"), *, stem: str = "depth"
+        self,
+        folder: str | Path,
+        formats: Sequence[str] = ("png16", "vis"),
+        *,
+        stem: str = "depth",
+        cloud: CloudOptions | None = None,
     ) -> list[Path]:
         """Write the map in the named formats as `folder/stem_*`; returns the files written.
 
-        Formats: png16, npz, exr, pfm, vis, side, ply, glb. Errors: OutputError, MetricError (3-D
-        of a map without scale or camera), ConfigError (unknown format).
+        Formats: png16, npz, exr, pfm, vis, side, ply, glb. `cloud` says which points enter ply and
+        glb. Errors: OutputError, MetricError (3-D of a map without scale or camera), ConfigError
+        (unknown format).
         """
         from sonde.io.writers import save_result
 
-        return save_result(self, Path(folder), list(formats), stem=stem)
+        return save_result(self, Path(folder), list(formats), stem=stem, cloud=cloud)
 
     def points(self) -> NDArray[np.float32]:
         """Points [P,3] in metres, OpenCV axes (x right, y down, z forward), of the valid pixels."""
@@ -118,6 +133,13 @@ class DepthResult:
         from sonde.viz.colormap import colour_depth
 
         return colour_depth(self, colormap=colormap)
+
+    def beside_photo(self, colormap: str = "spectral") -> NDArray[np.uint8]:
+        """RGB picture of the photo and, right of it, the colour picture (alone without photo)."""
+        from sonde.viz.panel import side_by_side
+
+        colour = self.visualise(colormap)
+        return colour if self.image is None else side_by_side(self.image, colour)
 
     def require_camera(self) -> NDArray[np.float64]:
         """The intrinsics of a metric map; MetricError says what is missing otherwise."""
