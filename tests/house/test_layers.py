@@ -22,7 +22,7 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "weights": "errors settings models tokenizers encoders",
     "pipeline": "errors settings result geometry io models weights",
     "eval": "errors settings result geometry io viz data tokenizers pipeline",
-    "train": "errors settings geometry data models tokenizers encoders weights eval",
+    "train": "errors settings sampling geometry data models tokenizers encoders weights eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",
     "structure": "errors result geometry io viz pipeline",
