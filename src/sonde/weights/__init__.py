@@ -1,0 +1,12 @@
+"""Weights: names, licences, files, and the way from a file to a predictor ready to run.
+
+registry.py   the table of known weights: file, sha256, licence, encoder tag, sizes (no torch)
+licences.py   which non-commercial licences this user has accepted
+safe.py       reading and writing files: damage, code in pickles, NaN and zeros are refused
+published.py  what a released checkpoint is: nesting, prefixes, kind, config from shapes
+networks.py   network of a family on the meta device, tensors put in, faults named and counted
+convert.py    released checkpoint to our safetensors
+hub.py        download with progress, cache, offline message
+load.py       name, folder or file to predictor or encoder
+embedded/     the files that ship with the package, each with its card
+"""

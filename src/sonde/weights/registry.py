@@ -1,0 +1,212 @@
+"""The table of known weights. No torch: `sonde models list` answers at once.
+
+A preset is an architecture; an entry is a file of weights for one. Facts about released files come
+from their projects' pages as told in the kit or from memory; we never saw the files, so their
+sha256 is None ("not pinned") and their addresses are not checked. Embedded files are ours: their
+sha256, size and held-out errors stand on the card beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sonde.errors import ConfigError, WeightsError
+
+NOT_STATED = "not stated"
+NON_COMMERCIAL = "CC BY-NC 4.0"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsEntry:
+    """One file of weights and everything a user must know before using it.
+
+    family: ppd, or an encoder's. encoder: tag of the encoder it needs (families) or is (encoders).
+    sha256: of `file`, None = not pinned. commercial: None = the licence does not say. hub_repo and
+    url: where it is to be found. size_mb: approximate. metrics: reference figures, as published.
+    """
+
+    name: str
+    family: str
+    preset: str
+    encoder: str
+    file: str
+    licence: str
+    commercial: bool | None
+    sha256: str | None = None
+    hub_repo: str | None = None
+    hub_file: str | None = None
+    url: str | None = None
+    training_data: str = NOT_STATED
+    metrics: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    size_mb: float | None = None
+    embedded: bool = False
+    note: str = ""
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether this is an encoder, not a depth family."""
+        return self.family != "ppd"
+
+    @property
+    def needs_acceptance(self) -> bool:
+        """Whether its own licence must be accepted once before use."""
+        return self.commercial is False
+
+
+_PPD_DATA = "Hypersim, UrbanSyn, UnrealStereo4K, Virtual KITTI 2, TartanAir (synthetic)"
+_DAV2_DATA = "595 K synthetic images for the teacher, its labels on 62 M photos for these weights"
+_RENDERED = "scenes rendered by sonde (rooms, streets, fields, table tops)"
+
+
+def _ppd(name: str, encoder: str, file: str, metrics: Mapping[str, str]) -> WeightsEntry:
+    return WeightsEntry(
+        name=name,
+        family="ppd",
+        preset="large",
+        encoder=encoder,
+        file=file,
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="gangweix/Pixel-Perfect-Depth",
+        hub_file=file,
+        training_data=_PPD_DATA,
+        metrics=metrics,
+        size_mb=2000,
+        note="Code Apache-2.0, weight licence not stated by its authors. Address not checked.",
+    )
+
+
+def _dav2(letter: str, size: str, licence: str, size_mb: float) -> WeightsEntry:
+    return WeightsEntry(
+        name=f"dav2-vit{letter}",
+        family="depth_anything_v2",
+        preset=f"vit{letter}",
+        encoder="dav2",
+        file=f"depth_anything_v2_vit{letter}.pth",
+        licence=licence,
+        commercial=licence != NON_COMMERCIAL,
+        hub_repo=f"depth-anything/Depth-Anything-V2-{size}",
+        hub_file=f"depth_anything_v2_vit{letter}.pth",
+        training_data=_DAV2_DATA,
+        size_mb=size_mb,
+        note="Semantics only (PPD large needs vitl). Check the model card. Address not checked.",
+    )
+
+
+def _metrics(*pairs: str) -> Mapping[str, str]:
+    """AbsRel / delta1 in percent on the five image benchmarks of PPD, as its authors report."""
+    return MappingProxyType(
+        dict(zip(("NYUv2", "KITTI", "ETH3D", "ScanNet", "DIODE"), pairs, strict=True))
+    )
+
+
+_ALL = (
+    WeightsEntry(
+        name="ppd-tiny",
+        family="ppd",
+        preset="tiny",
+        encoder="tiny",
+        file="ppd_tiny.safetensors",
+        licence="Apache-2.0",
+        commercial=True,
+        training_data=_RENDERED,
+        embedded=True,
+    ),
+    WeightsEntry(
+        name="tiny-encoder",
+        family="tiny_encoder",
+        preset="tiny",
+        encoder="tiny",
+        file="tiny_encoder.safetensors",
+        licence="Apache-2.0",
+        commercial=True,
+        training_data=_RENDERED,
+        embedded=True,
+    ),
+    _ppd(
+        "ppd-moge2",
+        "moge2",
+        "ppd_moge.pth",
+        _metrics("3.3/98.2", "5.3/97.0", "3.0/99.1", "3.5/98.1", "5.2/97.0"),
+    ),
+    _ppd(
+        "ppd-dav2",
+        "dav2",
+        "ppd.pth",
+        _metrics("4.1/97.7", "7.0/95.5", "4.3/98.0", "4.6/97.2", "6.8/95.9"),
+    ),
+    _dav2("s", "Small", "Apache-2.0", 99),
+    _dav2("b", "Base", NON_COMMERCIAL, 390),
+    _dav2("l", "Large", NON_COMMERCIAL, 1341),
+    WeightsEntry(
+        name="moge2-vitl",
+        family="moge2",
+        preset="vitl",
+        encoder="moge2",
+        file="moge2.pt",
+        licence="MIT",
+        commercial=True,
+        hub_repo="Ruicheng/moge-2-vitl-normal",
+        hub_file="model.pt",
+        training_data="mixture of synthetic and real sets (see arXiv 2507.02546)",
+        size_mb=1320,
+        note="Semantics, metric depth and field of view. Address not checked.",
+    ),
+)
+
+ENTRIES: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for entry in _ALL})
+
+# which weights serve an encoder tag when nothing else is asked for
+ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
+    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl"}
+)
+
+
+def find(name: str) -> WeightsEntry:
+    """The entry of a name, with what its card says; ConfigError naming the nearest otherwise."""
+    if name not in ENTRIES:
+        near = get_close_matches(name.lower(), ENTRIES, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(ENTRIES)}"
+        raise ConfigError(f"model {name!r}", "unknown name and no such file", hint)
+    return with_card(ENTRIES[name])
+
+
+def find_by_file(file_name: str) -> WeightsEntry | None:
+    """The entry whose released file has this name, None if there is none."""
+    found = [entry for entry in _ALL if file_name in (entry.file, entry.hub_file)]
+    return found[0] if found and not found[0].embedded else None
+
+
+def with_card(entry: WeightsEntry) -> WeightsEntry:
+    """The entry with sha256, size and errors from the card beside an embedded file."""
+    card_path = (EMBEDDED_FOLDER / entry.file).with_suffix(".json")
+    if not entry.embedded or not card_path.exists():
+        return entry
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        sha256 = str(card["sha256"])
+        metrics = card.get("metrics", card.get("validation")) or _NOTHING
+        data = str(card.get("training_data", entry.training_data))
+        licence = str(card.get("licence", entry.licence))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            card_path, f"the card is unreadable or lacks {error}", "Install sonde again"
+        ) from error
+    weights = EMBEDDED_FOLDER / entry.file
+    size_mb = round(weights.stat().st_size / 1e6, 1) if weights.exists() else None
+    return replace(
+        entry,
+        sha256=sha256,
+        metrics=metrics,
+        training_data=data,
+        licence=licence,
+        size_mb=size_mb,
+    )
