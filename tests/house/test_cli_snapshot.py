@@ -5,6 +5,7 @@ A change of an option must change that file on purpose:
     python tests/house/test_cli_snapshot.py --write
 """
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from source_tree import ROOT
+from source_tree import ROOT, refuse
 
 SNAPSHOT = Path(__file__).with_name("cli_options.txt")
 
@@ -79,6 +80,38 @@ def test_snapshot_shows_names_types_and_defaults():
     assert any("PATH" in line and "required" in line for line in lines)
     assert any("--steps/-s int" in line and "default=4" in line for line in lines)
     assert any("--on/--no-on bool" in line for line in lines)
+
+
+def example_faults(text: str, snapshot: str) -> Iterator[str]:
+    """Example lines `sonde VERB ...` of a document with a verb or option that does not exist."""
+    commands = dict(re.findall(r"^(sonde\S*(?: \w+)*)\n((?:    .*\n)*)", snapshot, re.MULTILINE))
+    for line in re.findall(r"^ {4}(sonde .*)$", text, re.MULTILINE):
+        words = line.partition("#")[0].split()
+        known = [name for name in commands if name.split() == words[: len(name.split())]]
+        if not any(name != "sonde" for name in known):
+            yield f"{line}: no such verb"
+            continue
+        options = {w.partition("=")[0] for w in words if w.startswith("-") and w != "-"}
+        listed = set(re.findall(r"(?<![\w-])--?[\w-]+", commands[max(known, key=len)]))
+        yield from (f"{line}: no option {name}" for name in sorted(options - listed))
+
+
+def test_examples_in_documents_use_real_options():
+    snapshot = SNAPSHOT.read_text(encoding="utf-8")
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    refuse(f for path in documents for f in example_faults(path.read_text("utf-8"), snapshot))
+
+
+def test_wrong_examples_are_found():
+    snapshot = (
+        "sonde\n    --version bool default=False\n"
+        "sonde models\nsonde models list\n    --json bool default=False\n"
+        "sonde predict\n    PHOTOS str required\n    -o/--output Path default=None\n"
+    )
+    good = "    sonde predict a-b.jpg -o out  # --not an option\n    sonde models list --json\n"
+    bad = "    sonde video a\n    sonde predict a --out b\n    sonde models list -o x\n"
+    assert list(example_faults(good, snapshot)) == []
+    assert len(list(example_faults(bad, snapshot))) == 3
 
 
 def test_console_entries_exist_and_start():
