@@ -1,0 +1,17 @@
+"""Procedural scenes with exact depth, in pure torch.
+
+options.py    mix of kinds, textures; the identity of a rendered set
+layouts.py    draws a scene of some kind: arrangement, light, camera
+rooms.py      walls with doors and windows, furnished rooms
+furniture.py  tables, chairs, shelves, beds, lamps, people, small things
+outdoor.py    streets and fields: houses, cars, trees, poles, hills
+tabletops.py  tables seen from above, with a room behind
+builder.py    a scene as fixed-size arrays
+materials.py  texture atlas and materials
+cameras.py    viewpoints, fields of view, smooth paths
+shapes.py     ray intersection, soft shadows, contact shadows
+shading.py    radiance at the hits, sky, fog
+sensor.py     exposure, tone curve, blur, noise
+renderer.py   seeds in, photos and depth out
+shards.py     a cache of rendered scenes on disk
+"""

@@ -1,0 +1,211 @@
+"""A scene as fixed-size arrays, and the builder that layouts fill primitive by primitive.
+
+World: right-handed, metres, y up. A rotation's rows are the shape's local axes in the world.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .cameras import Camera
+from .materials import Material, TextureIndex, draw_material
+from .shapes import BOXES, CYLINDERS, ELLIPSOIDS, SLOTS, Primitives
+
+Array = NDArray[np.float64]
+LIGHTS = 2
+UPRIGHT = np.eye(3)
+
+
+class Scene(NamedTuple):
+    """Geometry [K slots], surfaces [K], lights [N], sky and sensor of one scene; float32 or int64.
+
+    As numpy arrays for one scene, or as tensors with a leading batch axis after `stack_scenes`.
+    """
+
+    centre: Tensor
+    half: Tensor
+    axes: Tensor
+    texture: Tensor
+    stain: Tensor
+    tile_scale: Tensor  # tiles per unit coordinate, per axis [K,3]
+    contrast: Tensor
+    colour: Tensor
+    gloss: Tensor
+    glow: Tensor
+    light_position: Tensor  # for suns: unit direction towards it
+    light_is_sun: Tensor
+    light_colour: Tensor
+    light_radius: Tensor  # metres; for suns radians
+    sky_colour: Tensor
+    horizon_colour: Tensor
+    ground_colour: Tensor
+    ambient: Tensor
+    clouds: Tensor  # texture number, amount
+    fog: Tensor  # per metre
+    position: Tensor
+    rotation: Tensor  # columns: right, down, forward
+    tan_half_x: Tensor
+    sensor: Tensor  # see sensor.SENSOR_FIELDS
+    noise_seed: Tensor
+
+    def primitives(self) -> Primitives:
+        """The geometry of a stacked scene."""
+        return Primitives(self.centre, self.half, self.axes)
+
+
+def turn(angle: float) -> Array:
+    """Rotation about the vertical: rows are the turned x, y, z axes."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+
+
+def tilt_x(angle: float) -> Array:
+    """Rotation about the local x axis."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+
+
+def tilt_z(angle: float) -> Array:
+    """Rotation about the local z axis."""
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+
+
+def any_rotation(rng: np.random.Generator) -> Array:
+    """A uniformly random rotation."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return np.asarray(q * np.linalg.det(q))
+
+
+class SceneBuilder:
+    """Collects shapes, lights and sky; shapes beyond the slots of their kind are left out."""
+
+    def __init__(
+        self, rng: np.random.Generator, textures: TextureIndex, *, plain: float
+    ) -> None:
+        self.rng = rng
+        self.textures = textures
+        self.plain = plain
+        self._boxes: list[tuple[Array, Array, Array, Material]] = []
+        self._ellipsoids: list[tuple[Array, Array, Array, Material]] = []
+        self._cylinders: list[tuple[Array, Array, Array, Material]] = []
+        self._lights: list[tuple[Array, bool, Array, float]] = []
+        self.sky = np.array([0.25, 0.45, 0.9])
+        self.horizon = np.array([0.7, 0.8, 0.95])
+        self.ground = np.array([0.2, 0.18, 0.15])
+        self.ambient = 0.3
+        self.clouds = 0.3
+        self.fog = 0.0
+
+    def material(self, family: str, *, glow: float = 0.0) -> Material:
+        """A random surface of a family (materials.FAMILIES)."""
+        return draw_material(self.rng, self.textures, family, plain=self.plain, glow=glow)
+
+    def box(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+        """Add a box; `half` are half extents along its axes."""
+        self._add(self._boxes, BOXES, centre, half, material, axes)
+
+    def ball(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+        """Add an ellipsoid."""
+        self._add(self._ellipsoids, ELLIPSOIDS, centre, half, material, axes)
+
+    def tube(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+        """Add a capped cylinder along its y axis."""
+        self._add(self._cylinders, CYLINDERS, centre, half, material, axes)
+
+    def free(self) -> tuple[int, int, int]:
+        """Free slots for boxes, ellipsoids, cylinders."""
+        return (
+            BOXES - len(self._boxes),
+            ELLIPSOIDS - len(self._ellipsoids),
+            CYLINDERS - len(self._cylinders),
+        )
+
+    def light(self, position: object, colour: object, radius: float) -> None:
+        """Add a lamp at a place; `colour` is its strength at 1 m."""
+        self._lights.append(
+            (np.asarray(position, float), False, np.asarray(colour, float) * np.ones(3), radius)
+        )
+
+    def sun(self, direction: object, colour: object, radius: float) -> None:
+        """Add a far light; `radius` in radians (large = overcast)."""
+        towards = np.asarray(direction, float)
+        towards = towards / np.linalg.norm(towards)
+        self._lights.append((towards, True, np.asarray(colour, float) * np.ones(3), radius))
+
+    def _add(
+        self,
+        kind: list[tuple[Array, Array, Array, Material]],
+        limit: int,
+        centre: object,
+        half: object,
+        material: Material,
+        axes: Array,
+    ) -> None:
+        if len(kind) < limit:
+            size = np.maximum(np.asarray(half, float), 2e-3)
+            kind.append((np.asarray(centre, float), size, axes, material))
+
+    def build(self, camera: Camera, *, sensor: Array, noise_seed: int) -> Scene:
+        """The finished scene as numpy arrays."""
+        centre, half = np.zeros((SLOTS, 3)), np.full((SLOTS, 3), 0.01)
+        centre[:, 1] = -1e4
+        axes = np.tile(np.eye(3), (SLOTS, 1, 1))
+        numbers = np.zeros((SLOTS, 2), np.int64)
+        looks = np.zeros((SLOTS, 9))
+        kinds = ((0, self._boxes), (BOXES, self._ellipsoids), (BOXES + ELLIPSOIDS, self._cylinders))
+        for start, shapes in kinds:
+            for slot, (c, h, r, m) in enumerate(shapes, start):
+                centre[slot], half[slot], axes[slot] = c, h, r
+                numbers[slot] = m.texture, m.stain
+                tiles = h / m.size_m if m.size_m > 0 else np.full(3, 0.5)
+                looks[slot] = *tiles, m.contrast, *m.colour, m.gloss, m.glow
+        lights = (self._lights + [(np.array([0.0, 1, 0]), True, np.zeros(3), 0.1)] * 2)[:LIGHTS]
+        cloud_texture = self.textures.draw(self.rng, "clouds")
+        arrays = {
+            "centre": centre,
+            "half": half,
+            "axes": axes,
+            "texture": numbers[:, 0],
+            "stain": numbers[:, 1],
+            "tile_scale": looks[:, :3],
+            "contrast": looks[:, 3],
+            "colour": looks[:, 4:7],
+            "gloss": looks[:, 7],
+            "glow": looks[:, 8],
+            "light_position": np.stack([light[0] for light in lights]),
+            "light_is_sun": np.array([float(light[1]) for light in lights]),
+            "light_colour": np.stack([light[2] for light in lights]),
+            "light_radius": np.array([light[3] for light in lights]),
+            "sky_colour": self.sky,
+            "horizon_colour": self.horizon,
+            "ground_colour": self.ground,
+            "ambient": np.array(self.ambient),
+            "clouds": np.array([cloud_texture, self.clouds]),
+            "fog": np.array(self.fog),
+            "position": camera.position,
+            "rotation": camera.rotation,
+            "tan_half_x": np.array(camera.tan_half_x),
+            "sensor": sensor,
+            "noise_seed": np.array(noise_seed, np.int64),
+        }
+        return Scene(**{k: _typed(v) for k, v in arrays.items()})
+
+
+def _typed(array: Array | NDArray[np.int64]) -> Tensor:
+    """Integers as int64, everything else as float32."""
+    if array.dtype == np.int64:
+        return torch.from_numpy(array)
+    return torch.tensor(array, dtype=torch.float32)
+
+
+def stack_scenes(scenes: list[Scene], device: torch.device) -> Scene:
+    """Scenes as one batch on a device."""
+    return Scene(*(torch.stack(parts).to(device) for parts in zip(*scenes)))

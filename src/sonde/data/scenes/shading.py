@@ -1,0 +1,134 @@
+"""Radiance at hit points: textures, two soft lights, ambient light with contact shadows, sky, fog."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .builder import LIGHTS, Scene
+from .materials import SIZE, Atlas, look_up
+from .shapes import (
+    Hits,
+    Primitives,
+    SoftRays,
+    Surface,
+    Vector,
+    ambient_share,
+    components,
+    dot,
+    light_share,
+)
+
+
+class View(NamedTuple):
+    """Where the camera's rays went: all [B,P]. `direction` has z-depth 1, `length` is its norm."""
+
+    direction: Vector
+    length: Tensor
+    depth: Tensor
+    point: Vector
+    pixel: Tensor  # width of a pixel at the hit, metres
+
+
+def _pick(select: Vector, values: Vector) -> Tensor:
+    """Where `select` marks an axis, the value of that axis."""
+    return torch.where(
+        select[0] > 0, values[0], torch.where(select[1] > 0, values[1], values[2])
+    )
+
+
+def reflectance(scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: View) -> Tensor:
+    """Albedo [B,P,3] at the hits: colour x pattern x stain, filtered by the pixel's footprint."""
+    row = torch.arange(hits.slot_BP.shape[0], device=hits.slot_BP.device)[:, None]
+    slot = hits.slot_BP
+    tiles = scene.tile_scale[row, slot]
+    half = scene.half[row, slot]
+    uvw = [surface.unit[i] * tiles[..., i] for i in range(3)]
+    is_x, is_y, _ = surface.is_side
+    u = torch.where(is_x > 0, uvw[2], uvw[0])
+    v = torch.where((is_y > 0) & (is_x <= 0), uvw[2], -uvw[1])
+    per_metre = torch.where(is_x > 0, tiles[..., 2] / half[..., 2], tiles[..., 0] / half[..., 0])
+    cosine = (dot(surface.normal, view.direction).abs() / view.length).clamp_min(0.12)
+    footprint = view.pixel * per_metre * SIZE / cosine.sqrt()
+    level = footprint.clamp_min(1e-3).log2()
+    pattern = look_up(atlas, scene.texture[row, slot], u + 0.5, v + 0.5, level)
+    stain = look_up(atlas, scene.stain[row, slot], u * 0.13, v * 0.13, level - 3)
+    contrast = scene.contrast[row, slot][..., None]
+    shade = (1 + contrast * (pattern - 1)) * (0.85 + 0.15 * stain.mean(-1, keepdim=True))
+    return scene.colour[row, slot] * shade.clamp_min(0)
+
+
+class Light(NamedTuple):
+    """One lamp as seen from the hits."""
+
+    towards: Vector
+    strength: Tensor  # visible share x falloff [B,P]
+
+
+def _light(scene: Scene, shapes: Primitives, number: int, start: Vector, view: View) -> Light:
+    """Direction and strength of one lamp at points just above the surface."""
+    position = components(scene.light_position[:, number])
+    is_sun = scene.light_is_sun[:, number, None] > 0
+    radius = scene.light_radius[:, number, None]
+    to = [torch.where(is_sun, q.expand_as(s), q - s) for q, s in zip(position, start)]
+    distance = (to[0] ** 2 + to[1] ** 2 + to[2] ** 2 + 1e-6).sqrt()
+    towards: Vector = (to[0] / distance, to[1] / distance, to[2] / distance)
+    spread = torch.where(is_sun, radius, radius / distance)
+    reach = torch.where(is_sun, 1e6, distance - radius)
+    share = light_share(shapes, SoftRays(start, towards, reach, spread, 0.7 * view.pixel))
+    falloff = torch.where(is_sun, 1.0, 1 / (distance * distance + radius * radius + 0.05))
+    return Light(towards, share * falloff)
+
+
+def sky_radiance(scene: Scene, atlas: Atlas, view: View) -> Tensor:
+    """Colour of the sky [B,P,3] along the camera's rays."""
+    up = view.direction[1] / view.length
+    rise = up.clamp(0, 1).sqrt()[..., None]
+    sky = scene.horizon_colour[:, None] * (1 - rise) + scene.sky_colour[:, None] * rise
+    flat = 0.15 / (up.clamp_min(0.0) + 0.08)
+    u, v = (view.direction[i] / view.length * flat * 0.6 for i in (0, 2))
+    texture = scene.clouds[:, 0, None].long().expand_as(up)
+    level = (7 - 60 * up.clamp_min(0)).clamp_min(1.0)
+    cloud = look_up(atlas, texture, u, v, level).mean(-1, keepdim=True) - 0.8
+    mask = (cloud.clamp(0, 0.6) * scene.clouds[:, 1, None, None]).clamp(0, 1)
+    bright = scene.horizon_colour.mean(-1)[:, None, None] * 1.2
+    below = (-up * 8).clamp(0, 1)[..., None]
+    sky = sky * (1 - mask) + bright * mask
+    return sky * (1 - below) + scene.ground_colour[:, None] * below
+
+
+def shade(
+    scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: View, sky_BP3: Tensor
+) -> Tensor:
+    """Radiance [B,P,3] of the surfaces at the hits, fog included."""
+    shapes = scene.primitives()
+    row = torch.arange(hits.slot_BP.shape[0], device=hits.slot_BP.device)[:, None]
+    albedo = reflectance(scene, atlas, hits, surface, view)
+    gloss = scene.gloss[row, hits.slot_BP]
+    lift = 2e-3 + 1e-3 * view.depth
+    start: Vector = tuple(  # type: ignore[assignment]
+        p + lift * n for p, n in zip(view.point, surface.normal)
+    )
+    open_share = ambient_share(shapes, start, surface.normal)
+    upward = 0.5 + 0.5 * surface.normal[1]
+    above = (scene.sky_colour + scene.horizon_colour)[:, None] * 0.5
+    ambient = above * upward[..., None] + scene.ground_colour[:, None] * (1 - upward)[..., None]
+    diffuse = ambient * (scene.ambient[:, None] * open_share)[..., None]
+    shine = torch.zeros_like(diffuse)
+    eye: Vector = tuple(-d / view.length for d in view.direction)  # type: ignore[assignment]
+    for number in range(LIGHTS):
+        light = _light(scene, shapes, number, start, view)
+        colour = scene.light_colour[:, None, number]
+        cosine = dot(surface.normal, light.towards).clamp_min(0)
+        diffuse = diffuse + colour * (cosine * light.strength * open_share.sqrt())[..., None]
+        between: Vector = tuple(a + b for a, b in zip(light.towards, eye))  # type: ignore[assignment]
+        facing = dot(surface.normal, between) * torch.rsqrt(dot(between, between) + 1e-9)
+        glint = facing.clamp(0, 1) ** 48 * gloss * light.strength
+        shine = shine + colour * glint[..., None]
+    rim = (1 - dot(surface.normal, eye).clamp(0, 1)) ** 4
+    shine = shine + ambient * (scene.ambient[:, None] * gloss * (0.15 + rim) * open_share)[..., None]
+    colour = albedo * diffuse + shine + albedo * scene.glow[row, hits.slot_BP][..., None]
+    air = (1 - torch.exp(-view.depth * view.length * scene.fog[:, None]))[..., None]
+    return colour * (1 - air) + sky_BP3 * air
