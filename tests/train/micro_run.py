@@ -1,6 +1,6 @@
 """A run that takes a second: micro network, made-up pictures. Also a script, to be killed.
 
-python micro_run.py FOLDER STEPS [--resume] [--slow]
+python micro_run.py FOLDER STEPS [--slow] [--plain BATCH]
 """
 
 import math
@@ -83,6 +83,13 @@ def build_micro(recipe: Recipe, device: torch.device, *, with_norm: bool = True)
     )
 
 
+def build_plain(recipe: Recipe, device: torch.device) -> Target:
+    """Without noise and batch norm: the loss of a batch is the mean of its parts' losses."""
+    target = build_micro(recipe, device, with_norm=False)
+    target.objective.noise = 0.0
+    return target
+
+
 def fake_source(data: DataConfig, device: torch.device) -> FakeSource:
     return FakeSource(data.count, data.seed)
 
@@ -126,9 +133,10 @@ class Slow(Watcher):
 
 
 if __name__ == "__main__":
-    the_recipe = micro_recipe(Path(sys.argv[1]), train={"steps": int(sys.argv[2])})
+    folder, steps, *flags = sys.argv[1:]
+    size = {"batch_size": int(flags[1])} if "--plain" in flags else {}
     run(
-        the_recipe,
-        resume="--resume" in sys.argv,
-        watcher=Slow() if "--slow" in sys.argv else None,
+        micro_recipe(Path(folder), train={"steps": int(steps)} | size),
+        build=build_plain if "--plain" in flags else build_micro,
+        watcher=Slow() if "--slow" in flags else None,
     )

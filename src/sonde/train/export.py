@@ -24,7 +24,7 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write the averaged weights in fp16 and their card into the folder; returns the weights."""
-    from sonde.weights.write import write_safetensors
+    from sonde.weights.safe import sha256_of, write_safetensors
 
     card = make_card(checkpoint)
     halves = {name: _half(name, tensor) for name, tensor in checkpoint.average.items()}
@@ -39,6 +39,7 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "commit": card["commit"],
     }
     write_safetensors(folder / WEIGHTS, halves, metadata)
+    card["sha256"] = sha256_of(folder / WEIGHTS)
     temporary = folder / f"{CARD}.tmp{os.getpid()}"
     temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, folder / CARD)
@@ -64,7 +65,8 @@ def make_card(checkpoint: Checkpoint) -> dict[str, Any]:
         "commit": _commit(),
         "sonde": __version__,
         "recipe_hash": recipe_hash(recipe_from_table(recipe, where="checkpoint")),
-        "recipe": checkpoint.recipe,
+        "training_data": recipe["data"]["source"],
+        "recipe": {name: part for name, part in recipe.items() if name != "log"},
         "parameters": sum(t.numel() for t in average if t.is_floating_point()),
         "steps": checkpoint.progress.step,
         "samples": checkpoint.progress.samples,

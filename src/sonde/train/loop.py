@@ -126,7 +126,7 @@ def train(
     """
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
-    accelerator = _accelerator(recipe)
+    accelerator = _accelerator()
     source = make_source(recipe.data, accelerator.device)
     run = _Run(
         recipe=recipe,
@@ -328,9 +328,9 @@ def _start(run: _Run, path: Path | None) -> list[str]:
         return [f"resumed with another {change}" for change in changes]
     if not train.init_from:
         return []
-    from sonde.weights.write import read_safetensors
+    from sonde.weights.safe import read_safetensors
 
-    state = read_safetensors(Path(train.init_from))
+    state = read_safetensors(Path(train.init_from)).tensors
     faults = load_initial(run.target.network, state, strict=train.init_strict)
     run.average.reset()
     return [f"init_from {train.init_from}: {fault}" for fault in faults]
@@ -344,20 +344,19 @@ def _networks(recipe: Recipe, accelerator: Accelerator, build: TargetBuilder) ->
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.train.compile:
         network.compile()
-    module = TrainedObjective(network, target.objective)
+    module = TrainedObjective(network, target.objective, dtype=recipe.train.dtype)
     module, optimizer = accelerator.prepare(module, make_optimizer(module, recipe.train))
     average = MovingAverage(network, recipe.train.ema_decay)
     return {"target": target, "module": module, "optimizer": optimizer, "average": average}
 
 
-def _accelerator(recipe: Recipe) -> Accelerator:
-    """Accelerate's view of the launcher: devices, ranks, precision."""
+def _accelerator() -> Accelerator:
+    """Accelerate's view of the launcher: devices and ranks."""
     try:
         from accelerate import Accelerator as Accelerate
     except ImportError:
         raise MissingExtraError(
             "accelerate", "not installed", "Training needs it: pip install 'sonde[train]'"
         ) from None
-    precision = "bf16" if recipe.train.dtype == "bf16" else "no"
-    accelerator: Accelerator = Accelerate(mixed_precision=precision)
+    accelerator: Accelerator = Accelerate(mixed_precision="no")  # see targets.autocast
     return accelerator

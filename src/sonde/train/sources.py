@@ -47,7 +47,7 @@ Augment = Callable[[DepthBatch, torch.Generator], DepthBatch]
 
 def stream(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator on the device that depends on the numbers and nothing else."""
-    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    seed = np.random.SeedSequence((len(numbers), *numbers)).generate_state(1, np.uint64)[0]
     return torch.Generator(device=device).manual_seed(int(seed >> np.uint64(1)))
 
 

@@ -27,7 +27,7 @@ Preview = Callable[[Tensor, torch.Generator, int], Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What the loop trains. encoder: tag of the frozen encoder the weights belong to, or empty."""
+    """What the loop trains. encoder: tag of the encoder the weights belong to, or are."""
 
     network: nn.Module
     objective: Objective
@@ -44,16 +44,26 @@ class TrainedObjective(nn.Module):
     """Network and objective as one module, so that DDP and FSDP see the call they must wrap.
 
     Only the network is registered: what the objective holds besides (a frozen encoder) is not
-    trained, not synchronised and not saved.
+    trained, not synchronised and not saved. dtype: train.dtype of the recipe.
     """
 
-    def __init__(self, network: nn.Module, objective: Objective) -> None:
+    def __init__(self, network: nn.Module, objective: Objective, *, dtype: str) -> None:
         super().__init__()
         self.network = network
+        self.dtype = dtype
         self.__dict__["objective"] = objective  # past Module.__setattr__: not registered
 
     def forward(self, image_B3HW: Tensor, depth_BHW: Tensor, **rest: Any) -> Any:
-        return self.__dict__["objective"](image_B3HW, depth_BHW, **rest)
+        with autocast(image_B3HW.device, self.dtype):
+            return self.__dict__["objective"](image_B3HW, depth_BHW, **rest)
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """bf16 for matrix products and convolutions over fp32 weights, or nothing for fp32.
+
+    Ours rather than accelerate's, whose precision is fixed for the whole process.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")
 
 
 def build_target(recipe: Recipe, device: torch.device) -> Target:
@@ -114,6 +124,7 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
         preview=preview,
         family="tiny_encoder",
         preset=recipe.model.preset,
+        encoder=network.name,
     )
 
 
@@ -172,13 +183,13 @@ def _frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
 def _own_encoder(path: Path) -> Any:
     """A tiny encoder from the weights file of its own training run."""
     from sonde.encoders.tiny import PRESETS, TinyEncoder
-    from sonde.weights.write import read_metadata, read_safetensors
+    from sonde.weights.safe import read_metadata, read_safetensors
 
     metadata = read_metadata(path)
     if metadata.get("family") != "tiny_encoder" or metadata.get("preset") not in PRESETS:
         raise WeightsError(path, f"family {metadata.get('family')!r} is no encoder of ours")
     encoder = TinyEncoder(PRESETS[metadata["preset"]])
-    load_initial(encoder, read_safetensors(path), strict=True)
+    load_initial(encoder, read_safetensors(path).tensors, strict=True)
     return encoder.float()
 
 

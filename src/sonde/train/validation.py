@@ -17,7 +17,7 @@ from sonde.eval.metrics import abs_rel, align_log1p, delta1
 
 from .config import Recipe
 from .sources import VALIDATION, Augment, Source, stream
-from .targets import Target, TrainedObjective
+from .targets import Target, TrainedObjective, autocast
 
 
 class Compared(NamedTuple):
@@ -46,7 +46,7 @@ def validate(
 ) -> Validation:
     """Losses and errors over the held-out source, with the weights the network holds now."""
     network = target.network
-    module = TrainedObjective(network, target.objective)
+    module = TrainedObjective(network, target.objective, dtype=recipe.train.dtype)
     was_training = network.training
     network.eval()
     losses: dict[str, float] = {}
@@ -59,7 +59,7 @@ def validate(
             batch = source.batch(indices).to(device)
             generator = stream(device, recipe.train.seed, VALIDATION, start)
             batch = batch if augment is None else augment(batch, generator)
-            for name, value in _losses(module, batch, generator, recipe).items():
+            for name, value in _losses(module, batch, generator).items():
                 losses[name] = losses.get(name, 0.0) + value * len(indices) / count
             compared += _compare(target, batch, generator, recipe)
     finally:
@@ -78,18 +78,15 @@ def _scores(compared: list[Compared]) -> dict[str, float]:
     }
 
 
-def _losses(
-    module: nn.Module, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
-) -> dict[str, float]:
-    with _autocast(batch, recipe):
-        losses = module(
-            batch.image_B3HW,
-            batch.depth_BHW,
-            valid_BHW=batch.valid_BHW,
-            sky_BHW=batch.sky_BHW,
-            fov_x_deg_B=batch.fov_x_deg_B,
-            generator=generator,
-        )
+def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) -> dict[str, float]:
+    losses = module(
+        batch.image_B3HW,
+        batch.depth_BHW,
+        valid_BHW=batch.valid_BHW,
+        sky_BHW=batch.sky_BHW,
+        fov_x_deg_B=batch.fov_x_deg_B,
+        generator=generator,
+    )
     return {"loss": float(losses.total)} | {n: float(part) for n, part in losses.parts.items()}
 
 
@@ -99,7 +96,7 @@ def _compare(
     """One entry per image that has valid pixels; none if the target shows no depth."""
     if target.preview is None:
         return []
-    with _autocast(batch, recipe):
+    with autocast(batch.image_B3HW.device, recipe.train.dtype):
         predicted_BHW = target.preview(batch.image_B3HW, generator, recipe.log.preview_steps)
     predicted_BHW = predicted_BHW.float().nan_to_num()
     rows = zip(batch.image_B3HW, batch.depth_BHW, batch.valid_BHW, predicted_BHW, strict=True)
@@ -112,8 +109,3 @@ def _compare(
         image_HW3 = image_3HW.permute(1, 2, 0).float().cpu().numpy()
         compared.append(Compared(image_HW3, depth_HW, aligned_HW, valid_HW))
     return compared
-
-
-def _autocast(batch: DepthBatch, recipe: Recipe) -> torch.autocast:
-    is_bf16 = recipe.train.dtype == "bf16"
-    return torch.autocast(batch.image_B3HW.device.type, dtype=torch.bfloat16, enabled=is_bf16)

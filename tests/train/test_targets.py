@@ -1,0 +1,102 @@
+import pytest
+import torch
+from micro_run import MicroNetwork, MicroObjective, micro_recipe
+from torch import nn
+
+from sonde.encoders.tiny import PRESETS, TinyEncoder
+from sonde.errors import ConfigError, WeightsError
+from sonde.train.config import ModelConfig, Recipe
+from sonde.train.targets import (
+    TrainedObjective,
+    build_target,
+    load_initial,
+    seeded_initialisation,
+)
+
+CPU = torch.device("cpu")
+
+
+def recipe_of(tmp_path, model: ModelConfig, objective: dict | None = None) -> Recipe:
+    recipe = micro_recipe(tmp_path, train={"objective": objective or {}})
+    return Recipe(model=model, data=recipe.data, train=recipe.train, log=recipe.log)
+
+
+def test_tiny_encoder_is_seeded_and_leaves_the_global_state(tmp_path):
+    recipe = recipe_of(tmp_path, ModelConfig(kind="tiny_encoder", preset="micro"))
+    before = torch.get_rng_state()
+    one, two = build_target(recipe, CPU), build_target(recipe, CPU)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(one.network.stem[0].weight, two.network.stem[0].weight)
+    image = torch.full((2, 3, 32, 48), 0.5)
+    depth = one.preview(image, torch.Generator(), 4)
+    assert depth.shape == (2, 32, 48) and (one.family, one.encoder) == ("tiny_encoder", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("model", "objective", "words"),
+    [
+        (ModelConfig(kind="pdp"), {}, "model.kind: unknown kind 'pdp'"),
+        (ModelConfig(kind="tiny_encoder", preset="big"), {}, "model.preset: unknown 'big'"),
+        (ModelConfig(kind="ppd"), {}, "model.encoder: empty"),
+        (ModelConfig(kind="tiny_encoder", preset="micro"), {"x": 1}, "train.objective.x"),
+    ],
+)
+def test_impossible_targets(tmp_path, model, objective, words):
+    with pytest.raises(ConfigError, match=words):
+        build_target(recipe_of(tmp_path, model, objective), CPU)
+
+
+def test_objective_holds_but_does_not_register_other_modules():
+    network = MicroNetwork()
+    objective = MicroObjective(network)
+    objective.encoder = nn.Linear(2, 2)
+    module = TrainedObjective(network, objective, dtype="fp32")
+    assert {n.split(".")[0] for n, _ in module.named_parameters()} == {"network"}
+    assert sum(p.numel() for p in module.parameters()) == sum(
+        p.numel() for p in network.parameters()
+    )
+
+
+def test_initial_weights_strict_and_lenient():
+    network, other = MicroNetwork(), MicroNetwork()
+    state = dict(other.state_dict())
+    assert load_initial(network, state, strict=True) == []
+    assert torch.equal(network.conv1.weight, other.conv1.weight)
+    state["conv1.weight"] = torch.zeros(8, 3, 5, 5)
+    state["extra"] = torch.zeros(1)
+    del state["conv2.bias"]
+    with pytest.raises(WeightsError, match="3 tensors do not fit"):
+        load_initial(network, state, strict=True)
+    faults = load_initial(network, state, strict=False)
+    assert sorted(faults) == [
+        "conv1.weight: shape [8, 3, 5, 5], here [8, 3, 3, 3]",
+        "conv2.bias: missing",
+        "extra: not in this network",
+    ]
+    with pytest.raises(WeightsError, match="no tensor"):
+        load_initial(network, {"extra": torch.zeros(1)}, strict=False)
+
+
+def test_seeded_initialisation_repeats():
+    weights = []
+    for seed in (1, 1, 2):
+        with seeded_initialisation(seed):
+            weights.append(nn.Linear(3, 3).weight)
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_ppd_stands_on_the_encoder_file_of_a_run(tmp_path):
+    from safetensors.torch import save_file
+
+    encoder = TinyEncoder(PRESETS["micro"])
+    path = tmp_path / "weights.safetensors"
+    metadata = {"family": "tiny_encoder", "preset": "micro", "sonde_format": "1"}
+    save_file(encoder.state_dict(), path, metadata=metadata)
+    model = ModelConfig(kind="ppd", preset="tiny", encoder=str(path))
+    target = build_target(recipe_of(tmp_path, model, {"gradient_weight": 0.2}), CPU)
+    assert target.encoder == "tiny" and target.objective.gradient_weight == 0.2
+    frozen = target.objective.encoder
+    assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())
+    save_file({"a": torch.zeros(1)}, path, metadata={"family": "ppd"})
+    with pytest.raises(WeightsError, match="no encoder"):
+        build_target(recipe_of(tmp_path, model), CPU)
