@@ -12,9 +12,10 @@ class SemanticEncoder(Protocol):
 
     name: str  # the tag that converted PPD weights carry: dav2, moge2, tiny
     width: int  # D of the semantics
+    stride: int  # network pixels per semantic token; equals the coarse patch of the family
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, h*w, D] for RGB in 0..1; h = H/16, w = W/16, row-major."""
+        """Un-normalised semantics [B, h*w, D], row-major, for RGB in 0..1; h, w = H, W / stride."""
         ...
 
 

@@ -18,6 +18,7 @@ class DepthAnythingV2(nn.Module):
     """A `SemanticEncoder`; its state dict is the published file's `pretrained.*`."""
 
     name = "dav2"
+    stride = 16
 
     def __init__(self, config: DinoV2Config) -> None:
         super().__init__()

@@ -75,6 +75,7 @@ class MoGe2(nn.Module):
     """A `SemanticEncoder`, and a `MetricEncoder` where its decoder is present."""
 
     name = "moge2"
+    stride = 16
 
     def __init__(self, config: MoGe2Config) -> None:
         super().__init__()

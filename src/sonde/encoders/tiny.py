@@ -23,6 +23,7 @@ from sonde.encoders.base import MetricGuess
 from sonde.errors import ConfigError
 
 STRIDE = 8  # of the token grid against the working image
+SEMANTIC_STRIDE = 8  # network pixels per semantic token: the coarse patch of the tiny families
 DEPTH_CELLS = 4  # log depth values per token side that travel inside the semantics
 _DEPTH_GAIN = 2.0  # keeps the depth part of a semantic vector as loud as the token part
 
@@ -112,6 +113,7 @@ class TinyEncoder(nn.Module):
     """A `MetricEncoder` small enough to be embedded."""
 
     name = "tiny"
+    stride = SEMANTIC_STRIDE
 
     def __init__(self, config: TinyEncoderConfig) -> None:
         super().__init__()
@@ -178,7 +180,7 @@ class TinyEncoder(nn.Module):
         return F.interpolate(image_B3HW.float(), size=size, mode="area")
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Semantics [B, (H/16)*(W/16), width]: token features and the coarse log depth under them.
+        """Semantics [B, (H/8)*(W/8), width]: token features and the coarse log depth under them.
 
         The depth part is standardised per image, so that only its shape is told, not its scale.
         """
@@ -188,7 +190,7 @@ class TinyEncoder(nn.Module):
         spread_B111 = coarse_B1HW.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
         shape_B1HW = (coarse_B1HW - coarse_B1HW.mean(dim=(1, 2, 3), keepdim=True)) / spread_B111
         tokens_BDhw = out.tokens_BLD.float().transpose(1, 2).unflatten(2, (h, w))
-        wanted_hw = (image_B3HW.shape[-2] // 16, image_B3HW.shape[-1] // 16)
+        wanted_hw = (image_B3HW.shape[-2] // self.stride, image_B3HW.shape[-1] // self.stride)
         tokens_BDhw = _resize(tokens_BDhw, wanted_hw)
         cells_hw = (wanted_hw[0] * DEPTH_CELLS, wanted_hw[1] * DEPTH_CELLS)
         cells_BChw = F.pixel_unshuffle(_resize(shape_B1HW, cells_hw), DEPTH_CELLS)
