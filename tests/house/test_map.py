@@ -1,13 +1,21 @@
-"""docs/map.md and README's tree are true: every named file and symbol exists, none is left out."""
+"""docs/map.md and README's tree are true: every named file and symbol exists, none is left out.
 
+The tree is made from the docstring maps of the rooms; after a change of files:
+
+    python tests/house/test_map.py --write
+"""
+
+import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from source_tree import ROOT, SRC, python_files, refuse, top_level_names, write_tree
+from source_tree import ROOT, SRC, parse, refuse, top_level_names, write_tree
 
 MAP_ROW = re.compile(r"^\|(?P<what>[^|]+)\|\s*`(?P<path>[\w/.-]+)(?:::(?P<symbol>[\w.]+))?`\s*\|$")
-TREE_ROW = re.compile(r"^(?P<indent> *)(?P<name>[\w.]+/?)(?:  +(?P<half_line>\S.*))?$")
+HALF_LINE, TEXT_COLUMN = 72, 26
+TREE_BLOCK = re.compile(r"^```\nsrc/sonde/\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def map_faults(map_file: Path, root: Path) -> Iterator[str]:
@@ -25,31 +33,43 @@ def map_faults(map_file: Path, root: Path) -> Iterator[str]:
             yield f"docs/map.md: {match['path']} has no {symbol}"
 
 
-def tree_entries(readme: str) -> dict[str, str]:
-    """Path -> half line, for every file in README's tree of src/sonde."""
-    block = re.search(r"^```\nsrc/sonde/\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    entries: dict[str, str] = {}
-    above: list[str] = []
-    for line in block[1].splitlines() if block else []:
-        match = TREE_ROW.match(line)
-        if not match:
-            entries[line.strip()] = ""
-            continue
-        del above[len(match["indent"]) // 2 - 1 :]
-        if match["name"].endswith("/"):
-            above.append(match["name"])
-        else:
-            entries["".join(above) + match["name"]] = match["half_line"] or ""
-    return entries
+def first_words(path: Path) -> str:
+    """The first line of a file's docstring, as many of its clauses as fit half a line."""
+    line = (ast.get_docstring(parse(path)) or "").split("\n")[0].rstrip(".")
+    clauses = re.split(r"(?<=[:;,.]) (?![^(]*\))", line)
+    while len(clauses) > 1 and len(" ".join(clauses)) > HALF_LINE:
+        clauses.pop()
+    return " ".join(clauses).rstrip(":;,.")
 
 
-def tree_faults(readme: str, src: Path) -> Iterator[str]:
-    entries = tree_entries(readme)
-    files = {p.relative_to(src).as_posix() for p in python_files(src)}
-    files = {name for name in files if not name.endswith("__init__.py")} | {"__init__.py"}
-    yield from (f"README tree: {name} is not listed" for name in sorted(files - set(entries)))
-    yield from (f"README tree: {name} does not exist" for name in sorted(set(entries) - files))
-    yield from (f"README tree: {name} says nothing" for name, text in entries.items() if not text)
+def half_line(path: Path, room_map: str) -> str:
+    """What the room's map says about a file; without a line there, the file's own first words."""
+    match = re.search(rf"^ *{re.escape(path.name)} {{2,}}(\S.*)$", room_map, re.MULTILINE)
+    return match[1] if match else first_words(path)
+
+
+def tree_lines(folder: Path, level: int = 1) -> Iterator[str]:
+    """A folder of the source as indented lines: files, then rooms, each with half a line."""
+    room_map = ast.get_docstring(parse(folder / "__init__.py")) or ""
+    shown = [(path.name, half_line(path, room_map)) for path in sorted(folder.glob("*.py"))]
+    for name, text in shown:
+        if name != "__init__.py" or level == 1:
+            yield f"{'  ' * level}{name:<{TEXT_COLUMN - 2 * level}}{text}"
+    for room in sorted(path.parent for path in folder.glob("*/__init__.py")):
+        text = first_words(room / "__init__.py")
+        yield f"{'  ' * level}{room.name + '/':<{TEXT_COLUMN - 2 * level}}{text}"
+        yield from tree_lines(room, level + 1)
+
+
+def tree(src: Path) -> str:
+    """The block of README that shows the source, made from the docstring maps of the rooms."""
+    return "\n".join(["```", "src/sonde/", *tree_lines(src), "```"])
+
+
+def shown_tree(readme: str) -> str:
+    """The block that README shows now."""
+    match = TREE_BLOCK.search(readme)
+    return match[0] if match else ""
 
 
 def test_every_row_of_the_map_exists():
@@ -63,7 +83,11 @@ def test_the_map_is_worth_reading():
 
 def test_readme_tree_is_the_source_tree():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    refuse(tree_faults(readme, SRC))
+    assert shown_tree(readme) == tree(SRC), "run: python tests/house/test_map.py --write"
+
+
+def test_every_file_in_the_tree_says_what_it_is():
+    refuse(f"README tree: {line}" for line in tree_lines(SRC) if len(line.split()) < 2)
 
 
 def test_links_between_documents_exist():
@@ -94,12 +118,33 @@ def test_seeded_violations_are_found(tmp_path):
         },
     )
     assert len(list(map_faults(root / "docs/map.md", root))) == 3
-    readme = (
-        "```\nsrc/sonde/\n  __init__.py     public names\n"
-        "  sampling/       room\n    heun.py       another step\n```\n"
+
+
+def test_tree_is_made_from_the_maps_of_the_rooms(tmp_path):
+    src = write_tree(
+        tmp_path,
+        {
+            "__init__.py": '"""Public names."""\n',
+            "sampling/__init__.py": '"""The loop.\n\neuler.py   one step\n"""\n',
+            "sampling/euler.py": '"""Another text."""\n',
+            "sampling/heun.py": '"""Two slopes (arXiv 1): more."""\n',
+        },
     )
-    assert list(tree_faults(readme, root / "src/sonde")) == [
-        "README tree: sampling/euler.py is not listed",
-        "README tree: sampling/heun.py does not exist",
+    assert tree(src).splitlines() == [
+        "```",
+        "src/sonde/",
+        "  __init__.py             Public names",
+        "  sampling/               The loop",
+        "    euler.py              one step",
+        "    heun.py               Two slopes (arXiv 1): more",
+        "```",
     ]
-    refuse(tree_faults(readme.replace("heun.py ", "euler.py"), root / "src/sonde"))
+    assert shown_tree(f"# Text\n\n{tree(src)}\n\nMore\n") == tree(src)
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if sys.argv[1:] == ["--write"]:
+        path.write_text(TREE_BLOCK.sub(lambda _: tree(SRC), text), encoding="utf-8")
+    print(tree(SRC))
