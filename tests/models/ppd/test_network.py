@@ -102,8 +102,9 @@ def test_fresh_network_outputs_zero_and_learns():
     before = torch.random.get_rng_state()
     network = new_network(TINY, generator=torch.Generator().manual_seed(1))
     assert torch.equal(before, torch.random.get_rng_state())
-    noise = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(2))
-    image = torch.full((1, 3, 32, 32), 0.3)
+    side = 2 * TINY.coarse_patch
+    noise = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(2))
+    image = torch.full((1, 3, side, side), 0.3)
     semantics = torch.randn(1, 4, TINY.semantics_width, generator=torch.Generator().manual_seed(3))
     velocity = network(noise, image, semantics, timestep=500)
     assert (velocity == 0).all()

@@ -19,14 +19,13 @@ from sonde.models.ppd.presets import TINY
 
 
 class FakeEncoder:
-    name, width = "fake", TINY.semantics_width
+    name, width, stride = "fake", TINY.semantics_width, TINY.coarse_patch
 
     def semantics(self, image):
         assert not torch.is_grad_enabled()
-        b, _, height, width = image.shape
-        return image.mean() + torch.linspace(-1, 1, self.width).expand(
-            b, height * width // 256, self.width
-        )
+        tokens = image.shape[2] * image.shape[3] // self.stride**2
+        ramp = torch.linspace(-1, 1, self.width)
+        return image.mean() + ramp.expand(len(image), tokens, self.width)
 
 
 @pytest.mark.parametrize(("kind", "weight"), [("pretrain", 0.0), ("finetune", 0.2)])

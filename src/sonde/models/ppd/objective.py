@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sonde.encoders.base import SemanticEncoder
 from sonde.errors import ConfigError
@@ -18,8 +18,6 @@ from sonde.geometry.depth_space import normalise_log_depth
 from sonde.models.base import Losses
 from sonde.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
 from sonde.sampling.timesteps import logit_normal_timesteps
-
-from .network import PPDNetwork
 
 SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
 STATISTICS_METRES = 80.0
@@ -37,7 +35,7 @@ class PPDObjective:
     """Target, time draw and loss of PPD; `gradient_weight` is 0 first, 0.2 in fine-tuning."""
 
     def __init__(
-        self, network: PPDNetwork, encoder: SemanticEncoder, *, gradient_weight: float
+        self, network: nn.Module, encoder: SemanticEncoder, *, gradient_weight: float
     ) -> None:
         if gradient_weight < 0:
             raise ConfigError("gradient_weight", f"{gradient_weight} is negative")
@@ -91,7 +89,7 @@ def log_depth_target(depth_BHW: Tensor, *, valid_BHW: Tensor, sky_BHW: Tensor) -
 
 
 def flow_losses(
-    network: PPDNetwork,
+    network: nn.Module,
     image_B3HW: Tensor,
     semantics_BLD: Tensor,
     *,

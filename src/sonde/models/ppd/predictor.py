@@ -1,0 +1,118 @@
+"""From a photo to PPD's hypotheses at network size (spec ppd.md sections 2, 3).
+
+Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, larger = farther.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sonde.encoders.base import MetricEncoder, SemanticEncoder
+from sonde.errors import ConfigError
+from sonde.geometry.resize import photo_to_network
+from sonde.models.base import Hypotheses, MetricReference
+from sonde.result import DepthKind
+from sonde.sampling.timesteps import ppd_timesteps
+
+from .network import PPDNetwork
+from .sample import sample_depth
+
+DEFAULT_STEPS = 4
+DEFAULT_AREA = 1024 * 768  # what the published network was trained at
+
+# Hypotheses run side by side while they have fewer pixels than this; beyond it a larger batch is
+# no faster and only takes memory.
+PIXELS_AT_ONCE = 1024 * 768
+
+
+class PPDPredictor:
+    """A PPD network with its encoder, ready to predict (`models.base.Predictor`)."""
+
+    def __init__(
+        self,
+        network: PPDNetwork,
+        encoder: SemanticEncoder,
+        *,
+        metric_encoder: MetricEncoder | None = None,
+        default_steps: int = DEFAULT_STEPS,
+        default_area: int = DEFAULT_AREA,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """The network's weights are cast to `dtype` in place; the encoder is used as it is.
+
+        metric_encoder: where metres and field of view come from (often the encoder), or None.
+        """
+        wanted = (network.config.semantics_width, network.config.coarse_patch)
+        if (encoder.width, encoder.stride) != wanted:
+            raise ConfigError(
+                "PPDPredictor",
+                f"encoder {encoder.name} gives {encoder.width} channels and {encoder.stride} "
+                f"pixels a token, the network takes {wanted[0]} and {wanted[1]}",
+                "Pair the network with the encoder it was trained with",
+            )
+        self.network = network.to(dtype=dtype).eval()
+        self.encoder = encoder
+        self.metric_encoder = metric_encoder
+        self.default_steps = default_steps
+        self.default_area = default_area
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        image_3HW: Tensor,
+        *,
+        steps: int,
+        area: int,
+        generators: Sequence[torch.Generator],
+    ) -> Hypotheses:
+        """One hypothesis per CPU generator, as affine log depth at network size.
+
+        The noise of a hypothesis depends on its own generator only, never on its neighbours.
+        """
+        if not generators:
+            raise ConfigError("predict", "no generator given", "Give one per hypothesis")
+        timesteps = ppd_timesteps(steps)
+        device = self.network.x_embedder.proj.weight.device
+        multiple = self.network.config.coarse_patch
+        image_3HW = photo_to_network(image_3HW, area=area, multiple=multiple)
+        image_13HW = image_3HW.to(device)[None]
+        semantics_1LD = self.encoder.semantics(image_13HW)
+        H, W = image_13HW.shape[-2:]
+        at_once = max(1, PIXELS_AT_ONCE // (H * W))
+        depths_BHW = []
+        for first in range(0, len(generators), at_once):
+            noise_B1HW = draw_noise(generators[first : first + at_once], size_hw=(H, W))
+            latent_B1HW = sample_depth(
+                self.network,
+                image_13HW.expand(len(noise_B1HW), -1, -1, -1),
+                semantics_1LD.expand(len(noise_B1HW), -1, -1),
+                noise_B1HW.to(device),
+                timesteps,
+            )
+            depths_BHW.append(latent_B1HW[:, 0].cpu() + 0.5)
+        return Hypotheses(
+            depth_Shw=torch.cat(depths_BHW),
+            kind=DepthKind.AFFINE_LOG_DEPTH,
+            guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
+            reference=self._reference(image_13HW),
+        )
+
+    def _reference(self, image_13HW: Tensor) -> MetricReference | None:
+        """Metres and field of view of the metric encoder at network size, on the CPU."""
+        if self.metric_encoder is None:
+            return None
+        guess = self.metric_encoder.metric(image_13HW)
+        return MetricReference(
+            depth_HW=guess.depth_BHW[0].float().cpu(),
+            valid_HW=guess.valid_BHW[0].cpu(),
+            fov_x_deg=float(guess.fov_x_deg_B[0]),
+            name=self.metric_encoder.name,
+        )
+
+
+def draw_noise(generators: Sequence[torch.Generator], *, size_hw: tuple[int, int]) -> Tensor:
+    """Standard normal [B,1,H,W] float32 on the CPU, so that every device starts from the same."""
+    return torch.stack([torch.randn(1, *size_hw, generator=generator) for generator in generators])

@@ -1,0 +1,135 @@
+"""Photo to hypotheses: sizes, seeds, precision, the metric reference, wrong pairings."""
+
+import copy
+
+import pytest
+import torch
+
+from sonde.encoders.base import MetricGuess
+from sonde.errors import ConfigError
+from sonde.geometry.resize import photo_to_network
+from sonde.models.ppd import predictor as module
+from sonde.models.ppd.predictor import PPDPredictor
+from sonde.result import DepthKind
+
+
+class FakeEncoder:
+    """Semantics = mean colour of each coarse token, repeated; knows metres."""
+
+    name, width, stride = "fake", 96, 16
+
+    def __init__(self):
+        self.calls = 0
+
+    def semantics(self, image):
+        self.calls += 1
+        tokens = torch.nn.functional.avg_pool2d(image, 16).flatten(2).transpose(1, 2)
+        return tokens.repeat(1, 1, 32)
+
+    def metric(self, image):
+        b, _, height, width = image.shape
+        depth = torch.full((b, height, width), 3.0)
+        return MetricGuess(depth, depth > 0, torch.full((b,), 61.0))
+
+
+def photo(height=90, width=130):
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def seeds(*values):
+    return [torch.Generator().manual_seed(value) for value in values]
+
+
+@pytest.fixture
+def make(golden_network):
+    def build(dtype=torch.float32, **options):
+        network = copy.deepcopy(golden_network)
+        return PPDPredictor(network, FakeEncoder(), dtype=dtype, **options)
+
+    return build
+
+
+def test_hypotheses_at_network_size(make):
+    predictor = make()
+    out = predictor.predict(photo(), steps=2, area=48 * 64, generators=seeds(1, 2))
+    assert out.depth_Shw.shape == (2, 48, 64) and out.depth_Shw.dtype == torch.float32
+    assert out.kind is DepthKind.AFFINE_LOG_DEPTH and out.reference is None
+    expected = photo_to_network(photo(), area=48 * 64, multiple=16)
+    assert torch.equal(out.guide_hw3, expected.permute(1, 2, 0))
+    assert predictor.encoder.calls == 1
+    assert (out.depth_Shw[0] - out.depth_Shw[1]).abs().max() > 0.1
+    assert (predictor.default_steps, predictor.default_area) == (4, 1024 * 768)
+
+
+def test_replays_the_golden_run(make, golden):
+    io = golden("sampler")
+    predictor = make()
+    predictor.encoder.semantics = lambda image: io["sample.semantics"]
+    out = predictor.predict(
+        io["sample.image"][0], steps=4, area=48 * 64, generators=[GoldenNoise(io["sample.latent0"])]
+    )
+    torch.testing.assert_close(out.depth_Shw[0], io["sample.depth4"][0, 0], atol=1e-5, rtol=0)
+
+
+class GoldenNoise:
+    """Stands in for a generator; `noise_for_tests` hands its tensor to the predictor."""
+
+    def __init__(self, noise):
+        self.noise = noise
+
+
+@pytest.fixture(autouse=True)
+def noise_for_tests(monkeypatch):
+    drawn = module.draw_noise
+
+    def draw(generators, *, size_hw):
+        if isinstance(generators[0], GoldenNoise):
+            return generators[0].noise
+        return drawn(generators, size_hw=size_hw)
+
+    monkeypatch.setattr(module, "draw_noise", draw)
+
+
+def test_hypothesis_depends_on_its_own_seed_only(make, monkeypatch):
+    together = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 1)
+    alone = make().predict(photo(), steps=2, area=3072, generators=seeds(3)).depth_Shw
+    one_by_one = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
+    assert torch.equal(one_by_one[2], alone[0])
+    torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
+
+
+def test_bfloat16_is_close_and_keeps_float32_outside(make):
+    exact = make().predict(photo(), steps=4, area=3072, generators=seeds(1)).depth_Shw
+    predictor = make(dtype=torch.bfloat16)
+    low = predictor.predict(photo(), steps=4, area=3072, generators=seeds(1)).depth_Shw
+    assert predictor.network.proj_fusion[0].weight.dtype == torch.bfloat16
+    assert low.dtype == torch.float32
+    assert 0 < (low - exact).square().mean().sqrt() < 0.03
+
+
+def test_metric_reference_comes_from_the_metric_encoder(make):
+    predictor = make(metric_encoder=FakeEncoder())
+    reference = predictor.predict(photo(), steps=1, area=3072, generators=seeds(1)).reference
+    assert reference.name == "fake" and reference.fov_x_deg == 61.0
+    assert reference.depth_HW.shape == (48, 64) and (reference.depth_HW == 3).all()
+    assert reference.valid_HW.all()
+
+
+def test_one_pixel_photo(make):
+    out = make().predict(photo(1, 1), steps=1, area=1024, generators=seeds(1))
+    assert out.depth_Shw.shape == (1, 32, 32) and out.depth_Shw.isfinite().all()
+
+
+def test_wrong_pairing_and_no_generator(golden_network, make):
+    encoder = FakeEncoder()
+    encoder.width = 64
+    with pytest.raises(
+        ConfigError, match="64 channels and 16 pixels a token"
+    ):
+        PPDPredictor(golden_network, encoder)
+    encoder.width, encoder.stride = 96, 8
+    with pytest.raises(ConfigError, match="8 pixels a token, the network takes 96 and 16"):
+        PPDPredictor(golden_network, encoder)
+    with pytest.raises(ConfigError, match="no generator"):
+        make().predict(photo(), steps=1, area=1024, generators=[])
