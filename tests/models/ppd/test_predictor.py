@@ -124,9 +124,7 @@ def test_one_pixel_photo(make):
 def test_wrong_pairing_and_no_generator(golden_network, make):
     encoder = FakeEncoder()
     encoder.width = 64
-    with pytest.raises(
-        ConfigError, match="64 channels and 16 pixels a token"
-    ):
+    with pytest.raises(ConfigError, match="64 channels and 16 pixels a token"):
         PPDPredictor(golden_network, encoder)
     encoder.width, encoder.stride = 96, 8
     with pytest.raises(ConfigError, match="8 pixels a token, the network takes 96 and 16"):
