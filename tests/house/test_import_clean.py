@@ -9,6 +9,17 @@ from pathlib import Path
 from source_tree import SRC, python_files, write_tree
 
 WITHOUT_TORCH = ("errors", "result", "settings", "viz", "io", "cli", "weights/registry")
+TRAINING = ("data", "encoders", "geometry", "layers", "models", "sampling", "train", "weights")
+NOT_FOR_TRAINING = (
+    "OpenEXR",
+    "PIL",
+    "av",
+    "huggingface_hub",
+    "rich",
+    "tensorboard",
+    "trimesh",
+    "typer",
+)
 NUMPY_GEOMETRY = ("alignment", "camera", "clouds", "edges", "meshes", "upsample")
 
 IMPORT_ALL = """
@@ -17,6 +28,14 @@ names = json.loads(sys.argv[1])
 for name in names:
     importlib.import_module(name)
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+IMPORT_WITH_FEW_PACKAGES = """
+import importlib, json, sys
+for name in json.loads(sys.argv[2]):
+    sys.modules[name] = None
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
 """
 
 STATE_UNCHANGED = """
@@ -109,6 +128,12 @@ def test_light_rooms_load_without_torch(tmp_path):
     packages = loaded_packages(tmp_path / "empty", light)
     assert "sonde" in packages
     assert not packages & {"torch", "scipy", "matplotlib", "transformers", "accelerate"}
+
+
+def test_training_rooms_load_with_torch_numpy_safetensors_alone(tmp_path):
+    names = [name for name in modules() if name.split(".")[1:2] and name.split(".")[1] in TRAINING]
+    arguments = (json.dumps(names), json.dumps(NOT_FOR_TRAINING))
+    run_in_empty_folder(tmp_path / "empty", IMPORT_WITH_FEW_PACKAGES, *arguments)
 
 
 def test_importing_every_module_changes_nothing(tmp_path):
