@@ -16,7 +16,7 @@ from sonde.models.base import Losses
 from sonde.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
 from sonde.train.loop import Watcher, train
 from sonde.train.sources import stream
-from sonde.train.targets import Target, seeded_initialisation
+from sonde.train.targets import Target, draw_weights
 
 SIZE = (16, 24)
 
@@ -72,8 +72,9 @@ class MicroObjective:
 
 
 def build_micro(recipe: Recipe, device: torch.device, *, with_norm: bool = True) -> Target:
-    with seeded_initialisation(recipe.train.seed):
-        network = MicroNetwork(with_norm).to(device)
+    network = MicroNetwork(with_norm)
+    draw_weights(network, generator=torch.Generator().manual_seed(recipe.train.seed))
+    network.to(device)
     return Target(
         network=network,
         objective=MicroObjective(network),

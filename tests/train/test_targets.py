@@ -9,8 +9,8 @@ from sonde.train.config import ModelConfig, Recipe
 from sonde.train.targets import (
     TrainedObjective,
     build_target,
+    draw_weights,
     load_initial,
-    seeded_initialisation,
 )
 
 CPU = torch.device("cpu")
@@ -77,12 +77,15 @@ def test_initial_weights_strict_and_lenient():
         load_initial(network, {"extra": torch.zeros(1)}, strict=False)
 
 
-def test_seeded_initialisation_repeats():
-    weights = []
-    for seed in (1, 1, 2):
-        with seeded_initialisation(seed):
-            weights.append(nn.Linear(3, 3).weight)
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+def test_drawn_weights_repeat_and_follow_torchs_own_distribution():
+    networks = [nn.Sequential(nn.Conv2d(8, 64, 3), nn.LayerNorm(3)) for _ in range(3)]
+    spread = networks[0][0].weight.std()
+    for network, seed in zip(networks, (1, 1, 2), strict=True):
+        draw_weights(network, generator=torch.Generator().manual_seed(seed))
+    first, same, other = (network[0].weight for network in networks)
+    assert torch.equal(first, same) and not torch.equal(first, other)
+    assert torch.isclose(first.std(), spread, rtol=0.05)
+    assert networks[0][1].weight.tolist() == [1.0] * 3
 
 
 def test_ppd_stands_on_the_encoder_file_of_a_run(tmp_path):

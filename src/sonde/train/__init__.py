@@ -10,6 +10,7 @@ checkpoint.py  everything an exact resume needs, written in one piece
 loop.py        the loop
 validation.py  held-out losses, aligned depth errors, pictures
 logging.py     JSONL and TensorBoard
+watch.py       what a run reports while it works, and its clock
 export.py      weights.safetensors and its card
 __main__.py    `python -m sonde.train RECIPE` for launchers, without the command line packages
 

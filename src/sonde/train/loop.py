@@ -127,6 +127,7 @@ def train(
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
     accelerator = _accelerator()
+    networks = _networks(recipe, accelerator, build)
     source = make_source(recipe.data, accelerator.device)
     run = _Run(
         recipe=recipe,
@@ -137,7 +138,7 @@ def train(
         watcher=watcher if watcher and accelerator.is_main_process else Watcher(),
         progress=Progress(),
         metrics={},
-        **_networks(recipe, accelerator, build),
+        **networks,
     )
     notes = _start(run, start)
     feed = Feed(

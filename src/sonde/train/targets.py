@@ -7,8 +7,7 @@ farther, affine in ln(metres + 1).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,16 +72,22 @@ def build_target(recipe: Recipe, device: torch.device) -> Target:
         raise ConfigError(
             "model.kind", f"unknown kind {kind!r}", f"Use one of {', '.join(TARGETS)}"
         )
-    with seeded_initialisation(recipe.train.seed):
+    with torch.random.fork_rng(devices=[]):  # constructors draw; the caller's state is kept
         return TARGETS[kind](recipe, device)
 
 
-@contextmanager
-def seeded_initialisation(seed: int) -> Iterator[None]:
-    """Within the block module constructors draw from `seed`; the global state is put back after."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        yield
+@torch.no_grad()
+def draw_weights(network: nn.Module, *, generator: torch.Generator) -> None:
+    """Redraw what torch's constructors drew from the global state, by the same distributions.
+
+    Linear and convolution: weight and bias uniform in +-1/sqrt(fan in). Constants stay.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            module.weight.uniform_(-bound, bound, generator=generator)
+            if module.bias is not None:
+                module.bias.uniform_(-bound, bound, generator=generator)
 
 
 def load_initial(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool) -> list[str]:
@@ -112,7 +117,9 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
     from sonde.encoders.tiny import PRESETS, TinyEncoder
     from sonde.encoders.tiny_objective import TinyEncoderObjective
 
-    network = TinyEncoder(_preset(PRESETS, recipe)).to(device)
+    network = TinyEncoder(_preset(PRESETS, recipe))
+    draw_weights(network, generator=torch.Generator().manual_seed(recipe.train.seed))
+    network.to(device)
     options = _checked_options(TinyEncoderObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:

@@ -1,0 +1,75 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from sonde.cli import run
+from sonde.cli.train import note, sheet, stop_signals
+from sonde.train.validation import Compared
+from sonde.train.watch import StepReport
+
+RECIPE = """
+[model]
+kind = "tiny_encoder"
+preset = "micro"
+[data]
+source = "folder"
+path = "list.csv"
+[train]
+steps = 2
+[log]
+folder = "run"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.toml").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train"], "no recipe given"),
+        (["train", "none.toml"], "no such recipe"),
+        (["train", "r.toml", "train.stepz=1"], "Did you mean steps?"),
+        (["train", "r.toml", "train.steps=x"], "It must be a whole number"),
+        (["train", "r.toml", "model.kind=none"], "unknown kind"),
+        (["train", "r.toml", "--resume", "--overwrite"], "Choose one"),
+        (["train", "--export", "nowhere"], "no checkpoint"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_2(recipe, capsys, arguments, words):
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (recipe / "run").exists()
+
+
+def test_first_signal_asks_second_interrupts_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signals() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sheet_shows_photo_truth_and_prediction_in_equal_colours():
+    depth = np.tile(np.linspace(1, 9, 24, dtype=np.float32), (16, 1))
+    valid = np.ones((16, 24), bool)
+    one = Compared(np.full((16, 24, 3), 0.5, np.float32), depth, depth.copy(), valid)
+    picture = sheet([one, one, one])
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    photo, truth, guess = (picture[:16, start : start + 24] for start in (0, 26, 52))
+    assert (photo == 128).all() and (truth == guess).all() and truth.std() > 10
+
+
+def test_note_behind_the_bar():
+    text = note(StepReport(3, 10, 0.12345, 17.25, 3725.4))
+    assert text == "loss 0.1235  17.2 samples/s  1:02:05 left"

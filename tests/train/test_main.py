@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import numpy as np
+from micro_run import micro_recipe, run
+
+from sonde.train.__main__ import PlainWatcher, main
+
+
+def test_misuse_is_exit_2(tmp_path, caplog):
+    assert main([str(tmp_path / "none.toml")]) == 2
+    assert "no such recipe" in caplog.text
+
+
+def test_export_and_pictures_as_arrays(tmp_path, caplog):
+    run(micro_recipe(tmp_path), watcher=PlainWatcher())
+    pictures = np.load(tmp_path / "pictures" / "00000006.npz")
+    assert pictures["image"].shape == (4, 16, 24, 3) and pictures["aligned"].shape == (4, 16, 24)
+    assert main([str(tmp_path), "--export"]) == 0
+    assert (tmp_path / "weights.safetensors").exists()
+
+
+def test_it_needs_no_command_line_packages():
+    code = (
+        "import sys; sys.modules.update(typer=None, rich=None, PIL=None); import sonde.train.loop"
+    )
+    code += ", sonde.train.__main__, sonde.train.targets"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
