@@ -13,7 +13,6 @@ from sonde.models.ppd.objective import (
     flow_losses,
     gradient_loss,
     log_depth_target,
-    masked_mean_square,
 )
 from sonde.models.ppd.presets import TINY
 
@@ -106,8 +105,17 @@ def test_sky_is_the_far_end_and_unknown_pixels_do_not_count(objective):
         samples["depth"], valid_BHW=samples["valid"], sky_BHW=samples["sky"]
     )
     assert (clean[0, 0, :8] == 0.5).all() and usable[0].all() and not usable[1, 0, 20:].any()
-    error = torch.where(usable, 0.5, 1000.0)
-    assert torch.isclose(masked_mean_square(error, usable), torch.tensor(0.25))
+    noise = torch.zeros_like(clean)
+    losses = flow_losses(
+        lambda _x, _image, _semantics, *, timestep: torch.where(usable, 0.5, 1000.0) - clean,
+        samples["image"],
+        None,
+        target=Target(clean, usable),
+        noise_B1HW=noise,
+        timestep_B=torch.tensor([500, 500]),
+        gradient_weight=0.0,
+    )
+    assert torch.isclose(losses.total, torch.tensor(0.25))
     flat = torch.where(usable, 0.5, torch.rand(usable.shape, generator=torch.Generator()))
     assert gradient_loss(flat[:, 0], torch.zeros_like(flat[:, 0]), usable[:, 0]) == 0
 

@@ -21,7 +21,6 @@ from sonde.sampling.timesteps import logit_normal_timesteps
 
 SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
 STATISTICS_METRES = 80.0
-STRIDES = (1, 2, 4, 8)
 
 
 class Target(NamedTuple):
@@ -53,21 +52,13 @@ class PPDObjective:
         fov_x_deg_B: Tensor,
         generator: torch.Generator,
     ) -> Losses:
-        """Losses of a batch in metres (0 = unknown); `generator` draws time, then noise.
-
-        Only pixels with depth or sky count, so sparse depth is welcome.
-        """
+        """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
         target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
         timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator)
-        noise_B1HW = torch.randn(
-            target.clean_B1HW.shape,
-            generator=generator,
-            device=generator.device,
-            dtype=torch.float32,
-        )
+        shape, device = target.clean_B1HW.shape, image_B3HW.device
+        noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
         with torch.no_grad():
             semantics_BLD = self.encoder.semantics(image_B3HW)
-        device = image_B3HW.device
         return flow_losses(
             self.network,
             image_B3HW,
@@ -103,26 +94,19 @@ def flow_losses(
     x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
     velocity_B1HW = network(x_B1HW, image_B3HW, semantics_BLD, timestep=timestep_B)
     error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
-    velocity = masked_mean_square(error_B1HW, usable_B1HW)
-    parts = {"velocity": velocity}
-    total = velocity
-    if gradient_weight > 0:
-        guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
-        gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
-        parts["gradient"] = gradient
-        total = total + gradient_weight * gradient
-    return Losses(total, {name: part.detach() for name, part in parts.items()})
-
-
-def masked_mean_square(error: Tensor, usable: Tensor) -> Tensor:
-    """Mean square over the usable entries of the whole batch; 0 if there are none."""
-    return (usable * error.square()).sum() / (usable.sum() + 1e-6)
+    velocity = (usable_B1HW * error_B1HW.square()).sum() / (usable_B1HW.sum() + 1e-6)
+    if gradient_weight == 0:
+        return Losses(velocity, {"velocity": velocity.detach()})
+    guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
+    gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
+    parts = {"velocity": velocity.detach(), "gradient": gradient.detach()}
+    return Losses(velocity + gradient_weight * gradient, parts)
 
 
 def gradient_loss(guess_BHW: Tensor, target_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
     """Multi-scale gradient loss (spec section 6), summed over strides 1, 2, 4, 8."""
     total = guess_BHW.new_zeros(())
-    for stride in STRIDES:
+    for stride in (1, 2, 4, 8):
         usable = usable_BHW[:, ::stride, ::stride]
         error = usable * (guess_BHW - target_BHW)[:, ::stride, ::stride]
         across = (usable[:, :, 1:] & usable[:, :, :-1]) * error.diff(dim=2).abs()
