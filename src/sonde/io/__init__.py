@@ -1,0 +1,14 @@
+"""Files in and out; may import errors, result, geometry. Never torch at import.
+
+inputs.py     which photos a path, folder, glob, list or URL means
+fetch.py      bytes of a file, URL or standard input, within limits
+images.py     photo reading and picture writing (Pillow)
+writers.py    DepthResult -> files, table of formats
+readers.py    file -> DepthResult
+arrays.py     raw depth arrays of other people's files
+depth/        one depth format a file: png16 npz exr pfm; metadata shared by them
+scene/        point cloud PLY, mesh GLB
+atomic.py     files that are complete or absent
+manifest.py   what was done, for resume
+extras.py     optional packages, and the extra to install when one is missing
+"""
