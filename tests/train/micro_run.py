@@ -15,7 +15,7 @@ from sonde.data.sample import DepthBatch
 from sonde.models.base import Losses
 from sonde.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
 from sonde.train.loop import Watcher, train
-from sonde.train.sources import stream
+from sonde.train.sources import Views, stream
 from sonde.train.targets import Target, draw_weights
 
 SIZE = (16, 24)
@@ -39,6 +39,9 @@ class FakeSource:
         B = len(indices)
         valid = torch.ones(B, *SIZE, dtype=torch.bool)
         return DepthBatch(image, 1 + 5 * image[:, 0], valid, ~valid, torch.full((B,), 60.0))
+
+    def prepare(self, count, *, progress, share) -> None:
+        progress(count, count)
 
 
 class MicroNetwork(nn.Module):
@@ -99,6 +102,9 @@ def no_augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
     return batch
 
 
+AS_IS = Views(no_augment, lambda batch: batch)
+
+
 def micro_recipe(folder: Path, *, train: dict | None = None, log: dict | None = None) -> Recipe:
     return Recipe(
         model=ModelConfig(kind="micro", preset="micro"),
@@ -122,7 +128,7 @@ def micro_recipe(folder: Path, *, train: dict | None = None, log: dict | None = 
 
 
 def run(recipe: Recipe, build=build_micro, **options):
-    return train(recipe, build=build, make_source=fake_source, augment=no_augment, **options)
+    return train(recipe, build=build, make_source=fake_source, views=AS_IS, **options)
 
 
 class Slow(Watcher):

@@ -9,7 +9,7 @@ from pathlib import Path
 import micro_run
 import pytest
 import torch
-from micro_run import FakeSource, build_micro, micro_recipe, no_augment, run
+from micro_run import AS_IS, FakeSource, build_micro, micro_recipe, run
 
 from sonde.errors import ConfigError, DataError, MissingExtraError
 from sonde.train.checkpoint import list_checkpoints, load_checkpoint
@@ -155,7 +155,7 @@ def test_pictures_of_nan_do_not_stay_in_the_statistics(tmp_path):
         micro_recipe(tmp_path),
         build=build_micro,
         make_source=lambda data, device: Broken(data.count, data.seed),
-        augment=no_augment,
+        views=AS_IS,
     )
     assert all(torch.isfinite(t).all() for t in newest(tmp_path).network.values())
 

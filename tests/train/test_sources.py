@@ -88,11 +88,11 @@ def test_prefetch_hands_on_errors_and_ends_its_thread(tmp_path):
                 raise OSError("disk gone")
             return super().batch(indices)
 
-    with Feed(recipe, Broken(), None, device=CPU).ahead(0, 9) as batches:
+    with Feed(recipe, Broken(), no_augment, device=CPU).ahead(0, 9) as batches:
         next(batches), next(batches)
         with pytest.raises(OSError, match="disk gone"):
             next(batches)
-    with Feed(recipe, FakeSource(), None, device=CPU).ahead(0, 9) as batches:
+    with Feed(recipe, FakeSource(), no_augment, device=CPU).ahead(0, 9) as batches:
         next(batches)
     assert not [t for t in threading.enumerate() if t.name == "sonde-prefetch"]
 

@@ -1,11 +1,13 @@
 import pytest
 import torch
 from micro_run import MicroNetwork, MicroObjective, micro_recipe
+from safetensors.torch import save_file
 from torch import nn
 
 from sonde.encoders.tiny import PRESETS, TinyEncoder
 from sonde.errors import ConfigError, WeightsError
 from sonde.train.config import ModelConfig, Recipe
+from sonde.train.sources import stream
 from sonde.train.targets import (
     TrainedObjective,
     build_target,
@@ -88,18 +90,24 @@ def test_drawn_weights_repeat_and_follow_torchs_own_distribution():
     assert networks[0][1].weight.tolist() == [1.0] * 3
 
 
-def test_ppd_stands_on_the_encoder_file_of_a_run(tmp_path):
-    from safetensors.torch import save_file
+def encoder_file(folder, preset: str):
+    path = folder / f"{preset}.safetensors"
+    metadata = {"family": "tiny_encoder", "preset": preset, "sonde_format": "1"}
+    save_file(TinyEncoder(PRESETS[preset]).state_dict(), path, metadata=metadata)
+    return str(path)
 
-    encoder = TinyEncoder(PRESETS["micro"])
-    path = tmp_path / "weights.safetensors"
-    metadata = {"family": "tiny_encoder", "preset": "micro", "sonde_format": "1"}
-    save_file(encoder.state_dict(), path, metadata=metadata)
-    model = ModelConfig(kind="ppd", preset="tiny", encoder=str(path))
+
+def test_ppd_stands_on_the_encoder_file_of_a_run(tmp_path):
+    model = ModelConfig(kind="ppd", preset="tiny", encoder=encoder_file(tmp_path, "tiny"))
     target = build_target(recipe_of(tmp_path, model, {"gradient_weight": 0.2}), CPU)
     assert target.encoder == "tiny" and target.objective.gradient_weight == 0.2
     frozen = target.objective.encoder
     assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())
-    save_file({"a": torch.zeros(1)}, path, metadata={"family": "ppd"})
-    with pytest.raises(WeightsError, match="no encoder"):
+    depth = target.preview(torch.rand(1, 3, 32, 48, generator=torch.Generator()), stream(CPU, 1), 2)
+    assert depth.shape == (1, 32, 48) and torch.isfinite(depth).all()
+
+
+def test_ppd_refuses_an_encoder_of_other_width(tmp_path):
+    model = ModelConfig(kind="ppd", preset="tiny", encoder=encoder_file(tmp_path, "micro"))
+    with pytest.raises(ConfigError, match="gives semantics 48 wide, preset tiny takes 208"):
         build_target(recipe_of(tmp_path, model), CPU)

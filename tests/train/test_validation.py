@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from micro_run import FakeSource, build_micro, micro_recipe
+from micro_run import AS_IS, FakeSource, build_micro, micro_recipe
 
 from sonde.train.targets import Target
 from sonde.train.validation import validate
@@ -20,7 +20,7 @@ def test_perfect_preview_has_no_error_and_losses_average_over_images(tmp_path):
     target = Target(
         network=micro.network, objective=micro.objective, preview=perfect, family="m", preset="m"
     )
-    result = validate(recipe, target, source, None, device=CPU)
+    result = validate(recipe, target, source, AS_IS, device=CPU)
     assert result.values["abs_rel"] == pytest.approx(0, abs=1e-5)
     assert result.values["delta1"] == 1.0 and result.values["loss"] > 0
     assert len(result.pictures) == 3 and source.asked == [[0, 1, 2, 3]]
@@ -35,7 +35,7 @@ def test_validating_changes_nothing_and_repeats(tmp_path):
     target.network.train()
     before = {n: t.clone() for n, t in target.network.state_dict().items()}
     state = torch.get_rng_state()
-    values = [validate(recipe, target, FakeSource(), None, device=CPU).values for _ in range(2)]
+    values = [validate(recipe, target, FakeSource(), AS_IS, device=CPU).values for _ in range(2)]
     assert values[0] == values[1] and target.network.training
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[n], t) for n, t in target.network.state_dict().items())
@@ -47,5 +47,5 @@ def test_without_preview_there_are_losses_only(tmp_path):
     target = Target(
         network=micro.network, objective=micro.objective, preview=None, family="m", preset="m"
     )
-    result = validate(recipe, target, FakeSource(), None, device=CPU)
+    result = validate(recipe, target, FakeSource(), AS_IS, device=CPU)
     assert set(result.values) == {"loss", "square"} and result.pictures == []

@@ -147,21 +147,28 @@ def _watcher(is_quiet: bool, stop: threading.Event) -> Iterator[Watcher]:
     try:
         yield _make_watcher(bar, stop)
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _make_watcher(bar: Progress, stop: threading.Event) -> Watcher:
     from sonde.io.images import write_picture
     from sonde.train.watch import Watcher
 
-    task = bar.add_task("training", total=None, note="")
+    images = bar.add_task("images", total=None, note="", visible=False)
+    steps = bar.add_task("training", total=None, note="")
 
     class BarWatcher(Watcher):
         """Renders reports; the loop calls it on the first process only."""
 
+        def on_data(self, ready: int, wanted: int) -> None:
+            bar.start()
+            bar.update(images, completed=ready, total=wanted, visible=True)
+
         def on_step(self, report: StepReport) -> None:
             bar.start()  # only now, so that a refused recipe prints nothing but its error
-            bar.update(task, completed=report.step, total=report.steps, note=note(report))
+            bar.update(images, visible=False)
+            bar.update(steps, completed=report.step, total=report.steps, note=note(report))
 
         def on_record(self, record: dict[str, Any]) -> None:
             if record["group"] == "val":

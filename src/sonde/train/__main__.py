@@ -31,6 +31,10 @@ _log = logging.getLogger("sonde.train")
 class PlainWatcher(Watcher):
     """Log lines for records, arrays for pictures."""
 
+    def on_data(self, ready: int, wanted: int) -> None:
+        """A line for every shard or so."""
+        _log.info("images %d of %d", ready, wanted)
+
     def on_record(self, record: dict[str, Any]) -> None:
         """One line a record."""
         texts = (f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items())

@@ -39,14 +39,15 @@ from .optimizer import learning_rate, make_optimizer, set_learning_rate
 from .recipe import recipe_table
 from .sources import (
     NOISE,
-    Augment,
     Feed,
     Source,
     SourceBuilder,
-    build_augment,
+    Views,
     build_source,
     build_validation,
+    build_views,
     stream,
+    window,
 )
 from .targets import Target, TargetBuilder, TrainedObjective, build_target, load_initial
 from .validation import validate
@@ -93,7 +94,7 @@ class _Run:
     average: MovingAverage
     progress: Progress
     held_out: Source | None
-    augment: Augment | None
+    views: Views
     watcher: Watcher
     metrics: dict[str, float]
 
@@ -117,12 +118,12 @@ def train(
     overwrite: bool = False,
     build: TargetBuilder = build_target,
     make_source: SourceBuilder = build_source,
-    augment: Augment | None = None,
+    views: Views | None = None,
 ) -> TrainingEnd:
     """Train the recipe into its run folder: log, checkpoints, pictures, weights and card.
 
     resume: go on from the newest checkpoint. overwrite: start again in a used folder. build,
-    make_source and augment (default: the recipe's) exist for families and data of your own.
+    make_source and views (default: the recipe's) exist for families and data of your own.
     """
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
@@ -134,17 +135,18 @@ def train(
         folder=run_folder(recipe),
         accelerator=accelerator,
         held_out=build_validation(recipe.data, accelerator.device, make_source),
-        augment=augment or build_augment(recipe.data),
+        views=views or build_views(recipe.data),
         watcher=watcher if watcher and accelerator.is_main_process else Watcher(),
         progress=Progress(),
         metrics={},
         **networks,
     )
     notes = _start(run, start)
+    _prepare(run, source)
     feed = Feed(
         recipe,
         source,
-        run.augment,
+        run.views.train,
         device=accelerator.device,
         rank_world=(accelerator.process_index, accelerator.num_processes),
     )
@@ -163,6 +165,17 @@ def train(
         _loop(run, batches, log)
     is_complete = run.progress.step >= recipe.train.steps
     return TrainingEnd(run.folder, run.progress.step, is_complete, run.metrics)
+
+
+def _prepare(run: _Run, source: Source) -> None:
+    """Have the held-out images and those of the first step ready, every process its share."""
+    accelerator, samples = run.accelerator, _samples_per_step(run)
+    share = (accelerator.process_index, accelerator.num_processes)
+    first = window(run.progress.step * samples, run.recipe.data, len(source))
+    source.prepare(first, progress=run.watcher.on_data, share=share)
+    if run.held_out is not None:
+        run.held_out.prepare(len(run.held_out), progress=run.watcher.on_data, share=share)
+    accelerator.wait_for_everyone()
 
 
 def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
@@ -282,7 +295,7 @@ def _validate(run: _Run, log: RunLog) -> None:
         return
     with run.average.applied():
         values, pictures = validate(
-            run.recipe, run.target, run.held_out, run.augment, device=run.accelerator.device
+            run.recipe, run.target, run.held_out, run.views, device=run.accelerator.device
         )
     run.metrics = values
     run.watcher.on_record(log.write(run.progress.step, "val", values))

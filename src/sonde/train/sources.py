@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ ORDER, AUGMENT, NOISE, VALIDATION = range(4)  # streams of random numbers that n
 _VALIDATION_SEED = 1_000_003  # added to the seeds: held-out scenes and textures are never seen
 
 
+Preparation = Callable[[int, int], None]  # (images ready, images wanted)
+
+
 class Source(Protocol):
     """Images by index; the same index gives the same pixels always."""
 
@@ -40,9 +43,20 @@ class Source(Protocol):
         """The images with these indices [B], at the source's size."""
         ...
 
+    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+        """Make the first `count` images quick to get; share: this process' (rank, world)."""
+        ...
+
 
 SourceBuilder = Callable[[DataConfig, torch.device], Source]
 Augment = Callable[[DepthBatch, torch.Generator], DepthBatch]
+
+
+class Views(NamedTuple):
+    """How the network sees a batch: changed at random in training, the same way when held out."""
+
+    train: Augment
+    held_out: Callable[[DepthBatch], DepthBatch]
 
 
 def stream(device: torch.device, *numbers: int) -> torch.Generator:
@@ -75,7 +89,7 @@ class Feed:
         self,
         recipe: Recipe,
         source: Source,
-        augment: Augment | None,
+        augment: Augment,
         *,
         device: torch.device,
         rank_world: tuple[int, int] = (0, 1),
@@ -90,10 +104,8 @@ class Feed:
         """Accumulation part `part` of step `step`."""
         indices = draw_indices(step, self.recipe, world=self.world, length=len(self.source))
         batch = self.source.batch(indices[self.rank, part]).to(self.device)
-        if self.augment is None:
-            return batch
-        seed = self.recipe.train.seed
-        return self.augment(batch, stream(self.device, seed, AUGMENT, step, part, self.rank))
+        numbers = (self.recipe.train.seed, AUGMENT, step, part, self.rank)
+        return self.augment(batch, stream(torch.device("cpu"), *numbers))
 
     def parts(self, start: int, stop: int) -> Generator[DepthBatch]:
         """All parts of the steps start..stop-1 in order."""
@@ -169,16 +181,16 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
     return build(held_out, device)
 
 
-def build_augment(data: DataConfig) -> Augment:
-    """The recipe's augmentation: seeded, to the training size."""
-    from sonde.data.augment import AugmentOptions, augment_batch
+def build_views(data: DataConfig) -> Views:
+    """The recipe's augmentation and the plain view, both to the training size."""
+    from sonde.data.augment import AugmentOptions, augment_batch, whole_view
 
     options = from_table(AugmentOptions, data.augment, where="recipe: data.augment")
 
     def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
         return augment_batch(batch, size_hw=data.crop, generator=generator, options=options)
 
-    return augment
+    return Views(augment, lambda batch: whole_view(batch, size_hw=data.crop))
 
 
 class _Scenes:
@@ -204,6 +216,10 @@ class _Scenes:
 
     def batch(self, indices: Tensor) -> DepthBatch:
         return self._shards.batch(indices)
+
+    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+        wanted = min(count, self._count)
+        self._shards.ensure(wanted, progress, worker=share[0], workers=share[1])
 
 
 def _folder(data: DataConfig, device: torch.device) -> Source:

@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -143,8 +142,15 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     from sonde.sampling.timesteps import ppd_timesteps
 
     encoder = _frozen_encoder(recipe, device)
+    config = _preset(PRESETS, recipe)
+    if config.semantics_width != encoder.width:
+        raise ConfigError(
+            "model.encoder",
+            f"gives semantics {encoder.width} wide, preset {recipe.model.preset} takes "
+            f"{config.semantics_width}",
+        )
     generator = torch.Generator().manual_seed(recipe.train.seed)
-    network = new_network(_preset(PRESETS, recipe), generator=generator).to(device)
+    network = new_network(config, generator=generator).to(device)
     options = {"gradient_weight": 0.0}
     options |= _checked_options(PPDObjective, recipe.train.objective)
 
@@ -173,31 +179,14 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
 
 def _frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
     """The encoder named by registry entry or weights file, frozen, in eval mode, fp32."""
+    from sonde.weights.load import load_encoder
+
     if not recipe.model.encoder:
         raise ConfigError(
             "model.encoder", "empty", 'Name what the network stands on: encoder = "tiny-encoder"'
         )
-    path = Path(recipe.model.encoder)
-    if path.suffix == ".safetensors":
-        encoder = _own_encoder(path)
-    else:
-        from sonde.weights.load import load_encoder
-
-        encoder = load_encoder(recipe.model.encoder, device=device, dtype=torch.float32)
-    return encoder.to(device).eval().requires_grad_(False)
-
-
-def _own_encoder(path: Path) -> Any:
-    """A tiny encoder from the weights file of its own training run."""
-    from sonde.encoders.tiny import PRESETS, TinyEncoder
-    from sonde.weights.safe import read_metadata, read_safetensors
-
-    metadata = read_metadata(path)
-    if metadata.get("family") != "tiny_encoder" or metadata.get("preset") not in PRESETS:
-        raise WeightsError(path, f"family {metadata.get('family')!r} is no encoder of ours")
-    encoder = TinyEncoder(PRESETS[metadata["preset"]])
-    load_initial(encoder, read_safetensors(path).tensors, strict=True)
-    return encoder.float()
+    encoder: Any = load_encoder(recipe.model.encoder, device=device, dtype=torch.float32)
+    return encoder.eval().requires_grad_(False)
 
 
 def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:

@@ -16,7 +16,7 @@ from sonde.data.sample import DepthBatch
 from sonde.eval.metrics import abs_rel, align_log1p, delta1
 
 from .config import Recipe
-from .sources import VALIDATION, Augment, Source, stream
+from .sources import VALIDATION, Source, Views, stream
 from .targets import Target, TrainedObjective, autocast
 
 
@@ -42,7 +42,7 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    recipe: Recipe, target: Target, source: Source, augment: Augment | None, *, device: torch.device
+    recipe: Recipe, target: Target, source: Source, views: Views, *, device: torch.device
 ) -> Validation:
     """Losses and errors over the held-out source, with the weights the network holds now."""
     network = target.network
@@ -56,9 +56,8 @@ def validate(
     try:
         for start in range(0, count, size):
             indices = torch.arange(start, min(start + size, count))
-            batch = source.batch(indices).to(device)
+            batch = views.held_out(source.batch(indices).to(device))
             generator = stream(device, recipe.train.seed, VALIDATION, start)
-            batch = batch if augment is None else augment(batch, generator)
             for name, value in _losses(module, batch, generator).items():
                 losses[name] = losses.get(name, 0.0) + value * len(indices) / count
             compared += _compare(target, batch, generator, recipe)

@@ -25,6 +25,9 @@ class StepReport(NamedTuple):
 class Watcher:
     """Someone looking on; the base class looks away. Called on the first process only."""
 
+    def on_data(self, ready: int, wanted: int) -> None:
+        """While images are made before the first step: how many of them there are."""
+
     def on_step(self, report: StepReport) -> None:
         """After every step."""
 
