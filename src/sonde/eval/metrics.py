@@ -49,7 +49,8 @@ def align_log1p(
     p, g = _pairs(log_depth, truth, valid)
     design = np.stack([p, np.ones_like(p)], axis=1)
     (slope, offset), *_ = np.linalg.lstsq(design, np.log1p(g), rcond=None)
-    return np.expm1(slope * np.asarray(log_depth, dtype=np.float64) + offset)
+    line: NDArray[np.float64] = slope * np.asarray(log_depth, dtype=np.float64) + offset
+    return np.expm1(line)
 
 
 def aligned_scores(log_depth: NDArray, truth: NDArray, valid: NDArray[np.bool_]) -> Scores:

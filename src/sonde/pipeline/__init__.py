@@ -2,7 +2,7 @@
 
 config.py    PredictConfig: what a prediction can be asked for, and every default
 load.py      load: a model by name or path
-photo.py     path, PIL, array or tensor -> one kind of photo
+photo.py     a photo's pixels -> the network's tensor, very large ones averaged down
 predict.py   Model.predict: photo -> hypotheses -> ensemble -> metres -> photo's size
 ensemble.py  hypotheses aligned to their median, and their spread
 metres.py    metres from a metric reference; the camera

@@ -1,0 +1,36 @@
+"""`load`: a model by its name in the registry, or from a folder or file of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sonde.settings import pick_device, pick_dtype
+from sonde.weights.load import load_predictor
+
+from .config import DEFAULT_MODEL
+from .predict import Model
+
+
+def load(
+    name: str | Path = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    accept_license: bool = False,
+    encoder: str | Path | None = None,
+) -> Model:
+    """The model of a name (see `sonde models list`), or of a folder or file of weights.
+
+    device: auto, cpu, cuda, mps, xpu. dtype: auto, fp32, bf16, fp16. Weights under a
+    non-commercial licence need accept_license=True once. encoder: name or file, where it is not
+    the one the weights' tag stands for. Errors: ConfigError, WeightsError.
+    """
+    place = pick_device(device)
+    loaded = load_predictor(
+        name,
+        device=place,
+        dtype=pick_dtype(dtype, place),
+        accept_license=accept_license,
+        encoder=encoder,
+    )
+    return Model(loaded)

@@ -1,0 +1,91 @@
+"""Metres and the camera: what the model's metric reference, EXIF or the user know.
+
+A generative map is known up to the freedom of its kind; an encoder's own metric guess fixes it by
+a robust line (spec ppd.md sections 8 and 9), as the published point clouds of PPD do.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonde.geometry.alignment import apply_affine, fit_affine_ransac
+from sonde.geometry.camera import fov_from_intrinsics, intrinsics_from_focal, intrinsics_from_fov
+from sonde.result import DepthKind
+
+from .ensemble import Ensemble
+
+_LOG = logging.getLogger(__name__)
+_SLACK = 2.0  # how far beyond the reference's own range the fitted metres may go
+_LEAST_SHARE = 0.01  # of the pixels must be usable in the reference
+_NEAREST_M = 1e-3
+
+
+class Reference(NamedTuple):
+    """A metric reference in numpy at network size; fields as in models.base.MetricReference."""
+
+    depth_HW: NDArray[np.float32]
+    valid_HW: NDArray[np.bool_]
+    fov_x_deg: float
+    name: str
+
+
+class Metres(NamedTuple):
+    """depth_HW: metres, positive. uncertainty_HW: metres, or None for a single hypothesis."""
+
+    depth_HW: NDArray[np.float32]
+    uncertainty_HW: NDArray[np.float32] | None
+
+
+class Camera(NamedTuple):
+    """intrinsics_33: pixels of the photo. fov_x_deg: horizontal. Both None if nobody knows."""
+
+    intrinsics_33: NDArray[np.float64] | None
+    fov_x_deg: float | None
+
+
+def to_metres(
+    merged: Ensemble, reference: Reference, *, kind: DepthKind, generator: np.random.Generator
+) -> Metres | None:
+    """The merged map in metres, None (and a warning) if the reference covers too little.
+
+    RANSAC of the map against the reference in the kind's space, then clipped to half the
+    reference's nearest and twice its farthest depth. Released code: clipped to the range itself,
+    which flattens what a blurred reference has averaged away. Uncertainty: times the local slope.
+    """
+    usable_HW = reference.valid_HW & np.isfinite(reference.depth_HW) & (reference.depth_HW > 0)
+    if usable_HW.mean() < _LEAST_SHARE:
+        _LOG.warning("the metric reference is usable on %.2g of the photo", usable_HW.mean())
+        return None
+    fit = fit_affine_ransac(
+        merged.depth_HW, reference.depth_HW, usable_HW, kind=kind, generator=generator
+    )
+    metres_HW = apply_affine(merged.depth_HW, scale=fit.scale, shift=fit.shift, kind=kind)
+    known = reference.depth_HW[usable_HW]
+    low, high = max(_NEAREST_M, float(known.min()) / _SLACK), float(known.max()) * _SLACK
+    metres_HW = np.clip(metres_HW, low, high)
+    if merged.uncertainty_HW is None:
+        return Metres(metres_HW, None)
+    slope = fit.scale * (metres_HW + 1) if kind is DepthKind.AFFINE_LOG_DEPTH else fit.scale
+    return Metres(metres_HW, (merged.uncertainty_HW * slope).astype(np.float32))
+
+
+def choose_camera(
+    size_hw: tuple[int, int],
+    *,
+    fov_x_deg: float | None,
+    focal_px: float | None,
+    reference: Reference | None,
+) -> Camera:
+    """The camera of the photo: the user's field of view, else EXIF, else the reference's guess."""
+    if fov_x_deg is not None:
+        return Camera(intrinsics_from_fov(fov_x_deg, size_hw), fov_x_deg)
+    if focal_px is not None:
+        intrinsics_33 = intrinsics_from_focal(focal_px, size_hw)
+        return Camera(intrinsics_33, fov_from_intrinsics(intrinsics_33, size_hw))
+    if reference is not None and 1 <= reference.fov_x_deg <= 179:
+        return Camera(intrinsics_from_fov(reference.fov_x_deg, size_hw), reference.fov_x_deg)
+    return Camera(None, None)

@@ -1,0 +1,193 @@
+"""`Model.predict`: a photo in, a `DepthResult` at the photo's own size out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sonde.errors import ResourceError, SondeError, WeightsError
+from sonde.geometry.upsample import guided_indices
+from sonde.io.images import Photo, to_photo
+from sonde.models.base import Hypotheses
+from sonde.result import DepthKind, DepthResult
+from sonde.settings import max_pixels
+
+from .config import PredictConfig
+from .ensemble import merge_hypotheses
+from .metres import Metres, Reference, choose_camera, to_metres
+from .photo import network_image
+
+if TYPE_CHECKING:
+    from sonde.weights.load import LoadedModel
+
+_DEFAULTS = PredictConfig()
+_NETWORK, _ALIGNMENT = 1, 2  # independent streams drawn from one seed
+
+
+class Model:
+    """A depth family with its weights; `predict` is all it does, and it keeps no state between."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._predictor = loaded.predictor
+        self.name = loaded.entry.name
+        self.licence = loaded.entry.licence
+        self.weights_sha256 = loaded.sha256
+
+    @property
+    def default_steps(self) -> int:
+        """Network calls per hypothesis when none are asked for."""
+        return self._predictor.default_steps
+
+    @overload
+    def predict(
+        self,
+        image: list[Any] | tuple[Any, ...],
+        *,
+        steps: int | None = ...,
+        ensemble_size: int = ...,
+        seed: int = ...,
+        resolution: int | None = ...,
+        fov_x_deg: float | None = ...,
+        metric: bool = ...,
+    ) -> list[DepthResult]: ...
+
+    @overload
+    def predict(
+        self,
+        image: str | Path | NDArray | torch.Tensor | Photo,
+        *,
+        steps: int | None = ...,
+        ensemble_size: int = ...,
+        seed: int = ...,
+        resolution: int | None = ...,
+        fov_x_deg: float | None = ...,
+        metric: bool = ...,
+    ) -> DepthResult: ...
+
+    def predict(
+        self,
+        image: Any,
+        *,
+        steps: int | None = _DEFAULTS.steps,
+        ensemble_size: int = _DEFAULTS.ensemble_size,
+        seed: int = _DEFAULTS.seed,
+        resolution: int | None = _DEFAULTS.resolution,
+        fov_x_deg: float | None = _DEFAULTS.fov_x_deg,
+        metric: bool = _DEFAULTS.metric,
+    ) -> DepthResult | list[DepthResult]:
+        """Depth of a photo at its own size, NaN where invalid; a list of photos gives a list.
+
+        image: path, PIL image, uint8 [H,W,3], float [3,H,W] in 0..1, or a list of those in any
+        sizes. Settings: see `PredictConfig`. Every photo starts from the same `seed`, so results
+        depend on neither batch nor order. metric=True gives metres where the model has a metric
+        reference, else the map keeps its kind. Errors: InputError, ConfigError, ResourceError.
+        """
+        config = PredictConfig(
+            steps=steps,
+            ensemble_size=ensemble_size,
+            seed=seed,
+            resolution=resolution,
+            fov_x_deg=fov_x_deg,
+            metric=metric,
+        )
+        if isinstance(image, list | tuple):
+            return [self._depth_of(item, config) for item in image]
+        return self._depth_of(image, config)
+
+    def _depth_of(self, image: Any, config: PredictConfig) -> DepthResult:
+        started = time.perf_counter()
+        photo = to_photo(image, max_pixels=max_pixels())
+        hypotheses = self._draw(photo, config)
+        kind, reference = hypotheses.kind, _as_numpy(hypotheses)
+        merged = merge_hypotheses(hypotheses.depth_Shw.numpy(), kind=kind)
+        low, metric_reference = Metres(*merged), None
+        if kind is DepthKind.METRIC:
+            metric_reference = self.name
+        elif config.metric and reference is not None:
+            stream = np.random.default_rng([config.seed, _ALIGNMENT])
+            metres = to_metres(merged, reference, kind=kind, generator=stream)
+            if metres is not None:
+                low, kind, metric_reference = metres, DepthKind.METRIC, reference.name
+        # one choice of cells for every map: depth, spread and sky of a pixel belong together
+        cells_HW = guided_indices(hypotheses.guide_hw3.numpy(), photo.rgb_HW3)
+        sky_HW = None if reference is None else ~reference.valid_HW.ravel()[cells_HW]
+        depth_HW = low.depth_HW.ravel()[cells_HW]
+        valid_HW = np.isfinite(depth_HW) if sky_HW is None else np.isfinite(depth_HW) & ~sky_HW
+        depth_HW[~valid_HW] = np.nan
+        spread_HW = None
+        if low.uncertainty_HW is not None:
+            spread_HW = low.uncertainty_HW.ravel()[cells_HW]
+            spread_HW[~valid_HW] = np.nan
+        camera = choose_camera(
+            depth_HW.shape, fov_x_deg=config.fov_x_deg, focal_px=photo.focal_px, reference=reference
+        )
+        return DepthResult(
+            depth=depth_HW,
+            kind=kind,
+            valid=valid_HW,
+            sky=sky_HW,
+            uncertainty=spread_HW,
+            intrinsics=camera.intrinsics_33,
+            fov_x_deg=camera.fov_x_deg,
+            metric_reference=metric_reference,
+            model=self.name,
+            weights_sha256=self.weights_sha256,
+            seed=config.seed,
+            steps=config.steps or self.default_steps,
+            licence=self.licence,
+            seconds=time.perf_counter() - started,
+            image=photo.rgb_HW3,
+        )
+
+    def _draw(self, photo: Photo, config: PredictConfig) -> Hypotheses:
+        """Hypotheses of the network, all finite; out of memory becomes a ResourceError."""
+        size_hw = (photo.rgb_HW3.shape[0], photo.rgb_HW3.shape[1])
+        area = config.network_area(size_hw, self._predictor.default_area)
+        try:
+            with torch.inference_mode():
+                hypotheses = self._predictor.predict(
+                    network_image(photo.rgb_HW3, area=area),
+                    steps=config.steps or self.default_steps,
+                    area=area,
+                    generators=[_generator(config.seed, i) for i in range(config.ensemble_size)],
+                )
+        except SondeError:
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+                raise
+            raise ResourceError(
+                f"{self.name} at {area} pixels", "out of memory", "Use a smaller resolution"
+            ) from error
+        finite = torch.isfinite(hypotheses.depth_Shw)
+        if not finite.all():
+            raise WeightsError(
+                self.name,
+                f"the network gave NaN or infinity at {int((~finite).sum())} pixels",
+                "The weights may be damaged; try dtype fp32",
+            )
+        return hypotheses
+
+
+def _generator(seed: int, hypothesis: int) -> torch.Generator:
+    """The CPU generator of one hypothesis: the same whatever the ensemble's size."""
+    mixed = np.random.default_rng([seed, _NETWORK, hypothesis]).integers(2**63)
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def _as_numpy(hypotheses: Hypotheses) -> Reference | None:
+    """The metric reference as numpy, None if the model has none."""
+    guess = hypotheses.reference
+    if guess is None:
+        return None
+    return Reference(
+        guess.depth_HW.float().cpu().numpy(),
+        guess.valid_HW.cpu().numpy(),
+        float(guess.fov_x_deg),
+        guess.name,
+    )

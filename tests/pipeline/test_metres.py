@@ -1,0 +1,97 @@
+"""Metres from a reference: the robust line, the clip, the spread; the camera's order of trust."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sonde.pipeline.ensemble import Ensemble
+from sonde.pipeline.metres import Reference, choose_camera, to_metres
+from sonde.result import DepthKind
+
+LOG = DepthKind.AFFINE_LOG_DEPTH
+
+
+def truth(height=40, width=50):
+    rows = np.linspace(9, 1, height)[:, None] + np.zeros(width)
+    return (rows + np.random.default_rng(0).random((height, width))).astype(np.float32)
+
+
+def reference(metres, valid=None, fov=60.0):
+    everywhere = np.ones(metres.shape, bool)
+    return Reference(metres, everywhere if valid is None else valid, fov, "fake")
+
+
+def fit(merged, ref, kind=LOG):
+    return to_metres(merged, ref, kind=kind, generator=np.random.default_rng(1))
+
+
+def latent(metres, scale=2.5, shift=0.4):
+    return ((np.log1p(metres) - shift) / scale).astype(np.float32)
+
+
+def test_metres_are_recovered_despite_a_third_of_wrong_reference_pixels():
+    metres = truth()
+    wrong = metres.copy()
+    wrong[np.random.default_rng(2).random(metres.shape) < 0.33] = 40.0
+    found = fit(Ensemble(latent(metres), None), reference(wrong))
+    assert np.abs(found.depth_HW / metres - 1).mean() < 0.02
+    assert found.uncertainty_HW is None
+
+
+def test_pixels_outside_the_mask_do_not_count():
+    metres = truth()
+    valid = np.ones(metres.shape, bool)
+    valid[:25] = False  # more than half
+    wrong = np.where(valid, metres, 500).astype(np.float32)
+    found = fit(Ensemble(latent(metres), None), reference(wrong, valid))
+    assert np.abs(found.depth_HW[valid] / metres[valid] - 1).max() < 1e-3
+
+
+def test_uncertainty_is_scaled_by_the_local_slope():
+    metres = truth()
+    spread = np.full(metres.shape, 0.01, np.float32)
+    found = fit(Ensemble(latent(metres), spread), reference(metres))
+    assert np.allclose(found.uncertainty_HW, 0.01 * 2.5 * (metres + 1), rtol=1e-3)
+    flat = fit(Ensemble(metres / 3, spread), reference(metres), DepthKind.AFFINE_DEPTH)
+    assert np.allclose(flat.uncertainty_HW, 0.03, rtol=1e-3)
+
+
+def test_metres_stay_positive_and_within_twice_the_reference():
+    metres = truth()
+    wild = latent(metres)
+    wild[0, 0], wild[0, 1] = -9, 9
+    found = fit(Ensemble(wild, None), reference(metres)).depth_HW
+    assert found[0, 0] == pytest.approx(metres.min() / 2)
+    assert found[0, 1] == pytest.approx(metres.max() * 2)
+
+
+@pytest.mark.parametrize("map_of", [lambda m: -latent(m), lambda m: np.zeros_like(m)])
+def test_a_useless_map_still_gives_positive_finite_metres(map_of):
+    metres = truth()
+    found = fit(Ensemble(map_of(metres), None), reference(metres)).depth_HW
+    assert np.isfinite(found).all()
+    assert (found > 0).all()
+
+
+def test_a_reference_without_pixels_gives_no_metres(caplog):
+    metres = truth()
+    nothing = reference(metres, np.zeros(metres.shape, bool))
+    assert fit(Ensemble(latent(metres), None), nothing) is None
+    assert "metric reference" in caplog.text
+
+
+def test_camera_order_user_then_exif_then_reference():
+    ref = reference(truth(), fov=60.0)
+    size = (480, 640)
+    user = choose_camera(size, fov_x_deg=90.0, focal_px=500.0, reference=ref)
+    assert user.intrinsics_33[0, 0] == pytest.approx(320)
+    assert user.fov_x_deg == 90
+    exif = choose_camera(size, fov_x_deg=None, focal_px=500.0, reference=ref)
+    assert exif.intrinsics_33[1, 1] == 500
+    assert exif.fov_x_deg == pytest.approx(2 * math.degrees(math.atan(320 / 500)))
+    guess = choose_camera(size, fov_x_deg=None, focal_px=None, reference=ref)
+    assert guess.fov_x_deg == 60
+    assert guess.intrinsics_33[0, 2] == 320
+    none = choose_camera(size, fov_x_deg=None, focal_px=None, reference=None)
+    assert none == (None, None)
