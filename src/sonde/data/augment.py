@@ -5,7 +5,6 @@ Crops keep the pixel aspect, so a crop is a longer lens: tan(fov / 2) shrinks wi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,11 +82,11 @@ def augment_batch(
 ) -> DepthBatch:
     """A randomly cropped, mirrored and recoloured copy of the batch at `size_hw`.
 
-    All numbers come from `generator` (a CPU generator), so the result does not depend on the
-    device of the batch beyond rounding.
+    All numbers come from `generator`, on its own device; a CPU generator gives the same changes
+    on every device.
     """
     count, _, height, width = batch.image_B3HW.shape
-    draw = torch.rand(count, 4, generator=generator)
+    draw = torch.rand(count, 4, generator=generator, device=generator.device)
     largest = min(float(width), height * size_hw[1] / size_hw[0])
     width_B = largest * (options.crop_min + (1 - options.crop_min) * draw[:, 0])
     height_B = width_B * size_hw[0] / size_hw[1]
@@ -135,7 +134,7 @@ def _positions(start_B: Tensor, length_B: Tensor, count: int, flip_B: Tensor) ->
 
 
 def _weights(position_BN: Tensor, length: int, step_B: Tensor) -> Tensor:
-    """Linear interpolation as a matrix [B,N,length]; shrinking widens the triangle (no aliasing)."""
+    """Linear interpolation as a matrix [B,N,length]; wider triangles where it shrinks."""
     centre = torch.arange(length, device=position_BN.device) + 0.5
     reach = step_B.clamp_min(1)[:, None, None]
     inside_BN = position_BN.clamp(0.5, length - 0.5)
@@ -145,26 +144,26 @@ def _weights(position_BN: Tensor, length: int, step_B: Tensor) -> Tensor:
 
 def recolour(image_B3HW: Tensor, *, generator: torch.Generator, options: AugmentOptions) -> Tensor:
     """Photometric changes per photo: gain, gamma, contrast, saturation, inversion, blur, noise."""
-    count, device = len(image_B3HW), image_B3HW.device
+    count, device, origin = len(image_B3HW), image_B3HW.device, generator.device
 
-    def normal(columns: int = 1) -> Tensor:
-        return torch.randn(count, columns, 1, 1, generator=generator).to(device)
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator, device=origin).to(device)
 
-    def chance(probability: float) -> Tensor:
-        return (torch.rand(count, 1, 1, 1, generator=generator) < probability).to(device)
+    def uniform() -> Tensor:
+        return torch.rand(count, 1, 1, 1, generator=generator, device=origin).to(device)
 
-    x = image_B3HW * torch.exp(options.gain * normal(3) + options.gain * normal())
-    x = x.clamp(1e-4, 1) ** torch.exp(options.gamma * normal())
+    x = image_B3HW * torch.exp(options.gain * (normal(3, 1, 1) + normal(1, 1, 1)))
+    x = x.clamp(1e-4, 1) ** torch.exp(options.gamma * normal(1, 1, 1))
     middle = x.mean((1, 2, 3), keepdim=True)
-    x = middle + (x - middle) * torch.exp(options.contrast * normal())
+    x = middle + (x - middle) * torch.exp(options.contrast * normal(1, 1, 1))
     grey = x.mean(1, keepdim=True)
-    colour = torch.where(chance(options.grey), 0.0, torch.exp(options.saturation * normal()))
+    colour = torch.where(
+        uniform() < options.grey, 0.0, torch.exp(options.saturation * normal(1, 1, 1))
+    )
     x = grey + (x - grey) * colour.clamp_max(2.5)
-    x = torch.where(chance(options.invert), 1 - x, x)
-    x = torch.where(chance(options.blur), _blurred(x), x)
-    level = options.noise * torch.rand(count, 1, 1, 1, generator=generator).to(device) ** 2
-    noise = torch.randn(x.shape, generator=generator).to(device)
-    return (x + level * noise).clamp(0, 1)
+    x = torch.where(uniform() < options.invert, 1 - x, x)
+    x = torch.where(uniform() < options.blur, _blurred(x), x)
+    return (x + options.noise * uniform() ** 2 * normal(*x.shape[1:])).clamp(0, 1)
 
 
 def _blurred(image_B3HW: Tensor) -> Tensor:
@@ -174,8 +173,3 @@ def _blurred(image_B3HW: Tensor) -> Tensor:
     height, width = image_B3HW.shape[-2:]
     x = sum(float(k) * x[:, :, i : i + height] for i, k in enumerate(kernel))  # type: ignore[assignment]
     return sum(float(k) * x[..., i : i + width] for i, k in enumerate(kernel))  # type: ignore[return-value]
-
-
-def crop_fov_deg(fov_x_deg: float, width_share: float) -> float:
-    """Field of view of a centred crop: 2 atan(share * tan(fov / 2))."""
-    return math.degrees(2 * math.atan(width_share * math.tan(math.radians(fov_x_deg) / 2)))

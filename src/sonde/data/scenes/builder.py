@@ -87,9 +87,7 @@ def any_rotation(rng: np.random.Generator) -> Array:
 class SceneBuilder:
     """Collects shapes, lights and sky; shapes beyond the slots of their kind are left out."""
 
-    def __init__(
-        self, rng: np.random.Generator, textures: TextureIndex, *, plain: float
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, textures: TextureIndex, *, plain: float) -> None:
         self.rng = rng
         self.textures = textures
         self.plain = plain

@@ -42,12 +42,12 @@ def look_at(position: Array, target: Array, roll: float) -> Array:
 
 def draw_fov_deg(rng: np.random.Generator) -> float:
     """Horizontal field of view, 40 to 100 degrees, most of them as phones have (50 to 75)."""
-    return float(np.clip(rng.normal(64, 12) if rng.random() < 0.7 else rng.uniform(40, 100), 40, 100))
+    return float(
+        np.clip(rng.normal(64, 12) if rng.random() < 0.7 else rng.uniform(40, 100), 40, 100)
+    )
 
 
-def make_camera(
-    rng: np.random.Generator, position: Array, *, yaw: float, pitch: float
-) -> Camera:
+def make_camera(rng: np.random.Generator, position: Array, *, yaw: float, pitch: float) -> Camera:
     """A camera with a random field of view and a small random roll (sometimes a large one)."""
     roll = rng.normal(0, math.radians(2 if rng.random() < 0.85 else 8))
     tan_half = math.tan(math.radians(draw_fov_deg(rng)) / 2)

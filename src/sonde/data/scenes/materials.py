@@ -32,9 +32,7 @@ class Atlas(NamedTuple):
 
     def to(self, device: torch.device) -> Atlas:
         """The same atlas on another device."""
-        return Atlas(
-            self.texels_P3.to(device), self.level_start_L.to(device), self.texture_stride
-        )
+        return Atlas(self.texels_P3.to(device), self.level_start_L.to(device), self.texture_stride)
 
 
 def look_up(atlas: Atlas, texture: Tensor, u: Tensor, v: Tensor, level: Tensor) -> Tensor:

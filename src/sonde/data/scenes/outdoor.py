@@ -43,7 +43,7 @@ def car(b: SceneBuilder, f: Frame) -> None:
     cabin = 0.8 if van else rng.uniform(0.45, 0.62)
     place = f.at(0, 2 * waist - 0.3 + roof, -0.15 * long * rng.uniform(0, 1))
     b.box(place, [wide * 0.86, roof, long * cabin], glass, f.axes)
-    b.box(place + [0, roof, 0], [wide * 0.8, 0.03, long * cabin * 0.85], paint, f.axes)
+    b.box(place + np.array([0, roof, 0]), [wide * 0.8, 0.03, long * cabin * 0.85], paint, f.axes)
     tyre = b.material("road")
     for sz in (-1, 1):
         place = f.at(0, 0.31, sz * long * 0.62)
@@ -92,7 +92,11 @@ def daylight(b: SceneBuilder) -> None:
     overcast = rng.random() < 0.35
     height = rng.uniform(0.15, 1.3)
     angle = rng.uniform(0, 2 * math.pi)
-    direction = [math.cos(height) * math.sin(angle), math.sin(height), math.cos(height) * math.cos(angle)]
+    direction = [
+        math.cos(height) * math.sin(angle),
+        math.sin(height),
+        math.cos(height) * math.cos(angle),
+    ]
     warm = np.array([1.0, 0.93, 0.85]) if height > 0.4 else np.array([1.0, 0.8, 0.6])
     bright = rng.uniform(0.7, 1.3)
     if overcast:
@@ -128,7 +132,10 @@ def street(b: SceneBuilder) -> Camera:
         for _ in range(int(rng.integers(2, 8))):
             if rng.random() < 0.15:
                 z += rng.uniform(6, 25)
-            deep, tall = rng.uniform(3, 10), rng.uniform(3, 9) if rng.random() < 0.5 else rng.uniform(6, 22)
+            deep, tall = (
+                rng.uniform(3, 10),
+                rng.uniform(3, 9) if rng.random() < 0.5 else rng.uniform(6, 22),
+            )
             body = rng.uniform(3, 7)
             spot = f.moved(side * (edge + body), 0, z + deep)
             house(b, spot, half_x=body, half_z=deep, height=tall)
@@ -148,7 +155,12 @@ def street(b: SceneBuilder) -> Camera:
     for _ in range(int(rng.integers(0, 4))):
         tree(b, f.moved(rng.choice([-1, 1]) * (half + 0.8), 0, rng.uniform(4, 45)))
     for _ in range(int(rng.integers(0, 4))):
-        pole(b, f.moved(rng.choice([-1, 1]) * (half + 0.3), 0, rng.uniform(3, 35), rng.choice([0, math.pi])))
+        pole(
+            b,
+            f.moved(
+                rng.choice([-1, 1]) * (half + 0.3), 0, rng.uniform(3, 35), rng.choice([0, math.pi])
+            ),
+        )
     for _ in range(int(rng.integers(0, 3))):
         spot = f.moved(rng.uniform(-1.2, 1.2) * half, 0, 3 * math.exp(rng.uniform(0, 2)))
         things.person(b, Frame(spot.origin, turn(rng.uniform(0, 6.3))))
@@ -167,12 +179,21 @@ def field(b: SceneBuilder) -> Camera:
     b.box([0, -1, 0], [3000, 1, 3000], b.material("grass" if rng.random() < 0.8 else "road"))
     if rng.random() < 0.4:  # path
         path = f.moved(rng.normal(0, 2), 0, 0, rng.normal(0, 0.4))
-        b.box(path.at(0, 0.005, 20), [rng.uniform(0.5, 2.5), 0.006, 150], b.material("road"), path.axes)
+        b.box(
+            path.at(0, 0.005, 20),
+            [rng.uniform(0.5, 2.5), 0.006, 150],
+            b.material("road"),
+            path.axes,
+        )
     grass = b.material("grass")
     for _ in range(int(rng.integers(0, 4))):
         far = rng.uniform(40, 350)
         place = f.at(rng.uniform(-1, 1) * far, -0.03 * far, far)
-        half = [far * rng.uniform(0.3, 0.9), far * rng.uniform(0.05, 0.22), far * rng.uniform(0.2, 0.6)]
+        half = [
+            far * rng.uniform(0.3, 0.9),
+            far * rng.uniform(0.05, 0.22),
+            far * rng.uniform(0.2, 0.6),
+        ]
         b.ball(place, half, grass if rng.random() < 0.6 else b.material("foliage"))
     for _ in range(int(rng.integers(1, 6))):
         far = 4 * math.exp(rng.uniform(0, 2.6))
@@ -180,12 +201,20 @@ def field(b: SceneBuilder) -> Camera:
     for _ in range(int(rng.integers(0, 3))):
         far = rng.uniform(12, 60)
         spot = f.moved(rng.uniform(-0.6, 0.6) * far, 0, far, rng.uniform(0, 6.3))
-        house(b, spot, half_x=rng.uniform(2.5, 5), half_z=rng.uniform(3, 7), height=rng.uniform(2.5, 6))
+        house(
+            b,
+            spot,
+            half_x=rng.uniform(2.5, 5),
+            half_z=rng.uniform(3, 7),
+            height=rng.uniform(2.5, 6),
+        )
     for _ in range(int(rng.integers(0, 7))):  # rocks, hay, crates
         far = 2.5 * math.exp(rng.uniform(0, 2.5))
-        half = np.exp(rng.uniform(-1.6, 0.3, 3)) * (0.4 + far / 25)
-        place = f.at(rng.uniform(-0.8, 0.8) * far, half[1] * 0.6, far)
-        (b.ball if rng.random() < 0.6 else b.box)(place, half, b.material("masonry"), turn(rng.uniform(0, 6)))
+        rock = np.exp(rng.uniform(-1.6, 0.3, 3)) * (0.4 + far / 25)
+        place = f.at(rng.uniform(-0.8, 0.8) * far, rock[1] * 0.6, far)
+        (b.ball if rng.random() < 0.6 else b.box)(
+            place, rock, b.material("masonry"), turn(rng.uniform(0, 6))
+        )
     if rng.random() < 0.4:  # fence
         start, spacing = f.moved(rng.normal(0, 3), 0, rng.uniform(3, 12), rng.normal(0, 0.6)), 2.2
         wood = b.material("bark")
@@ -201,7 +230,9 @@ def field(b: SceneBuilder) -> Camera:
         car(b, f.moved(rng.uniform(-0.5, 0.5) * far, 0, far, rng.uniform(0, 6.3)))
     height = rng.uniform(1.0, 2.0) if rng.random() < 0.7 else rng.uniform(2, 15)
     look = yaw_of(f) + rng.normal(0, 0.2)
-    return make_camera(rng, np.array([0, height, 0.0]), yaw=look, pitch=math.radians(rng.normal(-4, 7)))
+    return make_camera(
+        rng, np.array([0, height, 0.0]), yaw=look, pitch=math.radians(rng.normal(-4, 7))
+    )
 
 
 def yaw_of(f: Frame) -> float:

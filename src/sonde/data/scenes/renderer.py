@@ -102,7 +102,11 @@ def draw_pixels(
     image = expose(radiance.contiguous(), scene.sensor, scene.noise_seed)
     r, n = scene.rotation, surface.normal
     facing = torch.stack(
-        [sum(r[:, j, i, None] * n[j] for j in range(3)) for i in range(3)], dim=1
+        [
+            r[:, 0, i, None] * n[0] + r[:, 1, i, None] * n[1] + r[:, 2, i, None] * n[2]
+            for i in range(3)
+        ],
+        dim=1,
     )
     facing = torch.where(sky[:, None], 0.0, facing)
     return Pixels(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import furniture as things
-from .builder import SceneBuilder
+from .builder import SceneBuilder, turn
 from .cameras import Camera, make_camera
 from .furniture import Frame
 from .materials import Material
@@ -206,9 +206,7 @@ def dining(b: SceneBuilder, f: Frame) -> None:
     half_x, half_z = rng.uniform(0.35, 1.0), rng.uniform(0.3, 0.5)
     height = rng.uniform(0.7, 0.77) if rng.random() < 0.7 else rng.uniform(0.35, 0.5)
     things.table(b, f, half_x=half_x, half_z=half_z, height=height)
-    things.clutter(
-        b, f.moved(0, height, 0), half_x * 0.8, half_z * 0.8, int(rng.integers(0, 7))
-    )
+    things.clutter(b, f.moved(0, height, 0), half_x * 0.8, half_z * 0.8, int(rng.integers(0, 7)))
     if height < 0.6:
         return
     for side in (-1, 1):
@@ -216,7 +214,7 @@ def dining(b: SceneBuilder, f: Frame) -> None:
             if rng.random() < 0.7:
                 spot = f.moved(x, 0, side * (half_z + rng.uniform(0, 0.3)))
                 facing = (0 if side < 0 else math.pi) + rng.normal(0, 0.25)
-                things.chair(b, Frame(spot.origin, things.turn(facing) @ f.axes))
+                things.chair(b, Frame(spot.origin, turn(facing) @ f.axes))
 
 
 def room_light(b: SceneBuilder, room: Room, daylight: list[Array]) -> None:
@@ -282,12 +280,12 @@ def furnished_room(b: SceneBuilder) -> Camera:
         rug = [rng.uniform(0.5, 1.4), 0.006, rng.uniform(0.4, 1.0)]
         b.box([rng.normal(0, 0.4), 0.006, rng.normal(0, 0.4)], rug, b.material("fabric"))
     if rng.random() < 0.12:
-        spot = rng.uniform(-0.6, 0.6, 2) * [room.half_x, room.half_z]
-        things.person(b, things.frame(*spot, rng.uniform(0, 6.3)))
+        x, z = rng.uniform(-0.6, 0.6, 2) * [room.half_x, room.half_z]
+        things.person(b, things.frame(x, z, rng.uniform(0, 6.3)))
     _along_walls(b, room)
     for _ in range(int(rng.integers(0, 4))):
-        spot = rng.uniform(-0.8, 0.8, 2) * [room.half_x, room.half_z]
-        things.loose_block(b, things.frame(*spot, rng.uniform(0, 6.3)))
+        x, z = rng.uniform(-0.8, 0.8, 2) * [room.half_x, room.half_z]
+        things.loose_block(b, things.frame(x, z, rng.uniform(0, 6.3)))
     room_light(b, room, daylight)
     return room_camera(rng, room)
 

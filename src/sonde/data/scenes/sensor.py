@@ -68,7 +68,11 @@ def expose(radiance_B3HW: Tensor, sensor_BC: Tensor, noise_seed_B: Tensor) -> Te
     light = radiance_B3HW * torch.cat([red, green, blue], 1) * (key / level) * fall
     kernel = torch.tensor([0.25, 0.5, 0.25], device=light.device)
     padded = F.pad(light, (1, 1, 1, 1), mode="replicate")
-    rows = padded[:, :, :-2] * kernel[0] + padded[:, :, 1:-1] * kernel[1] + padded[:, :, 2:] * kernel[2]
+    rows = (
+        padded[:, :, :-2] * kernel[0]
+        + padded[:, :, 1:-1] * kernel[1]
+        + padded[:, :, 2:] * kernel[2]
+    )
     soft = rows[..., :-2] * kernel[0] + rows[..., 1:-1] * kernel[1] + rows[..., 2:] * kernel[2]
     light = light + (soft - light) * blur
     noise = hash_normal(noise_seed_B, 3 * height * width).view_as(light)

@@ -1,4 +1,4 @@
-"""Radiance at hit points: textures, two soft lights, ambient light with contact shadows, sky, fog."""
+"""Radiance at hit points: textures, soft lights, ambient light, contact shadows, sky, fog."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class View(NamedTuple):
 
 def _pick(select: Vector, values: Vector) -> Tensor:
     """Where `select` marks an axis, the value of that axis."""
-    return torch.where(
-        select[0] > 0, values[0], torch.where(select[1] > 0, values[1], values[2])
-    )
+    return torch.where(select[0] > 0, values[0], torch.where(select[1] > 0, values[1], values[2]))
 
 
 def reflectance(scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: View) -> Tensor:
@@ -128,7 +126,9 @@ def shade(
         glint = facing.clamp(0, 1) ** 48 * gloss * light.strength
         shine = shine + colour * glint[..., None]
     rim = (1 - dot(surface.normal, eye).clamp(0, 1)) ** 4
-    shine = shine + ambient * (scene.ambient[:, None] * gloss * (0.15 + rim) * open_share)[..., None]
+    shine = (
+        shine + ambient * (scene.ambient[:, None] * gloss * (0.15 + rim) * open_share)[..., None]
+    )
     colour = albedo * diffuse + shine + albedo * scene.glow[row, hits.slot_BP][..., None]
     air = (1 - torch.exp(-view.depth * view.length * scene.fog[:, None]))[..., None]
     return colour * (1 - air) + sky_BP3 * air

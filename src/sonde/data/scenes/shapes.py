@@ -6,7 +6,7 @@ cylinders; unused slots lie far below the ground. Vectors are three contiguous t
 not one with a last axis of 3, so that torch.compile makes each function one vectorised loop over
 primitives per ray.
 
-Shapes: B scenes, K primitives, P rays. Directions have z-depth 1, so `t` of a camera ray is z-depth.
+Shapes: B scenes, K primitives, P rays. Camera rays have z-depth 1, so their `t` is z-depth.
 """
 
 from __future__ import annotations
@@ -194,9 +194,7 @@ def _box_cover(shapes: Primitives, rays: SoftRays) -> Tensor:
     margin = torch.full_like(near, FAR)
     for a, b in ((0, 1), (1, 2), (2, 0)):  # the two silhouette edges between faces a and b
         scale = torch.rsqrt(e[a] * e[a] + e[b] * e[b] + _TINY)
-        edge = torch.minimum(
-            e[a] * after[b] + e[b] * before[a], e[b] * after[a] + e[a] * before[b]
-        )
+        edge = torch.minimum(e[a] * after[b] + e[b] * before[a], e[b] * after[a] + e[a] * before[b])
         margin = torch.minimum(margin, edge * scale)
     return _covered(margin, near, far, rays)
 
@@ -238,8 +236,7 @@ def light_share(shapes: Primitives, rays: SoftRays) -> Tensor:
     """
     covers = (_box_cover, _ellipsoid_cover, _cylinder_cover)
     hidden = sum(
-        cover(shapes.part(start, count), rays)
-        for cover, (start, count, _) in zip(covers, _KINDS)
+        cover(shapes.part(start, count), rays) for cover, (start, count, _) in zip(covers, _KINDS)
     )
     return 1 - torch.as_tensor(hidden).clamp(0, 1)
 
@@ -283,7 +280,9 @@ def surface_at(shapes: Primitives, hits: Hits, point: Vector, direction: Vector)
     offset = [p - centre_BP3[..., i] for i, p in enumerate(point)]
     half = [half_BP3[..., i] for i in range(3)]
     unit = [
-        sum(axes_BP33[..., i, j] * offset[j] for j in range(3)) / half[i] for i in range(3)
+        sum((axes_BP33[..., i, j] * offset[j] for j in (1, 2)), axes_BP33[..., i, 0] * offset[0])
+        / half[i]
+        for i in range(3)
     ]
     is_box = hits.slot_BP < BOXES
     is_ball = hits.slot_BP < BOXES + ELLIPSOIDS
@@ -296,8 +295,12 @@ def surface_at(shapes: Primitives, hits: Hits, point: Vector, direction: Vector)
         round_ = unit[i] / half[i]
         tube = torch.where(cap, unit[i], 0.0) if i == 1 else torch.where(cap, 0.0, round_)
         local.append(torch.where(is_box, flat, torch.where(is_ball, round_, tube)))
-    normal = [sum(axes_BP33[..., i, j] * local[i] for i in range(3)) for j in range(3)]
-    scale = torch.rsqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2 + 1e-20)
+    a = axes_BP33
+    normal: Vector = tuple(  # type: ignore[assignment]
+        a[..., 0, j] * local[0] + a[..., 1, j] * local[1] + a[..., 2, j] * local[2]
+        for j in range(3)
+    )
+    scale = torch.rsqrt(dot(normal, normal) + 1e-20)
     scale = torch.where(dot(normal, direction) > 0, -scale, scale)
     main = torch.maximum(torch.maximum(local[0].abs(), local[1].abs()), local[2].abs())
     side = [(v.abs() >= main).to(scale.dtype) for v in local]

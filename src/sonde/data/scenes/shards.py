@@ -6,7 +6,7 @@ field of view. Files appear by atomic rename, so several processes may fill one 
 
 from __future__ import annotations
 
-import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sonde.data.sample import DepthBatch
-from sonde.errors import ConfigError
+from sonde.errors import ConfigError, DataError
+from sonde.io.atomic import atomic_path, ensure_folder
 
 from .options import SceneOptions
 from .renderer import render_scenes
@@ -110,7 +111,7 @@ class SceneShards:
             path = self.path(number)
             if not path.exists():
                 self._render(number, None)
-            found = Shard(**torch.load(path, weights_only=True, map_location="cpu"))
+            found = _read(path)
             self._loaded[number] = found
         return found
 
@@ -138,13 +139,17 @@ class SceneShards:
             if progress is not None:
                 progress(min(start + _CHUNK, self.shard_size))
         shard = Shard(*(torch.cat(p) for p in zip(*parts)))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{number:06d}.{os.getpid()}.tmp"
-        try:
+        ensure_folder(self.folder)
+        with atomic_path(self.path(number)) as temporary:
             torch.save(shard._asdict(), temporary)
-            os.replace(temporary, self.path(number))
-        finally:
-            temporary.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Shard:
+    """A shard file's content; DataError if it is damaged."""
+    try:
+        return Shard(**torch.load(path, weights_only=True, map_location="cpu"))
+    except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(path, f"is not a scene shard ({error})", "Delete it") from error
 
 
 def _from(progress: Callable[[int, int], None], done: int, total: int) -> Callable[[int], None]:

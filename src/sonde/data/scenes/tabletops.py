@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from . import furniture as things
-from .builder import SceneBuilder, any_rotation
+from .builder import SceneBuilder, any_rotation, turn
 from .cameras import Camera, make_camera
 from .rooms import Room, outside, room_light, shell
 
@@ -37,21 +37,19 @@ def tabletop(b: SceneBuilder) -> Camera:
         half = np.exp(rng.uniform(math.log(0.03), math.log(0.16), 3))
         spot = top.at(rng.normal(0, 0.5) * half_x, half[1], rng.normal(0, 0.5) * half_z)
         add = (b.box, b.ball, b.tube)[int(rng.integers(3))]
-        tumbled = any_rotation(rng) if rng.random() < 0.2 else things.turn(rng.uniform(0, 6.3))
+        tumbled = any_rotation(rng) if rng.random() < 0.2 else turn(rng.uniform(0, 6.3))
         add(spot, half, b.material("object"), tumbled)
     daylight = shell(b, room)
     outside(b)
     if rng.random() < 0.5:
         things.chair(b, f.moved(rng.normal(0, 0.3), 0, -half_z - 0.3, rng.normal(0, 0.4)))
-    for wall, half in things_behind(rng, room):
-        things.cabinet(b, wall.moved(rng.uniform(-0.6, 0.6) * half, 0, 0.36))
+    for wall, length in things_behind(rng, room):
+        things.cabinet(b, wall.moved(rng.uniform(-0.6, 0.6) * length, 0, 0.36))
     room_light(b, room, daylight)
     return _camera_above(rng, top, room)
 
 
-def things_behind(
-    rng: np.random.Generator, room: Room
-) -> list[tuple[things.Frame, float]]:
+def things_behind(rng: np.random.Generator, room: Room) -> list[tuple[things.Frame, float]]:
     """The walls that get a cabinet."""
     from .rooms import wall_frames
 
@@ -64,7 +62,9 @@ def _camera_above(rng: np.random.Generator, top: things.Frame, room: Room) -> Ca
     pitch = math.radians(rng.uniform(-60, 2) if rng.random() < 0.85 else rng.uniform(-15, 10))
     far = math.exp(rng.uniform(math.log(0.4), math.log(1.6)))
     yaw = math.atan2(-top.axes[2, 0], -top.axes[2, 2]) + rng.normal(0, 0.7)
-    back = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)])
+    back = np.array(
+        [math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)]
+    )
     place = target - far * back
     place[0] = np.clip(place[0], -room.half_x + 0.15, room.half_x - 0.15)
     place[2] = np.clip(place[2], -room.half_z + 0.15, room.half_z - 0.15)
