@@ -1,54 +1,61 @@
-"""Errors: one printable line with where, finding, remedy; the families users catch."""
-
 import pickle
 
 import pytest
 
 from sonde import errors
-from sonde.errors import InputError, OutputError, ResourceError, SondeError
-
-
-def test_message_is_where_finding_remedy():
-    error = InputError("a.jpg", "no image.", "Give a photo")
-    assert str(error) == "a.jpg: no image. Give a photo"
-    assert (error.where, error.finding, error.remedy) == ("a.jpg", "no image", "Give a photo")
-    assert str(InputError("a.jpg", "no image")) == "a.jpg: no image."
-
-
-@pytest.mark.parametrize("name", ["a\nb.jpg", "a\x1b[31mb.jpg", "a\tb\r.jpg", "a\u2028b"])
-def test_control_characters_stay_on_one_line_and_off_the_terminal(name):
-    text = str(InputError(name, f"{name} is odd", f"rename {name}"))
-    assert len(text.splitlines()) == 1
-    assert text.isprintable()
-
-
-def test_non_ascii_names_stay_readable():
-    assert "Füße 写真.jpg" in str(InputError("Füße 写真.jpg", "no image"))
-
-
-@pytest.mark.parametrize(
-    ("name", "family"),
-    [
-        ("InputError", ValueError),
-        ("ConfigError", ValueError),
-        ("WeightsError", ValueError),
-        ("DataError", ValueError),
-        ("MetricError", ValueError),
-        ("OutputError", OSError),
-        ("ResourceError", MemoryError),
-        ("MissingExtraError", ImportError),
-    ],
+from sonde.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    MetricError,
+    MissingExtraError,
+    OutputError,
+    ResourceError,
+    SondeError,
+    WeightsError,
 )
-def test_each_error_belongs_to_a_standard_family(name, family):
-    kind = getattr(errors, name)
-    assert issubclass(kind, SondeError)
-    with pytest.raises(family, match="here: broken"):
-        raise kind("here", "broken")
+
+ALL = [
+    (InputError, ValueError),
+    (ConfigError, ValueError),
+    (WeightsError, ValueError),
+    (DataError, ValueError),
+    (MetricError, ValueError),
+    (OutputError, OSError),
+    (ResourceError, MemoryError),
+    (MissingExtraError, ImportError),
+]
 
 
-@pytest.mark.parametrize("kind", [InputError, OutputError, ResourceError])
-def test_errors_cross_process_borders(kind):
-    again = pickle.loads(pickle.dumps(kind("a.png", "full", "Free some space")))
-    assert type(again) is kind
-    assert str(again) == "a.png: full. Free some space"
-    assert again.remedy == "Free some space"
+@pytest.mark.parametrize(("kind", "builtin"), ALL)
+def test_message_has_where_finding_and_remedy(kind, builtin):
+    error = kind("a.jpg", "is empty", "Copy it again")
+    assert str(error) == "a.jpg: is empty. Copy it again"
+    assert (error.where, error.finding, error.remedy) == ("a.jpg", "is empty", "Copy it again")
+    assert isinstance(error, SondeError) and isinstance(error, builtin)
+    assert str(kind("a.jpg", "is empty.")) == "a.jpg: is empty."
+
+
+@pytest.mark.parametrize(("kind", "builtin"), ALL)
+def test_survives_another_process(kind, builtin):
+    error = kind("a.jpg", "is empty", "Copy it again")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind and str(back) == str(error) and back.remedy == error.remedy
+    with pytest.raises(builtin):
+        raise back
+
+
+def test_always_one_printable_line():
+    error = InputError("a\nb\x1b[31m.jpg", "two\r\nlines", "try\tthis")
+    assert "\n" not in str(error) and str(error).isprintable()
+    assert "a\\nb" in str(error)
+    assert "\u00e9" in str(InputError("\u00e9t\u00e9.jpg", "x"))
+
+
+def test_every_error_of_the_module_is_tested():
+    found = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, SondeError) and value is not SondeError
+    }
+    assert found == {kind for kind, _ in ALL}

@@ -37,7 +37,8 @@ class DepthKind(StrEnum):
 class DepthResult:
     """A depth map at the input's resolution, with its meaning, camera and origin.
 
-    depth: [H,W] float32, larger = farther; NaN where `valid` is False. valid: [H,W] bool.
+    depth: [H,W] float32, larger = farther; NaN where `valid` is False. valid: [H,W] bool (both are
+    made to agree: a depth that is not finite is not valid, one that is not valid becomes NaN).
     sky: [H,W] bool or None. uncertainty: [H,W] float32, standard deviation over aligned hypotheses
     in the unit of `depth`, or None. intrinsics: [3,3] float64, pixels of the original image, OpenCV
     axes, pixel centres at +0.5. image: [H,W,3] uint8, the photo itself, or None.
@@ -60,6 +61,10 @@ class DepthResult:
     image: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in list(DepthKind):
+            raise ConfigError(
+                "DepthResult.kind", f"unknown kind {self.kind!r}", f"Use {', '.join(DepthKind)}"
+            )
         object.__setattr__(self, "kind", DepthKind(self.kind))
         if self.depth.ndim != 2 or self.depth.dtype != np.float32:
             raise ConfigError(
@@ -77,10 +82,9 @@ class DepthResult:
             raise ConfigError("DepthResult.intrinsics", f"shape {list(self.intrinsics.shape)}")
         if self.image is not None and self.image.shape != (*self.depth.shape, 3):
             raise ConfigError("DepthResult.image", f"shape {list(self.image.shape)}")
-        finite = np.isfinite(self.depth)
-        if not np.array_equal(finite, self.valid):  # make the promise on `valid` and NaN true
-            valid = self.valid.astype(np.bool_) & finite
-            object.__setattr__(self, "valid", valid)
+        valid = self.valid.astype(np.bool_) & np.isfinite(self.depth)
+        object.__setattr__(self, "valid", valid)
+        if not np.array_equal(valid, ~np.isnan(self.depth)):
             object.__setattr__(self, "depth", np.where(valid, self.depth, np.float32(np.nan)))
 
     def __getitem__(self, name: str) -> Any:

@@ -56,8 +56,8 @@ def _from_file(path: Path) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "sonde"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": "sonde"})
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             return _limited(answer, MAX_DOWNLOAD_BYTES, url)
     except urllib.error.HTTPError as error:

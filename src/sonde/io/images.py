@@ -13,6 +13,8 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,7 +84,8 @@ def to_photo(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
     focal_px = None
     if pil is not None and isinstance(source, pil.Image):
         _check_size(source.size, "image", max_pixels)
-        rgb_HW3, focal_px = _decode_opened(source, "image")
+        with _one_error("image", max_pixels):
+            rgb_HW3, focal_px = _decode_opened(source, "image")
     else:
         if torch is not None and isinstance(source, torch.Tensor):
             source = source.detach().cpu()
@@ -109,6 +112,11 @@ def write_picture(rgb_HW3: NDArray[np.uint8], path: str | Path) -> None:
         Image.fromarray(np.ascontiguousarray(rgb_HW3)).save(temporary, format="PNG")
 
 
+class _Upright(NamedTuple):
+    image: Image
+    focal_35mm: float | None
+
+
 class _Decoded(NamedTuple):
     rgb_HW3: NDArray[np.uint8]
     focal_px: float | None
@@ -116,48 +124,54 @@ class _Decoded(NamedTuple):
 
 def _decode(content: bytes, where: str, max_pixels: int) -> _Decoded:
     """Pixels and focal length of an encoded photo."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
         load_extra("pillow_heif", install="sonde[heif]").register_heif_opener()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large photos and odd EXIF
-            with Image.open(io.BytesIO(content)) as image:
-                _check_size(image.size, where, max_pixels)
-                return _decode_opened(image, where)
-    except Image.DecompressionBombError as error:
-        pixels = re.search(r"\d+", str(error))
-        raise _too_large(
-            where, f"{pixels[0] if pixels else 'too many'} pixels", max_pixels
-        ) from error
-    except UnidentifiedImageError as error:
-        raise InputError(
-            where, "is not an image of a known format", "Give a JPEG, PNG, WebP, TIFF, ..."
-        ) from error
+    with _one_error(where, max_pixels), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large photos and odd EXIF
+        with Image.open(io.BytesIO(content)) as image:
+            _check_size(image.size, where, max_pixels)
+            return _decode_opened(image, where)
 
 
 def _decode_opened(image: Image, where: str) -> _Decoded:
     """Pixels and focal length of an opened photo, upright."""
-    try:
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            _LOG.warning("%s: animated, the first of its frames is used", where)
-        image.load()
-        upright, focal_35mm = _apply_exif(image, where)
-        rgb_HW3 = _rgb_of_pil(upright)
-    except SondeError:
-        raise
-    except MemoryError as error:
-        raise ResourceError(where, "does not fit into memory", "Make the photo smaller") from error
-    except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise InputError(where, f"is damaged or cut short ({error})", "Get a whole copy") from error
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        _LOG.warning("%s: animated, the first of its frames is used", where)
+    image.load()
+    upright, focal_35mm = _apply_exif(image, where)
+    rgb_HW3 = _rgb_of_pil(upright)
     focal_px = None
     if focal_35mm is not None:
         focal_px = focal_from_exif_35mm(focal_35mm, (rgb_HW3.shape[0], rgb_HW3.shape[1]))
     return _Decoded(rgb_HW3, focal_px)
 
 
-def _apply_exif(image: Image, where: str) -> tuple[Image, float | None]:
+@contextmanager
+def _one_error(where: str, max_pixels: int) -> Iterator[None]:
+    """Whatever decoding raises inside the block leaves it as one InputError or ResourceError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except SondeError:
+        raise
+    except Image.DecompressionBombError as error:
+        number = re.search(r"\d+", str(error))
+        finding = f"{number[0]} pixels" if number else "too many pixels"
+        raise _too_large(where, finding, max_pixels) from error
+    except MemoryError as error:
+        raise ResourceError(where, "does not fit into memory", "Make the photo smaller") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            where, "is not an image of a known format", "Give a JPEG, PNG, WebP, TIFF, ..."
+        ) from error
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise InputError(where, f"is damaged or cut short ({error})", "Get a whole copy") from error
+
+
+def _apply_exif(image: Image, where: str) -> _Upright:
     """The upright image and the 35 mm focal length; damaged EXIF is ignored and logged."""
     from PIL import ImageOps
 
@@ -166,20 +180,20 @@ def _apply_exif(image: Image, where: str) -> tuple[Image, float | None]:
         upright = ImageOps.exif_transpose(image) or image
     except Exception as error:  # EXIF is free-form bytes of the camera; the pixels are what counts
         _LOG.warning("%s: EXIF cannot be read (%s)", where, error)
-        return image, None
-    return upright, focal if 0 < focal < 10_000 else None
+        return _Upright(image, None)
+    return _Upright(upright, focal if 0 < focal < 10_000 else None)
 
 
 def _rgb_of_pil(image: Image) -> NDArray[np.uint8]:
     """Pixels [H,W,3] uint8 of any mode."""
-    from PIL import Image as Pictures
+    from PIL import Image as Pillow
 
     mode = image.mode
     if mode.startswith("I") or mode == "F":
         return _grey_to_rgb(_eight_bits(np.asarray(image)))
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        paper = Pictures.new("RGBA", image.size, (_GREY, _GREY, _GREY, 255))
-        image = Pictures.alpha_composite(paper, image.convert("RGBA"))
+        paper = Pillow.new("RGBA", image.size, (_GREY, _GREY, _GREY, 255))
+        image = Pillow.alpha_composite(paper, image.convert("RGBA"))
     return np.array(image.convert("RGB"))
 
 

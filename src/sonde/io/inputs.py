@@ -154,7 +154,10 @@ def _identity(path: str) -> str:
 
 def _url_name(url: str) -> str:
     """The last part of the address as a harmless file name."""
-    name = Path(unquote(urlsplit(url).path)).name
+    try:
+        name = Path(unquote(urlsplit(url).path)).name
+    except ValueError as error:
+        raise InputError(url, f"is no address ({error})") from error
     name = "".join(c if c.isprintable() and c not in '\\:*?"<>|' else "_" for c in name)
     return name.strip(". ")[-100:] or "download"
 

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from sonde.errors import InputError
+from sonde.io.depth.npz import read, write
+
+
+@pytest.mark.parametrize("kind", ["metric", "affine_log_depth"])
+@pytest.mark.parametrize("full", [True, False])
+def test_every_field_comes_back_exactly(result_of, tmp_path, kind, full):
+    result = result_of(kind, full=full)
+    write(result, tmp_path / "a.npz")
+    back = read(tmp_path / "a.npz")
+    names = result.keys()
+    for name in names:
+        was, now = result[name], back[name]
+        if isinstance(was, np.ndarray):
+            assert was.dtype == now.dtype
+            np.testing.assert_array_equal(was, now)
+        else:
+            assert was == now and type(was) is type(now), name
+
+
+def test_other_programs_find_plain_keys(result_of, tmp_path):
+    write(result_of(), tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
+        assert archive["depth"].dtype == np.float32 and archive["valid"].dtype == bool
+        assert str(archive["kind"]) == "metric" and float(archive["fov_x_deg"]) == 61.5
+
+
+def test_foreign_damaged_and_pickled(result_of, tmp_path):
+    np.savez(tmp_path / "foreign.npz", depth=np.ones((2, 2)))
+    with pytest.raises(InputError, match="no sonde archive"):
+        read(tmp_path / "foreign.npz")
+    write(result_of(), tmp_path / "a.npz")
+    content = (tmp_path / "a.npz").read_bytes()
+    for size in (0, 10, len(content) // 2, len(content) - 5):
+        (tmp_path / "cut.npz").write_bytes(content[:size])
+        with pytest.raises(InputError, match=r"cut\.npz"):
+            read(tmp_path / "cut.npz")
+    np.savez(tmp_path / "evil.npz", metadata=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(InputError, match=r"evil\.npz"):
+        read(tmp_path / "evil.npz")

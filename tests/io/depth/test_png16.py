@@ -1,0 +1,74 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sonde.errors import InputError
+from sonde.io.depth.png16 import read, write
+from sonde.result import DepthKind, DepthResult
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metric_is_millimetres_for_any_reader(result_of, tmp_path, seed):
+    result = result_of(seed=seed)
+    write(result, tmp_path / "a_depth.png")
+    codes = np.array(Image.open(tmp_path / "a_depth.png"))
+    assert codes.dtype == np.uint16
+    assert np.array_equal(codes > 0, result.valid)
+    expected = np.rint(result.depth[result.valid].astype(np.float64) * 1000)
+    assert np.array_equal(codes[result.valid], expected)
+    back = read(tmp_path / "a_depth.png")
+    assert back.kind is DepthKind.METRIC and np.array_equal(back.valid, result.valid)
+    np.testing.assert_allclose(back.depth, result.depth, atol=0.000505)
+    assert back.model == "ppd-tiny" and back.seed == 2**40 + 1 and back.fov_x_deg == 61.5
+    assert np.array_equal(back.intrinsics, result.intrinsics)
+    assert back.licence == result.licence
+
+
+@pytest.mark.parametrize("kind", ["scale_invariant", "affine_depth", "affine_log_depth"])
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (3e5, 3.1e5), (2.0, 2.0)])
+def test_relative_kinds_are_normalised_and_come_back(result_of, tmp_path, kind, low, high):
+    result = result_of(kind, low=low, high=high)
+    write(result, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        known = result.depth[result.valid]
+        assert float(image.text["near"]) == known.min()
+        assert float(image.text["far"]) == known.max()
+        assert image.text["kind"] == kind
+        codes = np.array(image)
+    assert codes.max() == (65535 if high > low else 1) and codes[result.valid].min() == 1
+    back = read(tmp_path / "a.png")
+    assert back.kind == kind and np.array_equal(back.valid, result.valid)
+    step = (high - low) / 65534
+    np.testing.assert_allclose(back.depth, result.depth, atol=0.51 * step + 1e-7 * abs(high))
+
+
+def test_limits_of_sixteen_bits(tmp_path, caplog):
+    depth = np.array([[0.0001, 65.535, 65.5354, 65.536, 1e9, np.nan, -1, 0]], np.float32)
+    result = DepthResult(depth=depth, kind=DepthKind.METRIC, valid=np.isfinite(depth))
+    with caplog.at_level(logging.WARNING):
+        write(result, tmp_path / "a.png")
+    assert np.array(Image.open(tmp_path / "a.png")).tolist() == [[1, 65535, 65535, 0, 0, 0, 0, 0]]
+    assert "2 pixels beyond" in caplog.text
+
+
+@pytest.mark.parametrize("kind", list(DepthKind))
+def test_map_without_any_valid_pixel(tmp_path, kind):
+    depth = np.full((2, 3), np.nan, np.float32)
+    write(DepthResult(depth=depth, kind=kind, valid=depth > 0), tmp_path / "a.png")
+    assert not read(tmp_path / "a.png").valid.any()
+
+
+def test_foreign_or_damaged_png(result_of, tmp_path):
+    Image.fromarray(np.ones((3, 3), np.uint16)).save(tmp_path / "foreign.png")
+    with pytest.raises(InputError, match="neither unit nor kind"):
+        read(tmp_path / "foreign.png")
+    write(result_of(), tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.png"):
+        read(tmp_path / "cut.png")
+    (tmp_path / "odd.png").write_bytes(content.replace(b'"kind": "metric"', b'"kind": "metrik"'))
+    with pytest.raises(InputError, match=r"odd\.png"):
+        read(tmp_path / "odd.png")
