@@ -9,7 +9,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .dinov2 import PATCH, PRESETS, DinoV2, DinoV2Config, normalise_rgb, patch_grid
+from .dinov2 import (
+    PATCH,
+    PRESETS,
+    SEMANTIC_STRIDE,
+    DinoV2,
+    DinoV2Config,
+    normalise_rgb,
+    patch_grid,
+)
 
 __all__ = ["PRESETS", "DepthAnythingV2"]
 
@@ -18,6 +26,7 @@ class DepthAnythingV2(nn.Module):
     """A `SemanticEncoder`; its state dict is the published file's `pretrained.*`."""
 
     name = "dav2"
+    stride = SEMANTIC_STRIDE
     stride = 16
 
     def __init__(self, config: DinoV2Config) -> None:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from sonde.errors import ConfigError
 
 PATCH = 14
+SEMANTIC_STRIDE = 16  # network pixels a semantic token: the image is shown at 14/16 of its size
 MEAN_RGB = (0.485, 0.456, 0.406)  # ImageNet statistics of RGB in 0..1
 STD_RGB = (0.229, 0.224, 0.225)
 _LAYER_NORM_EPS = 1e-6
@@ -189,6 +190,9 @@ def patch_grid(height: int, width: int) -> tuple[int, int]:
 
     The encoders see the image at 14/16 of its size, so that their 14-pixel patches are this grid.
     """
-    if height < 16 or width < 16 or height % 16 or width % 16:
-        raise ConfigError("encoder", f"network image {height}x{width} is no multiple of 16 pixels")
-    return height // 16, width // 16
+    stride = SEMANTIC_STRIDE
+    if height < stride or width < stride or height % stride or width % stride:
+        raise ConfigError(
+            "encoder", f"network image {height}x{width} is no multiple of {stride} pixels"
+        )
+    return height // stride, width // stride

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from sonde.errors import ConfigError
 
 from .base import MetricGuess
-from .dinov2 import PATCH, DinoV2, normalise_rgb, patch_grid
+from .dinov2 import PATCH, SEMANTIC_STRIDE, DinoV2, normalise_rgb, patch_grid
 from .moge2_camera import metric_from_affine, view_plane
 from .moge2_config import MoGe2Config
 from .moge2_decoder import ConvStack
@@ -75,6 +75,7 @@ class MoGe2(nn.Module):
     """A `SemanticEncoder`, and a `MetricEncoder` where its decoder is present."""
 
     name = "moge2"
+    stride = SEMANTIC_STRIDE
     stride = 16
 
     def __init__(self, config: MoGe2Config) -> None:

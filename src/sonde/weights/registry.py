@@ -17,9 +17,14 @@ from types import MappingProxyType
 from typing import Any
 
 from sonde.errors import ConfigError, WeightsError
+from sonde.settings import cache_folder
 
 NOT_STATED = "not stated"
 NON_COMMERCIAL = "CC BY-NC 4.0"
+# which weights serve an encoder tag when nothing else is asked for
+ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
+    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl"}
+)
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -48,6 +53,8 @@ class WeightsEntry:
     metrics: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     size_mb: float | None = None
     embedded: bool = False
+    steps: int | None = None  # network calls and network pixels when nothing is asked for;
+    area: int | None = None  # None = the family's own
     note: str = ""
 
     @property
@@ -80,7 +87,8 @@ def _ppd(name: str, encoder: str, file: str, metrics: Mapping[str, str]) -> Weig
         training_data=_PPD_DATA,
         metrics=metrics,
         size_mb=2000,
-        note="Code Apache-2.0, weight licence not stated by its authors. Address not checked.",
+        note=f"Weight licence not stated (code: Apache-2.0). Runs with {ENCODER_ENTRIES[encoder]}, "
+        "whose licence counts too. Address not checked.",
     )
 
 
@@ -117,6 +125,7 @@ _ALL = (
         file="ppd_tiny.safetensors",
         licence="Apache-2.0",
         commercial=True,
+        area=192 * 256,  # what it was trained at
         training_data=_RENDERED,
         embedded=True,
     ),
@@ -164,11 +173,6 @@ _ALL = (
 
 ENTRIES: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for entry in _ALL})
 
-# which weights serve an encoder tag when nothing else is asked for
-ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
-    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl"}
-)
-
 
 def find(name: str) -> WeightsEntry:
     """The entry of a name, with what its card says; ConfigError naming the nearest otherwise."""
@@ -185,6 +189,26 @@ def find_by_file(file_name: str) -> WeightsEntry | None:
     return found[0] if found and not found[0].embedded else None
 
 
+def weights_folder() -> Path:
+    """Where weights are kept on this machine: downloaded, converted, or put there by hand."""
+    return cache_folder() / "weights"
+
+
+def converted_path(entry: WeightsEntry) -> Path:
+    """Where the entry's safetensors are, or will be."""
+    if entry.embedded:
+        return EMBEDDED_FOLDER / entry.file
+    return weights_folder() / f"{entry.name}.safetensors"
+
+
+def local_path(entry: WeightsEntry) -> Path | None:
+    """The entry's file on this machine: ours, else a released file put beside; None if absent."""
+    candidates = [converted_path(entry)]
+    if not entry.embedded:
+        candidates.append(weights_folder() / entry.file)
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def with_card(entry: WeightsEntry) -> WeightsEntry:
     """The entry with sha256, size and errors from the card beside an embedded file."""
     card_path = (EMBEDDED_FOLDER / entry.file).with_suffix(".json")
@@ -196,7 +220,8 @@ def with_card(entry: WeightsEntry) -> WeightsEntry:
         metrics = card.get("metrics", card.get("validation")) or _NOTHING
         data = str(card.get("training_data", entry.training_data))
         licence = str(card.get("licence", entry.licence))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        steps, area = card.get("default_steps", entry.steps), card.get("default_area", entry.area)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             card_path, f"the card is unreadable or lacks {error}", "Install sonde again"
         ) from error
@@ -209,4 +234,6 @@ def with_card(entry: WeightsEntry) -> WeightsEntry:
         training_data=data,
         licence=licence,
         size_mb=size_mb,
+        steps=steps,
+        area=area,
     )

@@ -15,6 +15,7 @@ import pickletools
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,8 @@ def write_safetensors(
     except (OSError, SafetensorError) as error:
         raise OutputError(path, f"not written ({_first_line(error)})", "Free disk space") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # moved into place, or its folder could not be made
+            temporary.unlink()
     return path
 
 

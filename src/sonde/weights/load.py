@@ -1,0 +1,262 @@
+"""From a name, a folder or a file to a predictor or an encoder, checked and frozen.
+
+Order: licence, file (embedded, on this machine, else downloaded and converted once), sha256, names
+and shapes, NaN and zeros, encoder tag, dtype, device.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from sonde.encoders.base import MetricEncoder
+from sonde.encoders.depth_anything_v2 import DepthAnythingV2
+from sonde.encoders.moge2 import MoGe2
+from sonde.encoders.tiny import TinyEncoder
+from sonde.errors import OutputError, WeightsError
+from sonde.models.base import Predictor
+from sonde.models.ppd.network import PPDNetwork
+from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
+
+from .convert import convert_file
+from .hub import Progress, fetch
+from .licences import parts_of, require_licences
+from .networks import build, fill
+from .published import Weights, read_weights
+from .registry import (
+    ENCODER_ENTRIES,
+    ENTRIES,
+    NON_COMMERCIAL,
+    WeightsEntry,
+    converted_path,
+    find,
+    local_path,
+    with_card,
+)
+from .safe import require_sha256, require_sound, some
+
+log = logging.getLogger(__name__)
+
+OWN_FILE, OWN_ENCODER = "weights.safetensors", "encoder.safetensors"  # in a folder
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+# tiny's convolutions and batch statistics gain no time in bf16 and lose digits of depth
+_FLOAT32_ENCODERS = (TinyEncoder,)
+
+Encoder = TinyEncoder | DepthAnythingV2 | MoGe2
+
+
+class LoadedModel(NamedTuple):
+    """A predictor, the entry it comes from (made up for an own file), and its file's sha256."""
+
+    predictor: Predictor
+    entry: WeightsEntry
+    sha256: str
+
+
+class LoadedNetwork(NamedTuple):
+    """One network on the CPU with its file's entry, tag and sha256."""
+
+    network: nn.Module
+    entry: WeightsEntry
+    sha256: str
+
+
+def load_predictor(
+    name_or_path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    accept_license: bool = False,
+    encoder: str | Path | None = None,
+) -> LoadedModel:
+    """A predictor ready to run, from a registry name, a folder or a file of weights.
+
+    encoder: name or file of the encoder, where it is not the registry's for the weights' tag (an
+    own tiny encoder; in a folder, encoder.safetensors is taken). Errors: ConfigError for an unknown
+    name; WeightsError for licence, damage, misfit, mismatched encoder, or no download.
+    """
+    entry, path = _resolve(name_or_path, accept_license=accept_license)
+    loaded = _read(path, entry)
+    if not isinstance(loaded.network, PPDNetwork):
+        raise WeightsError(
+            path,
+            f"an encoder ({loaded.entry.family}), not a depth model",
+            "Load the model that runs with it, such as ppd-tiny",
+        )
+    require_licences([loaded.entry], accept=accept_license)
+    tag = loaded.entry.encoder
+    if encoder is None:
+        beside = path.parent / OWN_ENCODER
+        encoder = beside if beside.is_file() else _encoder_name(tag, path)
+    frozen = load_encoder(encoder, device=device, dtype=dtype, accept_license=accept_license)
+    _require_pair(path, loaded.network, tag, frozen)
+    predictor = PPDPredictor(
+        loaded.network.to(device=torch.device(device), dtype=dtype),
+        frozen,
+        metric_encoder=_metric_part(frozen),
+        default_steps=loaded.entry.steps or DEFAULT_STEPS,
+        default_area=loaded.entry.area or DEFAULT_AREA,
+        dtype=dtype,
+    )
+    return LoadedModel(predictor, loaded.entry, loaded.sha256)
+
+
+def load_encoder(
+    name_or_path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    accept_license: bool = False,
+) -> Encoder:
+    """A frozen encoder (`SemanticEncoder`, some also `MetricEncoder`) from a name or a file.
+
+    The tiny encoder stays float32 whatever the dtype.
+    """
+    entry, path = _resolve(name_or_path, accept_license=accept_license)
+    loaded = _read(path, entry)
+    network = loaded.network
+    if not isinstance(network, Encoder):
+        raise WeightsError(path, "a depth model, not an encoder")
+    require_licences([loaded.entry], accept=accept_license)
+    if isinstance(network, _FLOAT32_ENCODERS):
+        dtype = torch.float32
+    return network.to(device=torch.device(device), dtype=dtype)
+
+
+def obtain(
+    entry: WeightsEntry, *, accept_license: bool = False, progress: Progress | None = None
+) -> Path:
+    """The entry's safetensors on this machine; downloaded and converted if it is not there yet."""
+    require_licences([entry], accept=accept_license)
+    path = local_path(entry)
+    if entry.embedded:
+        if path is None:
+            raise WeightsError(
+                entry.name,
+                f"{entry.file} is missing in this installation",
+                "Install sonde again",
+            )
+        return path
+    target = converted_path(entry)
+    if path == target:
+        return target
+    downloaded = path is None
+    source = fetch(entry, progress=progress) if path is None else path
+    require_sha256(source, entry.sha256)
+    try:
+        convert_file(source, target, encoder=entry.encoder)
+    except OutputError as error:
+        log.warning("%s; using the file as it is", error)
+        return source
+    if downloaded:
+        source.unlink(missing_ok=True)  # its tensors are in the converted file
+    return target
+
+
+def _resolve(name_or_path: str | Path, *, accept_license: bool) -> tuple[WeightsEntry | None, Path]:
+    """The registry entry (None for an own file) and the file to read; licences are asked first."""
+    if isinstance(name_or_path, str) and name_or_path in ENTRIES:
+        entry = find(name_or_path)
+        require_licences(parts_of(entry), accept=accept_license)
+        return entry, obtain(entry, accept_license=accept_license)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        path = _file_in(path)
+    elif not path.exists():
+        looks_like_a_path = path.suffix in _SUFFIXES or len(path.parts) > 1
+        if looks_like_a_path:
+            raise WeightsError(path, "no such file", "Names are listed by sonde models list")
+        find(str(name_or_path))  # raises, naming the nearest
+    return None, path
+
+
+def _file_in(folder: Path) -> Path:
+    """The file of weights of a folder: weights.safetensors, or the only one there is."""
+    if (folder / OWN_FILE).is_file():
+        return folder / OWN_FILE
+    found = [p for p in sorted(folder.glob("*.safetensors")) if p.name != OWN_ENCODER]
+    if len(found) != 1:
+        names = f" ({some([p.name for p in found])})" if found else ""
+        raise WeightsError(
+            folder, f"holds {len(found)} files of weights{names}", f"Name one, or keep {OWN_FILE}"
+        )
+    return found[0]
+
+
+def _read(path: Path, entry: WeightsEntry | None) -> LoadedNetwork:
+    """The network of a file, its content checked; the entry as the file says."""
+    if entry is not None and entry.embedded and entry.sha256 is None:
+        raise WeightsError(path, "its card is missing", "Install sonde again")
+    pinned = entry.sha256 if entry is not None and path.name == entry.file else None
+    sha256 = require_sha256(path, pinned)
+    weights = read_weights(path)
+    if entry is not None:
+        _require_entry(path, weights, entry)
+    require_sound(weights.tensors, path)
+    network = fill(build(weights.family, weights.config), weights.tensors)
+    return LoadedNetwork(network, _entry_of(path, weights, entry, sha256), sha256)
+
+
+def _require_entry(path: Path, weights: Weights, entry: WeightsEntry) -> None:
+    """The file must be what the registry says it is."""
+    for what in ("family", "encoder"):
+        found, wanted = getattr(weights, what), getattr(entry, what)
+        own_encoder = what == "encoder" and entry.is_encoder and not found
+        if found != wanted and not own_encoder:
+            raise WeightsError(path, f"{what} {found!r}, but {entry.name} needs {wanted!r}")
+
+
+def _entry_of(
+    path: Path, weights: Weights, entry: WeightsEntry | None, sha256: str
+) -> WeightsEntry:
+    """The registry's entry, the one the file was converted from, or one made up for an own file."""
+    if entry is not None:
+        return entry
+    known = ENTRIES.get(weights.entry)
+    if known is not None and known.family == weights.family:
+        return replace(with_card(known), file=path.name, sha256=sha256, embedded=False)
+    return WeightsEntry(
+        name=path.parent.name if path.name == OWN_FILE else path.stem,
+        family=weights.family,
+        preset=weights.preset,
+        encoder=weights.encoder,
+        file=path.name,
+        sha256=sha256,
+        licence=weights.licence,
+        commercial=False if weights.licence == NON_COMMERCIAL else None,
+        size_mb=round(path.stat().st_size / 1e6, 1),
+    )
+
+
+def _encoder_name(tag: str, path: Path) -> str:
+    if tag not in ENCODER_ENTRIES:
+        raise WeightsError(
+            path, f"encoder tag {tag!r} is unknown", f"Known: {', '.join(ENCODER_ENTRIES)}"
+        )
+    return ENCODER_ENTRIES[tag]
+
+
+def _require_pair(path: Path, network: PPDNetwork, tag: str, encoder: Encoder) -> None:
+    """The encoder must be the one the weights were trained with, by tag and by width."""
+    if encoder.name != tag:
+        raise WeightsError(
+            path, f"trained with encoder {tag!r}, not {encoder.name!r}", "The result were garbage"
+        )
+    if encoder.width != network.config.semantics_width:
+        raise WeightsError(
+            path,
+            f"takes semantics {network.config.semantics_width} wide, this {tag} encoder gives "
+            f"{encoder.width}",
+        )
+
+
+def _metric_part(encoder: Encoder) -> MetricEncoder | None:
+    """The encoder where it knows metres: tiny always, MoGe-2 with its decoder, DAv2 never."""
+    if isinstance(encoder, TinyEncoder):
+        return encoder
+    return encoder if isinstance(encoder, MoGe2) and encoder.config.is_metric else None

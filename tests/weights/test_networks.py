@@ -1,0 +1,88 @@
+"""Configs from metadata, networks without memory, and tensors that must fit by name and shape."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from micro_weights import MOGE, own_metadata, ppd_config
+
+from sonde.encoders.moge2_config import PRESETS as MOGE2_PRESETS
+from sonde.errors import WeightsError
+from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
+from sonde.weights.networks import (
+    FAMILIES,
+    build,
+    config_from_metadata,
+    fill,
+    preset_of,
+    require_fit,
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_preset_survives_its_metadata(family):
+    for name, config in FAMILIES[family].presets.items():
+        text = json.dumps(asdict(config))
+        found = config_from_metadata({"family": family, "config": text}, "x")
+        assert found == config
+        assert config_from_metadata({"family": family, "preset": name}, "x") == config
+        assert preset_of(family, config) == name
+
+
+def test_nested_and_absent_parts():
+    assert MOGE2_PRESETS["vitl"].neck is not None
+    text = json.dumps(asdict(MOGE))
+    assert config_from_metadata({"family": "moge2", "config": text}, "x") == MOGE
+    assert preset_of("moge2", MOGE) == "custom"
+
+
+def test_full_size_ppd_has_the_spec_count():
+    network = build("ppd", PPD_PRESETS["large"])
+    assert sum(p.numel() for p in network.parameters()) == 499_842_112
+    assert len(network.state_dict()) == 352
+    assert all(p.is_meta for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"family": "pixel"}, "unknown family 'pixel'"),
+        ({"family": "ppd", "preset": "huge"}, "unknown preset 'huge'. Known: large, tiny"),
+        ({"family": "ppd", "config": "{"}, "does not fit this version"),
+        ({"family": "ppd", "config": '{"width": 0}'}, "does not fit this version"),
+        ({"family": "ppd", "config": '{"colour": 1}'}, "unknown entries .'colour'"),
+    ],
+)
+def test_impossible_metadata_are_named(metadata, message):
+    with pytest.raises(WeightsError, match=message):
+        config_from_metadata(metadata, "file.safetensors")
+
+
+def test_misfits_are_named_and_counted(ppd):
+    state = dict(ppd.state_dict())
+    network = build("ppd", ppd_config())
+    require_fit(network, state, "x")
+    del state["blocks.1.attn.qkv.bias"], state["t_embedder.mlp.0.bias"]
+    state["colour"] = torch.zeros(2)
+    state["final_layer.linear.bias"] = torch.zeros(3)
+    with pytest.raises(WeightsError) as caught:
+        require_fit(network, state, "x.pth", remedy="Do this")
+    message = str(caught.value)
+    assert f"{len(ppd.state_dict())} tensors expected" in message
+    assert "2 missing (t_embedder.mlp.0.bias, blocks.1.attn.qkv.bias)" in message
+    assert "1 unexpected (colour)" in message
+    assert "1 of other shape (final_layer.linear.bias [3] for [16])" in message
+    assert message.startswith("x.pth: ") and message.endswith("Do this")
+
+
+def test_filled_networks_own_the_tensors_and_are_frozen(ppd, tiny):
+    state = ppd.state_dict()
+    network = fill(build("ppd", ppd_config()), state)
+    own = network.x_embedder.proj.weight
+    assert own.data_ptr() == state["x_embedder.proj.weight"].data_ptr()  # no copy
+    assert not own.requires_grad and not network.training
+    again = fill(build("tiny_encoder", tiny.config), tiny.state_dict())
+    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.semantics(image), tiny.semantics(image))
+    assert config_from_metadata(own_metadata("tiny_encoder", "tiny"), "x") == tiny.config

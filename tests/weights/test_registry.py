@@ -1,0 +1,105 @@
+"""The table: complete entries, nearest names, cards, places; and no torch to read it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from sonde.encoders.depth_anything_v2 import PRESETS as DAV2_PRESETS
+from sonde.encoders.moge2_config import PRESETS as MOGE2_PRESETS
+from sonde.errors import ConfigError, WeightsError
+from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
+from sonde.weights import registry
+from sonde.weights.safe import sha256_of
+
+
+def test_every_entry_is_complete():
+    for name, entry in registry.ENTRIES.items():
+        assert entry.name == name
+        assert entry.licence and entry.training_data
+        assert entry.encoder in registry.ENCODER_ENTRIES
+        assert entry.embedded or entry.hub_repo or entry.url
+        assert (entry.commercial is None) == (entry.licence == registry.NOT_STATED)
+    presets = {"ppd": PPD_PRESETS, "depth_anything_v2": DAV2_PRESETS, "moge2": MOGE2_PRESETS}
+    for entry in registry.ENTRIES.values():
+        assert entry.family not in presets or entry.preset in presets[entry.family]
+
+
+def test_licences_as_their_projects_state_them():
+    licences = {name: entry.licence for name, entry in registry.ENTRIES.items()}
+    assert licences["dav2-vits"] == "Apache-2.0"
+    assert licences["dav2-vitb"] == licences["dav2-vitl"] == "CC BY-NC 4.0"
+    assert licences["moge2-vitl"] == "MIT"
+    assert licences["ppd-dav2"] == licences["ppd-moge2"] == "not stated"
+    forbidding = {name for name, entry in registry.ENTRIES.items() if entry.needs_acceptance}
+    assert forbidding == {"dav2-vitb", "dav2-vitl"}
+
+
+def test_encoder_entries_are_encoders_of_their_tag():
+    for tag, name in registry.ENCODER_ENTRIES.items():
+        assert registry.ENTRIES[name].is_encoder and registry.ENTRIES[name].encoder == tag
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("ppd-tinny", "ppd-tiny"), ("PPD-MoGe2", "ppd-moge2"), ("moge-vitl", "moge2-vitl")],
+)
+def test_unknown_names_get_the_nearest(name, near):
+    with pytest.raises(ConfigError, match=f"Did you mean {near}"):
+        registry.find(name)
+
+
+def test_a_name_like_no_other_gets_the_list():
+    with pytest.raises(ConfigError, match="Known: ppd-tiny, tiny-encoder"):
+        registry.find("zzzzzz")
+
+
+def test_released_files_are_known_by_name():
+    assert registry.find_by_file("ppd_moge.pth").name == "ppd-moge2"
+    assert registry.find_by_file("depth_anything_v2_vitb.pth").name == "dav2-vitb"
+    assert registry.find_by_file("anything.pth") is None
+
+
+def test_card_gives_sha_and_errors(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
+    assert registry.find("ppd-tiny").sha256 is None  # no card: nothing is claimed
+    (tmp_path / "ppd_tiny.safetensors").write_bytes(b"x" * 2_000_000)
+    card = {"sha256": "ab" * 32, "validation": {"abs_rel": 0.1}, "default_steps": 3}
+    (tmp_path / "ppd_tiny.json").write_text(json.dumps(card))
+    entry = registry.find("ppd-tiny")
+    assert entry.sha256 == "ab" * 32 and entry.metrics == {"abs_rel": 0.1}
+    assert entry.size_mb == 2.0 and entry.steps == 3
+    for broken in ("{}", "not json", "[]"):
+        (tmp_path / "ppd_tiny.json").write_text(broken)
+        with pytest.raises(WeightsError, match=r"ppd_tiny.json: the card"):
+            registry.find("ppd-tiny")
+
+
+def test_places(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
+    moge, tiny = registry.ENTRIES["ppd-moge2"], registry.ENTRIES["ppd-tiny"]
+    assert registry.local_path(moge) is None and registry.local_path(tiny) is None
+    (tmp_path / "ppd_tiny.safetensors").touch()
+    assert registry.local_path(tiny) == tmp_path / "ppd_tiny.safetensors"
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "ppd_moge.pth").touch()
+    assert registry.local_path(moge) == cache / "weights" / "ppd_moge.pth"
+    (cache / "weights" / "ppd-moge2.safetensors").touch()
+    assert registry.local_path(moge) == cache / "weights" / "ppd-moge2.safetensors"
+
+
+def test_embedded_files_are_what_their_cards_say():
+    for name, entry in registry.ENTRIES.items():
+        path = registry.EMBEDDED_FOLDER / entry.file
+        if entry.embedded and path.exists():
+            assert registry.find(name).sha256 == sha256_of(path)
+
+
+def test_reading_the_table_needs_no_torch():
+    program = (
+        "import sys, sonde.weights.registry, sonde.weights.licences\nprint('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
