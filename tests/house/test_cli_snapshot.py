@@ -41,7 +41,10 @@ def describe(command: Any, path: str) -> Iterator[str]:
         names = "/".join([*parameter.opts, *parameter.secondary_opts])
         if type(parameter).__name__.endswith("Argument"):
             names = parameter.name.upper()
-        given = "required" if parameter.required else f"default={parameter.default!r}"
+        default = (
+            str(parameter.default) if isinstance(parameter.default, Path) else parameter.default
+        )
+        given = "required" if parameter.required else f"default={default!r}"
         yield f"    {names} {type_name(parameter)} {given}"
     for name, inner in sorted(getattr(command, "commands", {}).items()):
         yield from describe(inner, f"{path} {name}")

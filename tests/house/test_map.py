@@ -90,6 +90,16 @@ def test_every_file_in_the_tree_says_what_it_is():
     refuse(f"README tree: {line}" for line in tree_lines(SRC) if len(line.split()) < 2)
 
 
+def test_readme_table_names_every_model():
+    from sonde.weights.registry import ENTRIES
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## Models")[1].split("\n## ")[0]
+    refuse(
+        f"README models table: {name} is missing" for name in ENTRIES if f"`{name}`" not in table
+    )
+
+
 def test_links_between_documents_exist():
     faults = []
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
