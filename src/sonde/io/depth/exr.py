@@ -1,7 +1,7 @@
 """OpenEXR: channel Z float32, NaN = invalid, +Inf = sky without a depth.
 
 Where present, channels `sky` (0 or 1) and `uncertainty` stand beside Z. The other fields are in the
-header as JSON (`sonde`), kind also on its own (`kind`); the photo is not kept.
+header as JSON (`sonde`), kind and model also on their own; the photo is not kept.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def write(result: DepthResult, path: Path) -> None:
         "type": exr.scanlineimage,
         "compression": exr.ZIP_COMPRESSION,
         "kind": result.kind.value,
+        "model": result.model,
         "sonde": to_json(result),
     }
     with atomic_path(path) as temporary:

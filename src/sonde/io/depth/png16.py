@@ -31,6 +31,7 @@ def write(result: DepthResult, path: Path) -> None:
 
     text = PngInfo()
     text.add_text("kind", result.kind.value)
+    text.add_text("model", result.model)
     if result.kind is DepthKind.METRIC:
         codes = _millimetres(result, path)
         text.add_text("unit", "millimetre")
