@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sonde.encoders.depth_anything_v2 import PRESETS as DAV2_PRESETS
+from sonde.encoders.dinov2 import PRESETS as DAV2_PRESETS
 from sonde.encoders.moge2_config import PRESETS as MOGE2_PRESETS
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS

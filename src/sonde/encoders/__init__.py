@@ -4,5 +4,9 @@ base.py               the protocols SemanticEncoder and MetricEncoder
 dinov2.py             the vision transformer both published encoders share
 depth_anything_v2.py  semantics of Depth Anything V2
 moge2.py              semantics and metric geometry of MoGe-2
+moge2_config.py       its layout, read from the checkpoint
+moge2_decoder.py      its convolutional pyramid
+moge2_camera.py       focal length and shift from an affine point map
 tiny.py               ours: semantics, log metric depth, field of view
+tiny_objective.py     what the tiny encoder learns
 """

@@ -11,15 +11,12 @@ from torch.nn import functional as F
 
 from .dinov2 import (
     PATCH,
-    PRESETS,
     SEMANTIC_STRIDE,
     DinoV2,
     DinoV2Config,
     normalise_rgb,
     patch_grid,
 )
-
-__all__ = ["PRESETS", "DepthAnythingV2"]
 
 
 class DepthAnythingV2(nn.Module):

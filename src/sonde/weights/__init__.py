@@ -8,5 +8,6 @@ networks.py   network of a family on the meta device, tensors put in, faults nam
 convert.py    released checkpoint to our safetensors
 hub.py        download with progress, cache, offline message
 load.py       name, folder or file to predictor or encoder
-embedded/     the files that ship with the package, each with its card
+
+The folder `embedded` holds the files that ship with the package, each with its card (JSON).
 """

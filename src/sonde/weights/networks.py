@@ -14,8 +14,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from sonde.encoders import depth_anything_v2, moge2, moge2_config, tiny
-from sonde.encoders.dinov2 import DinoV2Config
+from sonde.encoders import depth_anything_v2, dinov2, moge2, moge2_config, tiny
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
@@ -41,9 +40,9 @@ FAMILIES: Mapping[str, Family] = {
         config=tiny.TinyEncoderConfig, network=tiny.TinyEncoder, presets=tiny.PRESETS
     ),
     "depth_anything_v2": Family(
-        config=DinoV2Config,
+        config=dinov2.DinoV2Config,
         network=depth_anything_v2.DepthAnythingV2,
-        presets=depth_anything_v2.PRESETS,
+        presets=dinov2.PRESETS,
     ),
     "moge2": Family(
         config=moge2_config.MoGe2Config, network=moge2.MoGe2, presets=moge2_config.PRESETS
