@@ -1,11 +1,14 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from micro_run import FakeSource, micro_recipe, no_augment
+from micro_run import FakeSource, build_micro, micro_recipe, no_augment
 
 from sonde.errors import ConfigError
+from sonde.io.images import write_picture
 from sonde.train.config import DataConfig
+from sonde.train.loop import train
 from sonde.train.sources import (
     Feed,
     build_source,
@@ -14,6 +17,7 @@ from sonde.train.sources import (
     stream,
     window,
 )
+from sonde.train.watch import Watcher
 
 CPU = torch.device("cpu")
 
@@ -122,3 +126,44 @@ def test_unknown_source_is_refused():
 def test_augmentation_is_applied(tmp_path):
     feed = Feed(micro_recipe(tmp_path), FakeSource(), no_augment, device=CPU)
     assert feed.part(0, 0).image_B3HW.shape == (4, 3, 16, 24)
+
+
+def test_own_folder_trains(tmp_path):
+    rows = ["rgb,depth,unit"]
+    for number in range(3):
+        pixels = torch.randint(0, 255, (30, 40, 3), generator=stream(CPU, number))
+        rgb = pixels.numpy().astype(np.uint8)
+        write_picture(rgb, tmp_path / f"{number}.png")
+        depth = np.full((30, 40), 1500 + 500 * number, np.float32)
+        depth[15:] += 1000
+        depth[:, ::2] = 0  # sparse
+        np.save(tmp_path / f"{number}.npy", depth)
+        rows.append(f"{number}.png,{number}.npy,mm")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    recipe = micro_recipe(tmp_path / "run", train={"steps": 2}, log={"every": 1})
+    listed = str(tmp_path / "list.csv")
+    data = replace(recipe.data, source="folder", path=listed, validation_path=listed)
+    recipe = replace(recipe, data=data)
+    end = train(recipe, build=build_micro)
+    assert end.is_complete and 0 < end.metrics["abs_rel"] < 1
+    source = build_source(data, CPU)
+    one, again = source.batch(torch.tensor([2, 0])), source.batch(torch.tensor([2, 0]))
+    assert one.image_B3HW.shape == (2, 3, 16, 24) and len(source) == 3
+    assert one.depth_BHW[0][one.valid_BHW[0]].unique().tolist() == [2.5, 3.5]
+    assert torch.equal(one.image_B3HW, again.image_B3HW)
+
+
+def test_rendered_scenes_train(tmp_path, monkeypatch):
+    monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
+    recipe = micro_recipe(tmp_path / "run", train={"steps": 2})
+    ready = []
+
+    class Looking(Watcher):
+        def on_data(self, done, wanted):
+            ready.append((done, wanted))
+
+    assert train(recipe, build=build_micro, watcher=Looking()).is_complete
+    assert ready[-1] == (4, 4)  # the held-out ones, after a shard of 8
+    folders = sorted((tmp_path / "scenes").iterdir())
+    assert len(folders) == 2  # other seed and textures when held out
+    assert sum(len(list(folder.glob("*.pt"))) for folder in folders) == 3

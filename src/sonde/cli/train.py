@@ -141,7 +141,7 @@ def _watcher(is_quiet: bool, stop: threading.Event) -> Iterator[Watcher]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, quiet=is_quiet),
         disable=is_quiet,
     )
     try:

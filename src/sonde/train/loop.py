@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ class _Run:
     views: Views
     watcher: Watcher
     metrics: dict[str, float]
+    started: float  # of this session, on time.perf_counter
 
 
 class _StepResult(NamedTuple):
@@ -104,6 +106,7 @@ class _StepResult(NamedTuple):
     norm: float
     parts: dict[str, Tensor]
     is_good: bool
+    waited_s: float  # for images
 
     def values(self) -> dict[str, float | Tensor] | None:
         """Named scalars for the log; None for a skipped step."""
@@ -125,6 +128,7 @@ def train(
     resume: go on from the newest checkpoint. overwrite: start again in a used folder. build,
     make_source and views (default: the recipe's) exist for families and data of your own.
     """
+    started = time.perf_counter()
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
     accelerator = _accelerator()
@@ -139,6 +143,7 @@ def train(
         watcher=watcher if watcher and accelerator.is_main_process else Watcher(),
         progress=Progress(),
         metrics={},
+        started=started,
         **networks,
     )
     notes = _start(run, start)
@@ -181,12 +186,12 @@ def _prepare(run: _Run, source: Source) -> None:
 def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
     """Steps until the last one, a wish to stop, or the end of the allowed time."""
     train, every = run.recipe.train, run.recipe.log
-    clock = Clock(_samples_per_step(run), train.steps)
+    clock = Clock(_samples_per_step(run), train.steps, started=run.started)
     is_over = run.progress.step >= train.steps
     saved_at = -1
     while not is_over:
         result = _step(run, batches)
-        seconds = run.progress.seconds + clock.took_step(result.values())
+        seconds = run.progress.seconds + clock.took_step(result.values(), waited_s=result.waited_s)
         run.progress = run.progress._replace(seconds=seconds)
         step = run.progress.step
         run.watcher.on_step(clock.report(step, result.loss))
@@ -212,8 +217,11 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
     set_learning_rate(run.optimizer, learning_rate(step, train))
     total = torch.zeros((), device=accelerator.device)
     parts: dict[str, Tensor] = {}
+    waited_s = 0.0
     for part in range(train.accumulate):
+        asked = time.perf_counter()
         batch = next(batches)
+        waited_s += time.perf_counter() - asked
         numbers = (train.seed, NOISE, step, part, accelerator.process_index)
         if part < train.accumulate - 1:
             with accelerator.no_sync(run.module):
@@ -245,7 +253,7 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
             f"loss {loss_value}, gradient norm {norm_value}, {train.max_bad_steps} steps in a row",
             "Lower train.learning_rate, or resume from an older checkpoint",
         )
-    return _StepResult(loss_value, norm_value, parts, is_good)
+    return _StepResult(loss_value, norm_value, parts, is_good, waited_s)
 
 
 def _forward_backward(run: _Run, batch: DepthBatch, generator: torch.Generator) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sonde.data.sample import DepthBatch
+from sonde.data.sample import DepthBatch, DepthSample, stack_samples
 from sonde.errors import ConfigError
 from sonde.settings import cache_folder
 
@@ -32,6 +32,7 @@ _VALIDATION_SEED = 1_000_003  # added to the seeds: held-out scenes and textures
 
 
 Preparation = Callable[[int, int], None]  # (images ready, images wanted)
+_KEPT_BYTES = 1 << 30
 
 
 class Source(Protocol):
@@ -222,14 +223,36 @@ class _Scenes:
         self._shards.ensure(wanted, progress, worker=share[0], workers=share[1])
 
 
-def _folder(data: DataConfig, device: torch.device) -> Source:
-    from sonde.data.folder import FolderDataset
+class _Folder:
+    """Own photos; decoded ones stay in RAM up to a limit, as decoding costs more than a step."""
 
-    return FolderDataset(Path(data.path), size_hw=data.size)
+    def __init__(self, data: DataConfig, device: torch.device) -> None:
+        from sonde.data.folder import FolderDataset
+
+        self._dataset = FolderDataset(Path(data.path), data.size)
+        self._kept: dict[int, DepthSample] = {}
+        self._room = _KEPT_BYTES // (data.size[0] * data.size[1] * 18)  # bytes of a sample's pixel
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def batch(self, indices: Tensor) -> DepthBatch:
+        return stack_samples([self._sample(int(index)) for index in indices])
+
+    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+        """Nothing: photos are decoded when they are drawn."""
+
+    def _sample(self, index: int) -> DepthSample:
+        sample = self._kept.get(index)
+        if sample is None:
+            sample = self._dataset.sample(index)
+            if len(self._kept) < self._room:
+                self._kept[index] = sample
+        return sample
 
 
 def _one_of(table: dict[str, SourceBuilder]) -> str:
     return f"Use one of {', '.join(table)}"
 
 
-SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _folder}
+SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _Folder}

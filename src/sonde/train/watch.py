@@ -45,20 +45,25 @@ class Watcher:
 class Clock:
     """Speed, time left, and means between two lines of the log; times in seconds."""
 
-    def __init__(self, batch: int, steps: int) -> None:
-        self._batch, self._steps = batch, steps
-        self._started = self._last = self._last_save = self._last_record = time.perf_counter()
+    def __init__(self, batch: int, steps: int, *, started: float) -> None:
+        self._batch, self._steps, self._started = batch, steps, started
+        self._last = self._last_save = self._last_record = time.perf_counter()
+        self._waited_s = 0.0
         self._step_s = math.nan  # smoothed
         self._sums: dict[str, float | Tensor] = {}
         self._good, self._steps_taken = 0, 0
 
-    def took_step(self, values: dict[str, float | Tensor] | None) -> float:
-        """Seconds since the last step; values: to average in the log, None for a skipped step."""
+    def took_step(self, values: dict[str, float | Tensor] | None, *, waited_s: float) -> float:
+        """Seconds since the last step, of which `waited_s` for images.
+
+        values: to average in the log; None for a skipped step.
+        """
         now = time.perf_counter()
         took, self._last = now - self._last, now
         is_first = math.isnan(self._step_s)
         self._step_s = took if is_first else 0.95 * self._step_s + 0.05 * took
         self._steps_taken += 1
+        self._waited_s += waited_s
         if values is not None:
             self._good += 1
             for name, value in values.items():
@@ -74,17 +79,21 @@ class Clock:
         """Means and speed since the last record; starts the next ones."""
         now = time.perf_counter()
         means = {name: float(value) / self._good for name, value in self._sums.items()}
-        rate = self._steps_taken * self._batch / max(now - self._last_record, 1e-9)
-        self._sums, self._good, self._steps_taken = {}, 0, 0
+        seconds = max(now - self._last_record, 1e-9)
+        speed = {
+            "samples_per_s": round(self._steps_taken * self._batch / seconds, 3),
+            "data_share": round(self._waited_s / seconds, 4),
+        }
+        self._sums, self._good, self._steps_taken, self._waited_s = {}, 0, 0, 0.0
         self._last_record = now
-        return means | {"samples_per_s": round(rate, 3)}
+        return means | speed
 
     def since_save(self) -> float:
         """Seconds since the last checkpoint of this session."""
         return time.perf_counter() - self._last_save
 
     def session(self) -> float:
-        """Seconds since this session's first step began."""
+        """Seconds since this session began, making images included."""
         return time.perf_counter() - self._started
 
     def saved(self) -> None:
