@@ -2,7 +2,8 @@
 
 options.py  options as dataclasses, shared option types, defaults shown in --help
 predict.py  sonde predict: the verb and its checks before any work
-batch.py    sonde predict: the run over many inputs, manifest, resume, progress
+batch.py    sonde predict: the run over many inputs, manifest, resume
+progress.py lines and a progress bar on standard error
 models.py   sonde models: list, info, get, convert
 data.py     sonde data: render, check
 train.py    sonde train
@@ -115,9 +116,7 @@ def _usage_message(error: Exception) -> str:
     """The message of a usage error with the place to look, in one line."""
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "sonde"
-    text = " ".join(str(getattr(error, "message", "") or error).split())
-    if type(error).__name__ == "MissingParameter" or not text:
-        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
     prefix = "" if where == "sonde" else f"{where}: "
     return f"{prefix}{text.rstrip('.')}; see {where} --help"
 

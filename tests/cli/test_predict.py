@@ -1,0 +1,200 @@
+"""`sonde predict`: every format, checks before work, and the exit codes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sonde import read
+from sonde.cli.options import PredictOptions
+from sonde.cli.predict import plan
+from sonde.errors import ConfigError
+from sonde.result import DepthKind
+
+FORMATS = "png16,npz,exr,pfm,vis,side,ply,glb"
+
+
+def files_in(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_photo_in_every_format(sonde, photos, tmp_path, make_model):
+    out = tmp_path / "out"
+    ran = sonde(
+        "predict", photos / "a.png", "-o", out, "--save", FORMATS, "--ensemble-size", 2, "--json"
+    )
+    assert ran.code == 0, ran.err
+    assert files_in(out) == [
+        "a.glb",
+        "a.ply",
+        "a_depth.exr",
+        "a_depth.npz",
+        "a_depth.pfm",
+        "a_depth.png",
+        "a_side.png",
+        "a_vis.png",
+        "manifest.jsonl",
+    ]
+    (line,) = [json.loads(text) for text in ran.out.splitlines()]
+    assert line["input"] == str(photos / "a.png")
+    assert sorted(line["outputs"]) == sorted(
+        str(out / name) for name in files_in(out) if name != "manifest.jsonl"
+    )
+    assert (line["kind"], line["metric_reference"]) == ("metric", "fake")
+    assert line["error"] is None
+    back = read(out / "a_depth.npz")
+    direct = make_model().predict(photos / "a.png", ensemble_size=2)
+    assert np.array_equal(back.depth, direct.depth)
+    assert np.array_equal(back.uncertainty, direct.uncertainty)
+    assert "a.png" in ran.err
+    assert "metric (fake)" in ran.err
+
+
+def test_options_reach_the_model(sonde, photos, tmp_path, make_model):
+    model = make_model()
+    ran = sonde(
+        *("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz"),
+        *("--steps", 7, "--seed", 9, "--resolution", 45, "--fov-x", 80, "--no-metric"),
+        model=model,
+    )
+    assert ran.code == 0, ran.err
+    back = read(tmp_path / "out" / "a_depth.npz")
+    assert (back.steps, back.seed, back.fov_x_deg) == (7, 9, 80)
+    assert back.kind is DepthKind.AFFINE_LOG_DEPTH
+    assert model._predictor.calls == [{"steps": 7, "area": 30 * 45, "count": 1}]
+
+
+def test_a_relative_map_has_a_name_that_says_so(sonde, photos, tmp_path):
+    ran = sonde("predict", photos / "a.png", "-o", tmp_path / "out", "--no-metric")
+    assert ran.code == 0
+    assert files_in(tmp_path / "out") == ["a_affine_log_depth.png", "a_vis.png", "manifest.jsonl"]
+
+
+def test_metres_by_hand_allow_three_dimensions(sonde, photos, tmp_path):
+    ran = sonde(
+        *("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz,ply"),
+        *("--no-metric", "--scale", 2, "--shift", 0.5),
+    )
+    assert ran.code == 0, ran.err
+    back = read(tmp_path / "out" / "a_depth.npz")
+    assert back.metric_reference == "scale and shift"
+    assert (back.depth[back.valid] > 0).all()
+
+
+def test_filters_do_what_their_flags_say(sonde, photos, tmp_path):
+    rng = np.random.default_rng(0)
+    noisy = rng.integers(0, 200, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(noisy).save(photos / "noisy.png")
+    sizes = {}
+    for name, flags in {
+        "both": [],
+        "no_edge": ["--no-edge-filter"],
+        "none": ["--no-edge-filter", "--no-outlier-filter"],
+    }.items():
+        out = tmp_path / name
+        assert sonde("predict", photos / "noisy.png", "-o", out, "--save", "ply", *flags).code == 0
+        header = (out / "noisy.ply").read_bytes()[:400].decode("latin1")
+        sizes[name] = int(header.split("element vertex ")[1].split()[0])
+    assert sizes["both"] < sizes["no_edge"] < sizes["none"] == 60 * 90
+
+
+def test_folder_is_mirrored(sonde, photos, tmp_path):
+    ran = sonde("predict", photos, "-o", tmp_path / "out", "--save", "vis", "-q")
+    assert ran == (0, "", "")
+    assert files_in(tmp_path / "out") == [
+        "a_vis.png",
+        "manifest.jsonl",
+        "sub/b_vis.png",
+        "sub/deep/c_vis.png",
+    ]
+
+
+def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
+    for _ in range(2):
+        ran = sonde("predict", photos, "-o", photos / "out", "--save", "vis", "--overwrite")
+        assert ran.code == 0
+    assert len([name for name in files_in(photos / "out") if name.endswith("png")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--save", "png61"], "png16"),
+        (["--save", ","], "names no format"),
+        (["--save", "ply", "--no-metric"], "needs metres"),
+        (["--resume", "--overwrite"], "one keeps"),
+        (["--shift", "1"], "needs --scale"),
+        (["--scale", "1"], "needs --no-metric"),
+        (["--scale", "-1", "--no-metric"], "not above 0"),
+        (["--steps", "0"], "steps: 0"),
+        (["--fov-x", "200"], "fov_x_deg"),
+        (["--resolution", "5"], "resolution: 5"),
+    ],
+)
+def test_wrong_usage_is_refused_before_work(sonde, photos, tmp_path, make_model, arguments, words):
+    model = make_model()
+    ran = sonde("predict", photos, "-o", tmp_path / "out", *arguments, model=model)
+    assert ran.code == 2
+    assert words in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert model._predictor.calls == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_results_are_counted_and_kept(sonde, photos, tmp_path):
+    out = tmp_path / "out"
+    assert sonde("predict", photos / "sub", "-o", out, "--save", "vis").code == 0
+    before = (out / "b_vis.png").stat().st_mtime_ns
+    ran = sonde("predict", photos / "sub", "-o", out, "--save", "vis", "--seed", 4)
+    assert ran.code == 2
+    assert "2 of 2 inputs" in ran.err
+    assert "--resume" in ran.err
+    assert (out / "b_vis.png").stat().st_mtime_ns == before
+    assert sonde("predict", photos / "sub", "-o", out, "--save", "vis", "--overwrite").code == 0
+    assert (out / "b_vis.png").stat().st_mtime_ns > before
+
+
+def test_launcher_ranks_share_the_list(photos, tmp_path, monkeypatch):
+    shares = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        job, _ = plan(PredictOptions(inputs=[str(photos)], output=tmp_path / "out"))
+        assert job.rank == rank
+        shares.append([item.path for item in job.items])
+    assert len(shares[0]) == 2
+    assert len(shares[1]) == 1
+    assert not set(shares[0]) & set(shares[1])
+
+
+def test_plan_needs_no_torch(photos, tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from sonde.cli.options import PredictOptions as O; "
+        "from sonde.cli.predict import plan; plan(O(inputs=[sys.argv[1]], save=['ply'])); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(photos)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_skipped_sources_that_do_not_exist_are_listed(sonde, photos, tmp_path):
+    arguments = ["predict", photos / "a.png", tmp_path / "no.jpg", "-o", tmp_path / "out"]
+    ran = sonde(*arguments)
+    assert ran.code == 1
+    assert not (tmp_path / "out").exists()
+    ran = sonde(*arguments, "--skip-errors")
+    assert ran.code == 1
+    assert "no.jpg: no such file" in ran.err
+    assert "1 of 2 inputs failed" in ran.err
+    assert (tmp_path / "out" / "a_depth.png").exists()
+
+
+def test_plan_refuses_in_python_too(photos):
+    with pytest.raises(ConfigError):
+        plan(PredictOptions(inputs=[str(photos)], save=["nope"]))
