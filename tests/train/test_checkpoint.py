@@ -73,7 +73,7 @@ def test_damaged_foreign_and_malicious_files_are_refused(tmp_path):
         def __reduce__(self):
             return Path.touch, (flag,)
 
-    path.write_bytes(pickle.dumps(Bomb()))
+    path.write_bytes(pickle.dumps(Bomb(), protocol=2))
     with pytest.raises(WeightsError):
         load_checkpoint(path, device=CPU)
     assert not flag.exists()

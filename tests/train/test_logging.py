@@ -1,5 +1,8 @@
 import sys
 
+import pytest
+
+from sonde.errors import OutputError
 from sonde.train.logging import RunLog, read_log
 
 
@@ -34,3 +37,9 @@ def test_absent_tensorboard_is_no_error(tmp_path, monkeypatch):
     with RunLog(tmp_path, start_step=0, use_tensorboard=True) as log:
         log.write(1, "train", {"loss": 1.0})
     assert [p.name for p in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_an_impossible_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        RunLog(tmp_path / "file" / "run", start_step=0, use_tensorboard=False)

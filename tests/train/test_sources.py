@@ -155,7 +155,8 @@ def test_own_folder_trains(tmp_path):
 
 def test_rendered_scenes_train(tmp_path, monkeypatch):
     monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
-    recipe = micro_recipe(tmp_path / "run", train={"steps": 2})
+    recipe = micro_recipe(tmp_path / "run", train={"steps": 2, "batch_size": 2})
+    recipe = replace(recipe, data=replace(recipe.data, shard=3, validation_count=2))
     ready = []
 
     class Looking(Watcher):
@@ -163,7 +164,7 @@ def test_rendered_scenes_train(tmp_path, monkeypatch):
             ready.append((done, wanted))
 
     assert train(recipe, build=build_micro, watcher=Looking()).is_complete
-    assert ready[-1] == (4, 4)  # the held-out ones, after a shard of 8
+    assert ready[-1] == (2, 2)  # the held-out ones, after a shard of 3
     folders = sorted((tmp_path / "scenes").iterdir())
     assert len(folders) == 2  # other seed and textures when held out
     assert sum(len(list(folder.glob("*.pt"))) for folder in folders) == 3

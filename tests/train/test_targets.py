@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from micro_run import MicroNetwork, MicroObjective, micro_recipe
@@ -14,6 +16,7 @@ from sonde.train.targets import (
     draw_weights,
     load_initial,
 )
+from sonde.weights.safe import sha256_of
 
 CPU = torch.device("cpu")
 
@@ -100,6 +103,7 @@ def encoder_file(folder, preset: str):
 def test_ppd_stands_on_the_encoder_file_of_a_run(tmp_path):
     model = ModelConfig(kind="ppd", preset="tiny", encoder=encoder_file(tmp_path, "tiny"))
     target = build_target(recipe_of(tmp_path, model, {"gradient_weight": 0.2}), CPU)
+    assert target.encoder_sha256 == sha256_of(Path(model.encoder))
     assert target.encoder == "tiny" and target.objective.gradient_weight == 0.2
     frozen = target.objective.encoder
     assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())

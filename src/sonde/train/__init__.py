@@ -8,6 +8,7 @@ optimizer.py   AdamW groups and the learning rate of a step
 ema.py         moving average of the weights
 checkpoint.py  everything an exact resume needs, written in one piece
 loop.py        the loop
+launch.py      device and rank, from accelerate
 validation.py  held-out losses, aligned depth errors, pictures
 logging.py     JSONL and TensorBoard
 watch.py       what a run reports while it works, and its clock

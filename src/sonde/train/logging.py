@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from sonde.errors import OutputError
+
 Record = dict[str, Any]
 
 
@@ -23,10 +25,13 @@ class RunLog:
         self._board = None
         if folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "log.jsonl"
-        _drop_after(path, start_step)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _drop_after(path, start_step)
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(folder, f"cannot be written ({error})", "Set log.folder") from error
         if use_tensorboard:
             self._board = _tensorboard(folder, start_step)
 

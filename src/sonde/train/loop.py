@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sonde.data.sample import DepthBatch
-from sonde.errors import DataError, MissingExtraError
+from sonde.errors import DataError
 from sonde.settings import set_threads
 
 from .checkpoint import (
@@ -35,6 +35,7 @@ from .checkpoint import (
 from .config import Recipe
 from .ema import MovingAverage
 from .export import export_checkpoint
+from .launch import Accelerator, make_accelerator
 from .logging import RunLog
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
 from .recipe import recipe_table
@@ -64,22 +65,6 @@ class TrainingEnd(NamedTuple):
     step: int
     is_complete: bool
     metrics: dict[str, float]
-
-
-class Accelerator(Protocol):
-    """The part of accelerate.Accelerator the loop uses."""
-
-    device: torch.device
-    is_main_process: bool
-    process_index: int
-    num_processes: int
-
-    def prepare(self, *args: Any) -> Any: ...
-    def backward(self, loss: Tensor) -> None: ...
-    def no_sync(self, model: Any) -> Any: ...
-    def clip_grad_norm_(self, parameters: Any, max_norm: float) -> Tensor: ...
-    def reduce(self, tensor: Tensor, reduction: str = "sum") -> Tensor: ...
-    def wait_for_everyone(self) -> None: ...
 
 
 @dataclass(kw_only=True, slots=True)
@@ -131,7 +116,7 @@ def train(
     started = time.perf_counter()
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
-    accelerator = _accelerator()
+    accelerator = make_accelerator()
     networks = _networks(recipe, accelerator, build)
     source = make_source(recipe.data, accelerator.device)
     run = _Run(
@@ -168,6 +153,7 @@ def train(
             _log.warning("%s", note)
             log.write(run.progress.step, "event", {"note": note})
         _loop(run, batches, log)
+        accelerator.wait_for_everyone()
     is_complete = run.progress.step >= recipe.train.steps
     return TrainingEnd(run.folder, run.progress.step, is_complete, run.metrics)
 
@@ -322,19 +308,22 @@ def _checkpoint(run: _Run) -> Checkpoint:
             "family": run.target.family,
             "preset": run.target.preset,
             "encoder": run.target.encoder,
+            "encoder_sha256": run.target.encoder_sha256,
         },
         metrics=run.metrics,
     )
 
 
 def _save(run: _Run) -> None:
-    """Checkpoint and, if wanted, weights and card; by the first process, the others wait."""
+    """Checkpoint and, if wanted, weights and card, by the first process.
+
+    No barrier: the clocks of processes differ, so only the first one knows that it is time.
+    """
     if run.accelerator.is_main_process:
         checkpoint = _checkpoint(run)
         save_checkpoint(run.folder, checkpoint, keep=run.recipe.log.keep)
         if run.recipe.log.export:
             export_checkpoint(run.folder, checkpoint)
-    run.accelerator.wait_for_everyone()
 
 
 def _start(run: _Run, path: Path | None) -> list[str]:
@@ -370,15 +359,3 @@ def _networks(recipe: Recipe, accelerator: Accelerator, build: TargetBuilder) ->
     module, optimizer = accelerator.prepare(module, make_optimizer(module, recipe.train))
     average = MovingAverage(network, recipe.train.ema_decay)
     return {"target": target, "module": module, "optimizer": optimizer, "average": average}
-
-
-def _accelerator() -> Accelerator:
-    """Accelerate's view of the launcher: devices and ranks."""
-    try:
-        from accelerate import Accelerator as Accelerate
-    except ImportError:
-        raise MissingExtraError(
-            "accelerate", "not installed", "Training needs it: pip install 'sonde[train]'"
-        ) from None
-    accelerator: Accelerator = Accelerate(mixed_precision="no")  # see targets.autocast
-    return accelerator

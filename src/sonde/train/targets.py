@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,10 @@ Preview = Callable[[Tensor, torch.Generator, int], Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What the loop trains. encoder: tag of the encoder the weights belong to, or are."""
+    """What the loop trains. encoder: tag of the encoder the weights belong to, or are.
+
+    encoder_sha256: of the file of the frozen encoder; other weights of the same tag would not fit.
+    """
 
     network: nn.Module
     objective: Objective
@@ -33,6 +37,7 @@ class Target:
     family: str
     preset: str
     encoder: str = ""
+    encoder_sha256: str = ""
 
 
 TargetBuilder = Callable[[Recipe, torch.device], Target]
@@ -174,7 +179,18 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
         family="ppd",
         preset=recipe.model.preset,
         encoder=encoder.name,
+        encoder_sha256=_encoder_sha256(recipe.model.encoder),
     )
+
+
+def _encoder_sha256(name: str) -> str:
+    """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
+    from sonde.weights.registry import ENTRIES, find
+    from sonde.weights.safe import sha256_of
+
+    if name in ENTRIES:
+        return find(name).sha256 or ""
+    return sha256_of(Path(name)) if Path(name).is_file() else ""
 
 
 def _frozen_encoder(recipe: Recipe, device: torch.device) -> Any:

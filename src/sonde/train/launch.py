@@ -1,0 +1,50 @@
+"""What the launcher gave this process: its device, its rank, and how gradients are shared.
+
+The only file that imports accelerate. One CPU, one GPU, or many processes started by torchrun or
+`accelerate launch` (DDP).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sonde.errors import ConfigError, MissingExtraError
+
+
+class Accelerator(Protocol):
+    """The part of accelerate.Accelerator the loop uses."""
+
+    device: torch.device
+    is_main_process: bool
+    process_index: int
+    num_processes: int
+    distributed_type: Any
+
+    def prepare(self, *args: Any) -> Any: ...
+    def backward(self, loss: Tensor) -> None: ...
+    def no_sync(self, model: Any) -> Any: ...
+    def clip_grad_norm_(self, parameters: Any, max_norm: float) -> Tensor: ...
+    def reduce(self, tensor: Tensor, reduction: str = "sum") -> Tensor: ...
+    def wait_for_everyone(self) -> None: ...
+
+
+def make_accelerator() -> Accelerator:
+    """Accelerate's view of the launcher: devices and ranks."""
+    try:
+        from accelerate import Accelerator as Accelerate
+    except ImportError:
+        raise MissingExtraError(
+            "accelerate", "not installed", "Training needs it: pip install 'sonde[train]'"
+        ) from None
+    accelerator: Accelerator = Accelerate(mixed_precision="no")  # see targets.autocast
+    kind = str(accelerator.distributed_type).rpartition(".")[2]
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise ConfigError(
+            "accelerate",
+            f"launched with {kind}, whose split weights are not saved here yet",
+            "Use plain multi-process training (DDP)",
+        )
+    return accelerator
