@@ -77,7 +77,7 @@ def window(b: SceneBuilder, f: Frame, hole: Opening) -> None:
     b.box(f.at(x, hole.bottom, 0.02), [half_x + 0.05, 0.02, 0.08], bar, f.axes)
     if rng.random() < 0.5:
         glow = rng.uniform(2, 12)
-        b.box(f.at(x, y, -0.15), [half_x, half_y, 0.01], b.material("ceiling", glow=glow), f.axes)
+        b.box(f.at(x, y, -0.15), [half_x, half_y, 0.01], b.material("lamp", glow=glow), f.axes)
     if rng.random() < 0.35:  # curtains
         cloth = b.material("fabric")
         for side in (-1, 1):
@@ -126,7 +126,7 @@ def shell(b: SceneBuilder, room: Room) -> list[Array]:
         if style < 0.38 and half > 0.7:
             width = rng.uniform(0.35, min(1.6, half - 0.25))
             x = rng.uniform(-1, 1) * (half - width - 0.15)
-            low = rng.uniform(0.05, 1.1)
+            low = rng.uniform(0.05, min(1.1, room.height - 1.0))
             hole = Opening(x - width, x + width, low, rng.uniform(low + 0.8, room.height - 0.15))
             wall(b, f, half, room.height, colour, hole)
             window(b, f, hole)
@@ -168,9 +168,12 @@ def _along_walls(b: SceneBuilder, room: Room) -> None:
         while x < half - 0.4:
             kind, step = rng.random(), rng.uniform(0.8, 2.2)
             spot = f.moved(x + step / 2, 0, 0.24)
-            if kind < 0.22:
+            if kind < 0.08 and half - x > 1.4:
+                step = rng.uniform(1.4, min(3.2, half - x))
+                things.kitchen(b, f.moved(x + step / 2, 0, 0), step / 2 - 0.3)
+            elif kind < 0.24:
                 things.cabinet(b, f.moved(x + step / 2, 0, 0.36))
-            elif kind < 0.36:
+            elif kind < 0.37:
                 things.shelf(b, spot)
             elif kind < 0.48:
                 things.sofa(b, f.moved(x + step / 2, 0, 0.5))
@@ -182,9 +185,11 @@ def _along_walls(b: SceneBuilder, room: Room) -> None:
                 things.floor_lamp(b, spot)
             elif kind < 0.8:
                 things.plant(b, spot, scale=rng.uniform(0.8, 2.0))
-            elif kind < 0.9:
+            elif kind < 0.84:
+                things.radiator(b, f.moved(x + step / 2, 0, 0))
+            elif kind < 0.94:
                 things.loose_block(b, spot)
-            x += step + rng.uniform(0, 1.2)
+            x += step + rng.uniform(0, 0.6)
 
 
 def _desk(b: SceneBuilder, f: Frame) -> None:
@@ -269,7 +274,7 @@ def furnished_room(b: SceneBuilder) -> Camera:
     room = draw_room(rng)
     daylight = shell(b, room)
     outside(b)
-    if rng.random() < 0.65 and min(room.half_x, room.half_z) > 1.2:
+    for _ in range(int(rng.integers(0, 3)) if min(room.half_x, room.half_z) > 1.2 else 0):
         spot = things.frame(
             rng.uniform(-0.5, 0.5) * room.half_x,
             rng.uniform(-0.5, 0.5) * room.half_z,
@@ -283,9 +288,18 @@ def furnished_room(b: SceneBuilder) -> Camera:
         x, z = rng.uniform(-0.6, 0.6, 2) * [room.half_x, room.half_z]
         things.person(b, things.frame(x, z, rng.uniform(0, 6.3)))
     _along_walls(b, room)
-    for _ in range(int(rng.integers(0, 4))):
+    for _ in range(int(rng.integers(0, 6))):
         x, z = rng.uniform(-0.8, 0.8, 2) * [room.half_x, room.half_z]
-        things.loose_block(b, things.frame(x, z, rng.uniform(0, 6.3)))
+        spot = things.frame(x, z, rng.uniform(0, 6.3))
+        kind = rng.random()
+        if kind < 0.6:
+            things.loose_block(b, spot)
+        elif kind < 0.8:
+            things.chair(b, spot)
+        elif kind < 0.9:
+            things.stool(b, spot)
+        else:
+            things.small_thing(b, spot)
     room_light(b, room, daylight)
     return room_camera(rng, room)
 
@@ -293,10 +307,12 @@ def furnished_room(b: SceneBuilder) -> Camera:
 def room_camera(rng: np.random.Generator, room: Room) -> Camera:
     """A camera near one end, looking across the room."""
     x, z = rng.uniform(-0.85, 0.85) * room.half_x, rng.uniform(-0.9, 0.9) * room.half_z
-    y = min(float(np.clip(rng.normal(1.35, 0.35), 0.4, 2.4)), room.height - 0.2)
+    y = rng.normal(1.35, 0.3) if rng.random() < 0.8 else rng.uniform(0.08, 0.7)
+    y = min(float(np.clip(y, 0.08, 2.4)), room.height - 0.2)
     target = rng.uniform(-0.5, 0.5, 2) * [room.half_x, room.half_z]
     yaw = math.atan2(target[0] - x, target[1] - z) + rng.normal(0, 0.25)
     if rng.random() < 0.15:
         yaw = rng.uniform(0, 2 * math.pi)
-    pitch = math.radians(float(np.clip(rng.normal(-9, 10), -50, 20)))
+    level = -10 if y > 0.8 else 2
+    pitch = math.radians(float(np.clip(rng.normal(level, 10), -50, 20)))
     return make_camera(rng, np.array([x, y, z]), yaw=yaw, pitch=pitch)
