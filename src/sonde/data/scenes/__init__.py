@@ -7,7 +7,8 @@ furniture.py  tables, chairs, shelves, beds, lamps, people, small things
 outdoor.py    streets and fields: houses, cars, trees, poles, hills
 tabletops.py  tables seen from above, with a room behind
 builder.py    a scene as fixed-size arrays
-materials.py  texture atlas and materials
+textures.py   mip-mapped atlas of patterns and photos
+materials.py  colours and patterns of the surfaces of each use
 cameras.py    viewpoints, fields of view, smooth paths
 shapes.py     ray intersection, soft shadows, contact shadows
 shading.py    radiance at the hits, sky, fog

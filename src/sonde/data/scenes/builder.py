@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .cameras import Camera
-from .materials import Material, TextureIndex, draw_material
+from .materials import Material, draw_material
 from .shapes import BOXES, CYLINDERS, ELLIPSOIDS, SLOTS, Primitives
+from .textures import TextureIndex
 
 Array = NDArray[np.float64]
 LIGHTS = 2

@@ -143,7 +143,7 @@ def things_on_board(b: SceneBuilder, f: Frame, half: float, deep: float, room: f
 
 def book(b: SceneBuilder) -> Material:
     """A book's surface."""
-    return b.material("paper" if b.rng.random() < 0.15 else "object")
+    return b.material(("paper", "package", "object", "object")[int(b.rng.integers(4))])
 
 
 def cabinet(b: SceneBuilder, f: Frame) -> float:
@@ -164,13 +164,59 @@ def cabinet(b: SceneBuilder, f: Frame) -> float:
     return height
 
 
+def kitchen(b: SceneBuilder, f: Frame, half: float) -> None:
+    """A row of base units with a worktop and things, and units above."""
+    rng, front = b.rng, b.material("furniture")
+    b.box(f.at(0, 0.43, 0.3), [half, 0.43, 0.29], front, f.axes)
+    b.box(f.at(0, 0.89, 0.31), [half + 0.01, 0.02, 0.32], b.material("furniture"), f.axes)
+    units = max(1, int(half / 0.3))
+    for i in range(units):
+        x = half * (2 * i + 1 - units) / units
+        b.box(f.at(x, 0.45, 0.59), [half / units - 0.01, 0.36, 0.012], front, f.axes)
+    clutter(b, f.moved(0, 0.91, 0.3), half * 0.9, 0.2, int(rng.integers(2, 8)))
+    if rng.random() < 0.7:
+        low = rng.uniform(1.35, 1.5)
+        x, wide = rng.uniform(-0.3, 0.3) * half, half * rng.uniform(0.4, 1)
+        b.box(f.at(x, low + 0.35, 0.17), [wide, 0.35, 0.17], front, f.axes)
+    if rng.random() < 0.5:  # fridge
+        b.box(f.at(half + 0.34, 0.9, 0.33), [0.3, 0.9, 0.32], b.material("lamp"), f.axes)
+
+
+def radiator(b: SceneBuilder, f: Frame) -> None:
+    """A radiator or low heater with a few ribs."""
+    rng, white = b.rng, b.material("lamp")
+    half = rng.uniform(0.3, 0.8)
+    b.box(f.at(0, 0.4, 0.06), [half, 0.28, 0.03], white, f.axes)
+    for i in range(3):
+        b.box(f.at((i - 1) * half * 0.6, 0.4, 0.1), [0.03, 0.27, 0.015], white, f.axes)
+
+
+def stool(b: SceneBuilder, f: Frame) -> None:
+    """A round stool on three legs."""
+    wood, height = b.material("furniture"), b.rng.uniform(0.4, 0.7)
+    b.tube(f.at(0, height, 0), [0.18, 0.02, 0.18], wood)
+    for angle in (0.3, 2.4, 4.5):
+        x, z = 0.13 * math.cos(angle), 0.13 * math.sin(angle)
+        b.tube(f.at(x, height / 2, z), [0.015, height / 2, 0.015], wood)
+
+
+def soft_heap(b: SceneBuilder, f: Frame) -> None:
+    """A bag, a coat or a heap of cloth: a few lumps."""
+    rng, cloth = b.rng, b.material("fabric")
+    size = rng.uniform(0.12, 0.3)
+    for _ in range(int(rng.integers(2, 4))):
+        half = rng.uniform(0.5, 1, 3) * size
+        place = f.at(rng.normal(0, 0.4) * size, half[1] * 0.8, rng.normal(0, 0.4) * size)
+        b.ball(place, half, cloth, any_rotation(rng))
+
+
 def floor_lamp(b: SceneBuilder, f: Frame) -> None:
     """A standing lamp with a glowing shade."""
     metal, height = b.material("metal"), b.rng.uniform(1.2, 1.8)
     b.tube(f.at(0, 0.015, 0), [0.14, 0.015, 0.14], metal)
     b.tube(f.at(0, height / 2, 0), [0.013, height / 2, 0.013], metal)
     glow = b.rng.uniform(0, 5)
-    b.tube(f.at(0, height, 0), [0.18, 0.13, 0.18], b.material("ceiling", glow=glow))
+    b.tube(f.at(0, height, 0), [0.18, 0.13, 0.18], b.material("lamp", glow=glow))
 
 
 def plant(b: SceneBuilder, f: Frame, *, scale: float = 1.0) -> None:
@@ -223,8 +269,10 @@ def laptop(b: SceneBuilder, f: Frame) -> None:
 
 def small_thing(b: SceneBuilder, f: Frame, *, limit: float = 0.35) -> None:
     """One hand-sized thing: cup, bottle, book, bowl, can, box, fruit, plate, toy."""
-    rng, stuff = b.rng, b.material("object")
-    kind = int(rng.integers(9))
+    rng = b.rng
+    kind = int(rng.integers(10))
+    printed = kind in (1, 4, 5, 9) and rng.random() < 0.6
+    stuff = b.material("package" if printed else "object")
     tall = min(limit / 2, rng.uniform(0.03, 0.13))
     r = rng.uniform(0.025, 0.06)
     if kind == 0:  # cup
@@ -244,6 +292,9 @@ def small_thing(b: SceneBuilder, f: Frame, *, limit: float = 0.35) -> None:
         b.tube(f.at(0, tall, 0), [r, tall, r], stuff)
     elif kind == 5:  # box
         b.box(f.at(0, tall, 0), [rng.uniform(0.03, 0.13), tall, r * 1.5], stuff, f.axes)
+    elif kind == 9:  # standing carton
+        high = min(limit / 2, rng.uniform(0.07, 0.16))
+        b.box(f.at(0, high, 0), [rng.uniform(0.04, 0.1), high, r * 0.8], stuff, f.axes)
     elif kind == 6:  # fruit, ball
         b.ball(f.at(0, r, 0), [r, r, r * rng.uniform(0.8, 1.3)], stuff, f.axes)
     elif kind == 7:  # plate, paper
@@ -270,7 +321,8 @@ def loose_block(b: SceneBuilder, f: Frame) -> None:
     half = rng.uniform(0.08, 0.35, 3)
     kind = rng.random()
     if kind < 0.55:
-        b.box(f.at(0, half[1], 0), half, b.material("object"), f.axes)
+        card = b.material("package" if rng.random() < 0.5 else "furniture")
+        b.box(f.at(0, half[1], 0), half, card, f.axes)
         if rng.random() < 0.3:
             top = half * rng.uniform(0.4, 0.9)
             on = f.at(0, 2 * half[1] + top[1], 0)
@@ -278,14 +330,14 @@ def loose_block(b: SceneBuilder, f: Frame) -> None:
     elif kind < 0.8:
         b.tube(f.at(0, half[1], 0), [half[0], half[1], half[0]], b.material("object"))
     else:
-        b.ball(f.at(0, half[1], 0), half, b.material("fabric"), f.axes)
+        soft_heap(b, f)
 
 
 def hanging_lamp(b: SceneBuilder, x: float, z: float, ceiling: float) -> None:
     """A lamp below the ceiling, with a cord; lights nothing by itself."""
     rng, glow = b.rng, b.rng.uniform(1, 8)
     drop = rng.uniform(0.05, 0.7)
-    shade = b.material("ceiling", glow=glow)
+    shade = b.material("lamp", glow=glow)
     b.tube([x, ceiling - drop / 2, z], [0.006, drop / 2, 0.006], b.material("metal"), UPRIGHT)
     half = rng.uniform(0.08, 0.22)
     if rng.random() < 0.5:

@@ -8,12 +8,12 @@ import numpy as np
 
 from .builder import Scene, SceneBuilder
 from .cameras import Camera
-from .materials import TextureIndex
 from .options import SceneOptions
 from .outdoor import field, street
 from .rooms import furnished_room
 from .sensor import draw_sensor
 from .tabletops import tabletop
+from .textures import TextureIndex
 
 KINDS = ("room", "table", "street", "field")
 _ARRANGE: dict[str, Callable[[SceneBuilder], Camera]] = {

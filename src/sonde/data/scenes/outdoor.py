@@ -114,6 +114,44 @@ def daylight(b: SceneBuilder) -> None:
     b.fog = 1 / rng.uniform(50, 700) if rng.random() < 0.6 else 1 / 4000
 
 
+def skyline(b: SceneBuilder, f: Frame) -> None:
+    """Far buildings or a far row of trees across the view."""
+    rng, stone = b.rng, b.material("facade")
+    for _ in range(int(rng.integers(2, 6))):
+        far = rng.uniform(90, 400)
+        half = np.array([rng.uniform(0.03, 0.1), rng.uniform(0.01, 0.07), 0.03]) * far
+        place = f.at(rng.uniform(-0.8, 0.8) * far, half[1], far)
+        b.box(place, half, stone if rng.random() < 0.6 else b.material("facade"), f.axes)
+
+
+def bench(b: SceneBuilder, f: Frame) -> None:
+    """A park bench."""
+    wood, iron = b.material("furniture"), b.material("metal")
+    b.box(f.at(0, 0.45, 0), [0.75, 0.025, 0.22], wood, f.axes)
+    b.box(f.at(0, 0.75, -0.24), [0.75, 0.16, 0.02], wood, f.axes)
+    for side in (-0.6, 0.6):
+        b.box(f.at(side, 0.22, 0), [0.03, 0.22, 0.2], iron, f.axes)
+
+
+def low_wall(b: SceneBuilder, f: Frame) -> None:
+    """A garden wall or a hedge."""
+    rng = b.rng
+    half = [rng.uniform(2, 12), rng.uniform(0.3, 1.0), rng.uniform(0.1, 0.5)]
+    surface = b.material("masonry" if rng.random() < 0.5 else "foliage")
+    b.box(f.at(0, half[1], 0), half, surface, f.axes)
+
+
+def near_things(b: SceneBuilder, f: Frame) -> None:
+    """A few things close to the camera: bench, parcel, plant, person, wall."""
+    rng = b.rng
+    for _ in range(int(rng.integers(0, 3))):
+        far = rng.uniform(1.8, 6)
+        spot = f.moved(rng.uniform(-0.5, 0.5) * far, 0, far, rng.uniform(0, 6.3))
+        kind = int(rng.integers(5))
+        add = (bench, things.loose_block, things.plant, things.person, low_wall)[kind]
+        add(b, spot if kind < 4 else f.moved(0, 0, far + 2, rng.normal(0, 0.5)))
+
+
 def street(b: SceneBuilder) -> Camera:
     """A street with houses on both sides; returns the camera in it."""
     rng = b.rng
@@ -143,7 +181,10 @@ def street(b: SceneBuilder) -> Camera:
     if rng.random() < 0.5:  # far end
         b.box(f.at(rng.normal(0, 10), 6, rng.uniform(60, 160)), [14, rng.uniform(5, 14), 6],
               b.material("facade"), along)  # fmt: skip
-    paint = b.material("ceiling")
+    if rng.random() < 0.4:
+        skyline(b, f)
+    near_things(b, f)
+    paint = b.material("lamp")
     if rng.random() < 0.5:
         b.box(f.at(0, 0.004, 40), [0.07, 0.004, 120], paint, along)
     side, z = rng.choice([-1, 1]), rng.uniform(2, 10)
@@ -166,8 +207,8 @@ def street(b: SceneBuilder) -> Camera:
         things.person(b, Frame(spot.origin, turn(rng.uniform(0, 6.3))))
     height = rng.uniform(1.2, 1.9) if rng.random() < 0.75 else rng.uniform(2, 8)
     place = f.at(rng.uniform(-0.8, 0.8) * half, height, 0)
-    yaw = math.atan2(along[2, 0], along[2, 2]) + rng.normal(0, 0.35)
-    return make_camera(rng, place, yaw=yaw, pitch=math.radians(rng.normal(-2, 6)))
+    yaw = yaw_of(f) + rng.normal(0, 0.35)
+    return make_camera(rng, place, yaw=yaw, pitch=outdoor_pitch(rng))
 
 
 def field(b: SceneBuilder) -> Camera:
@@ -186,6 +227,18 @@ def field(b: SceneBuilder) -> Camera:
             path.axes,
         )
     grass = b.material("grass")
+    for _ in range(int(rng.integers(0, 4))):  # rolling ground
+        far = rng.uniform(8, 60)
+        wide, high, deep = rng.uniform(0.4, 1.5), rng.uniform(0.02, 0.06), rng.uniform(0.3, 1)
+        place = f.at(rng.uniform(-1, 1) * far, 0, far)
+        b.ball(place, [wide * far, high * far, deep * far], grass)
+    near_things(b, f)
+    if rng.random() < 0.3:
+        skyline(b, f)
+    if rng.random() < 0.3:
+        low_wall(b, f.moved(rng.normal(0, 4), 0, rng.uniform(5, 25), rng.normal(0, 0.6)))
+    if rng.random() < 0.2:
+        trunks(b, f)
     for _ in range(int(rng.integers(0, 4))):
         far = rng.uniform(40, 350)
         place = f.at(rng.uniform(-1, 1) * far, -0.03 * far, far)
@@ -230,9 +283,24 @@ def field(b: SceneBuilder) -> Camera:
         car(b, f.moved(rng.uniform(-0.5, 0.5) * far, 0, far, rng.uniform(0, 6.3)))
     height = rng.uniform(1.0, 2.0) if rng.random() < 0.7 else rng.uniform(2, 15)
     look = yaw_of(f) + rng.normal(0, 0.2)
-    return make_camera(
-        rng, np.array([0, height, 0.0]), yaw=look, pitch=math.radians(rng.normal(-4, 7))
-    )
+    place = np.array([0, height, 0.0])
+    return make_camera(rng, place, yaw=look, pitch=outdoor_pitch(rng))
+
+
+def trunks(b: SceneBuilder, f: Frame) -> None:
+    """A wood: tall bare trunks."""
+    rng, bark = b.rng, b.material("bark")
+    for _ in range(int(rng.integers(5, 14))):
+        far, thick = 3 * math.exp(rng.uniform(0, 2)), rng.uniform(0.08, 0.3)
+        place = f.at(rng.uniform(-0.8, 0.8) * far, 4, far)
+        b.tube(place, [thick, 4.2, thick], bark, tilt_z(rng.normal(0, 0.05)))
+
+
+def outdoor_pitch(rng: np.random.Generator) -> float:
+    """Mostly level; sometimes down at the ground or up at the houses. Radians."""
+    if rng.random() < 0.8:
+        return math.radians(rng.normal(-3, 6))
+    return math.radians(rng.uniform(-35, 20))
 
 
 def yaw_of(f: Frame) -> float:

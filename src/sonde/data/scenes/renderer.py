@@ -20,15 +20,16 @@ from sonde.errors import ConfigError
 
 from .builder import Scene, stack_scenes
 from .layouts import build_scene
-from .materials import Atlas, TextureIndex, make_atlas, read_photos, texture_index
 from .options import SceneOptions
 from .sensor import expose
 from .shading import View, shade, sky_radiance
 from .shapes import FAR, Vector, along, components, contains, surface_at, trace
+from .textures import Atlas, TextureIndex, make_atlas, read_photos, texture_index
 
 FARTHEST = 2500.0  # metres; beyond is sky
 _CHECK_HW = (18, 24)  # rays of the check for degenerate frames
 _ATTEMPTS = 12
+_FEWEST_SHAPES = 10  # seen in a frame; one less is asked for with every redraw
 _CUDA_GROUP = 32
 
 
@@ -133,14 +134,23 @@ def _compiled() -> Callable[..., Pixels]:
     return torch.compile(draw_pixels, dynamic=False)  # type: ignore[return-value]
 
 
-def is_usable(scene: Scene) -> Tensor:
-    """[B] False for frames that teach nothing: camera in a thing, flat, or blocked within 15 cm."""
+def is_usable(scene: Scene, fewest: int) -> Tensor:
+    """[B] False for frames that teach little.
+
+    The camera is inside a thing, the view is nearly flat or blocked within 15 cm, or fewer than
+    `fewest` shapes are seen.
+    """
     direction = camera_rays(scene, _CHECK_HW)
-    depth = trace(scene.primitives(), components(scene.position), direction).t_BP
-    depth = depth.clamp_max(400.0).sort(dim=1).values
+    hits = trace(scene.primitives(), components(scene.position), direction)
+    seen = torch.zeros_like(scene.contrast).scatter_add_(
+        1, hits.slot_BP, (hits.t_BP < FARTHEST).to(scene.contrast.dtype)
+    )
+    shapes = (seen >= 2).sum(1)
+    depth = hits.t_BP.clamp_max(400.0).sort(dim=1).values
     count = depth.shape[1]
     low, mid, high = depth[:, count // 20], depth[:, count // 4], depth[:, -(count // 20)]
     free = ~contains(scene.primitives(), scene.position, margin=0.05)
+    free &= shapes >= fewest
     return free & (high > 1.25 * low) & (mid > 0.25) & (low > 0.15) & (depth[:, 0] < 300)
 
 
@@ -162,7 +172,7 @@ class SceneSource:
                 rng = np.random.default_rng([self.seed, indices[place], attempt])
                 scenes[place], kinds[place] = build_scene(rng, self.textures, self.options)
             drawn = stack_scenes([s for p in todo if (s := scenes[p]) is not None], self.device)
-            usable = is_usable(drawn).tolist()
+            usable = is_usable(drawn, max(2, _FEWEST_SHAPES - attempt)).tolist()
             todo = [place for place, good in zip(todo, usable) if not good]
             if not todo:
                 break

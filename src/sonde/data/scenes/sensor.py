@@ -22,7 +22,7 @@ _MASK = 0xFFFFFFFF
 
 def draw_sensor(rng: np.random.Generator) -> NDArray[np.float64]:
     """Random sensor settings, in the order of SENSOR_FIELDS."""
-    noisy = rng.random() < 0.35
+    noisy = rng.random() < 0.25
     white = np.exp(rng.normal(0, 0.06, 3))
     return np.array(
         [
@@ -32,8 +32,8 @@ def draw_sensor(rng: np.random.Generator) -> NDArray[np.float64]:
             *white,
             rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0,
             rng.uniform(0, 1) ** 2,
-            rng.uniform(0, 0.05) if noisy else rng.uniform(0, 0.01),
-            rng.uniform(0, 0.02) if noisy else rng.uniform(0, 0.005),
+            rng.uniform(0, 0.025) if noisy else rng.uniform(0, 0.006),
+            rng.uniform(0, 0.008) if noisy else rng.uniform(0, 0.002),
         ]
     )
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from .builder import LIGHTS, Scene
-from .materials import SIZE, Atlas, look_up
 from .shapes import (
     Hits,
     Primitives,
@@ -20,6 +19,7 @@ from .shapes import (
     dot,
     light_share,
 )
+from .textures import SIZE, Atlas, look_up
 
 
 class View(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BOXES, ELLIPSOIDS, CYLINDERS = 56, 20, 20
+BOXES, ELLIPSOIDS, CYLINDERS = 64, 24, 24
 SLOTS = BOXES + ELLIPSOIDS + CYLINDERS
 FAR = 1.0e9
 _TINY = 1e-12

@@ -17,7 +17,7 @@ def tabletop(b: SceneBuilder) -> Camera:
     rng = b.rng
     room = Room(rng.uniform(1.5, 4), rng.uniform(1.8, 4.5), rng.uniform(2.4, 3.2))
     height = rng.uniform(0.68, 0.95) if rng.random() < 0.75 else 0.02
-    half_x, half_z = rng.uniform(0.35, 1.1), rng.uniform(0.28, 0.6)
+    half_x, half_z = rng.uniform(0.35, 1.2), rng.uniform(0.3, 0.75)
     x, z = rng.uniform(-0.4, 0.4) * room.half_x, rng.uniform(-0.5, 0.5) * room.half_z
     f = things.frame(x, z, rng.choice([0, math.pi / 2]) + rng.normal(0, 0.25))
     if height > 0.1:
@@ -30,15 +30,16 @@ def tabletop(b: SceneBuilder) -> Camera:
         things.laptop(b, top.moved(rng.normal(0, 0.2), 0, 0))
     elif kind < 0.55:
         things.plant(b, top.moved(rng.normal(0, 0.2), 0, -0.1), scale=0.5)
-    crowd = int(rng.integers(3, 15))
-    spread = rng.uniform(0.4, 0.95)
+    crowd = int(rng.integers(2, 15))
+    spread = rng.uniform(0.2, 0.95)
     things.clutter(b, top, half_x * spread, half_z * spread, crowd)
     for _ in range(int(rng.integers(0, 4))):  # bigger things and heaps
-        half = np.exp(rng.uniform(math.log(0.03), math.log(0.16), 3))
+        half = np.exp(rng.uniform(math.log(0.03), math.log(0.13), 3))
         spot = top.at(rng.normal(0, 0.5) * half_x, half[1], rng.normal(0, 0.5) * half_z)
         add = (b.box, b.ball, b.tube)[int(rng.integers(3))]
         tumbled = any_rotation(rng) if rng.random() < 0.2 else turn(rng.uniform(0, 6.3))
-        add(spot, half, b.material("object"), tumbled)
+        stuff = b.material("package" if rng.random() < 0.5 else "object")
+        add(spot, half, stuff, tumbled)
     daylight = shell(b, room)
     outside(b)
     if rng.random() < 0.5:
@@ -57,10 +58,10 @@ def things_behind(rng: np.random.Generator, room: Room) -> list[tuple[things.Fra
 
 
 def _camera_above(rng: np.random.Generator, top: things.Frame, room: Room) -> Camera:
-    """A camera 0.35 to 1.6 m from a point on the table, at a random elevation around it."""
+    """A camera 0.45 to 2 m from a point on the table, at a random elevation around it."""
     target = top.at(rng.normal(0, 0.15), rng.uniform(0, 0.12), rng.normal(0, 0.12))
     pitch = math.radians(rng.uniform(-60, 2) if rng.random() < 0.85 else rng.uniform(-15, 10))
-    far = math.exp(rng.uniform(math.log(0.4), math.log(1.6)))
+    far = math.exp(rng.uniform(math.log(0.45), math.log(2.0)))
     yaw = math.atan2(-top.axes[2, 0], -top.axes[2, 2]) + rng.normal(0, 0.7)
     back = np.array(
         [math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)]
