@@ -84,6 +84,14 @@ def test_get_asks_for_the_licence(capsys, cache):
     assert error.count("\n") == 1 and not (cache / "licences.json").exists()
 
 
+def test_get_offline_is_one_line_with_the_way_out(capsys, cache, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert run(["models", "get", "ppd-moge2"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1
+    assert str(cache / "weights" / "ppd_moge.pth") in shown.err
+
+
 def test_get_of_what_is_here_says_where(capsys, tmp_path):
     (tmp_path / "embedded").mkdir()
     (tmp_path / "embedded" / "tiny_encoder.safetensors").touch()

@@ -190,6 +190,12 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old_file(good, monkeypatch)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_files_are_readable_like_any_other_new_file(good):
+    path, _ = good
+    (path.parent / "plain").touch()
+    assert path.stat().st_mode == (path.parent / "plain").stat().st_mode
+
+
 def test_other_writers_files_are_read(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"w": torch.ones(2)}, path)

@@ -125,8 +125,10 @@ def _obtained(entry: WeightsEntry) -> Path:
     from sonde.weights.load import obtain
 
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(entry.name, total=None, visible=entry.url is not None)
+    own_bar = entry.url is not None  # the hub's client draws its own
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not own_bar) as bar:
+        task = bar.add_task(entry.name, total=None)
         return obtain(
             entry, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )

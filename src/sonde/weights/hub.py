@@ -6,16 +6,20 @@ entry's file name. Nothing is downloaded at import, nor twice.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 
 from sonde.errors import OutputError, WeightsError
 
 from .registry import WeightsEntry, weights_folder
 from .safe import require_sha256
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 _CHUNK = 1 << 20
@@ -48,14 +52,17 @@ def _from_hub(entry: WeightsEntry, repo: str) -> Path:
     """Download with the hub's client into a folder beside the target."""
     import huggingface_hub
 
+    download = huggingface_hub.hf_hub_download  # loads the client, which sets its log level
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)  # its lines about every retry; our one message comes after
+    log.info("%s: downloading %s from %s", entry.name, entry.hub_file or entry.file, repo)
     try:
-        return Path(
-            huggingface_hub.hf_hub_download(
-                repo, entry.hub_file or entry.file, local_dir=_downloads(entry)
-            )
-        )
+        return Path(download(repo, entry.hub_file or entry.file, local_dir=_downloads(entry)))
     except OSError as error:  # the client's errors of network, offline mode, missing and gated
         raise _no_download(entry, f"hub repository {repo}", error) from error
+    finally:
+        client.setLevel(level)
 
 
 def _from_address(entry: WeightsEntry, url: str, progress: Progress | None) -> Path:
@@ -90,7 +97,8 @@ def _downloads(entry: WeightsEntry) -> Path:
 
 
 def _no_download(entry: WeightsEntry, source: str, error: Exception) -> WeightsError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(". ")
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    reason = shorten(str(error) or type(error).__name__, width=120, placeholder=" ...").rstrip(".")
     return WeightsError(entry.name, f"no download from {source} ({reason})", _by_hand(entry))
 
 

@@ -117,7 +117,10 @@ def write_safetensors(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as any new file; the writer would keep others from it
         save_file(whole, temporary, metadata=dict(metadata))
+        temporary.chmod(mode)
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise OutputError(path, f"not written ({_first_line(error)})", "Free disk space") from error
