@@ -66,6 +66,18 @@ def test_folder_to_prediction(folder):
     assert torch.equal(found.depth_Shw, again.depth_Shw)
 
 
+def test_a_training_run_works_at_the_size_it_was_trained_at(folder):
+    card = {"recipe": {"data": {"crop": [48, 64]}}, "validation": {"abs_rel": 0.2}}
+    (folder / "card.json").write_text(json.dumps(card))
+    model = load_predictor(folder)
+    assert model.predictor.default_area == 48 * 64
+    assert model.entry.metrics == {"abs_rel": 0.2}
+    assert model.entry.sha256 == model.sha256 == sha256_of(folder / "weights.safetensors")
+    (folder / "card.json").write_text("{")
+    with pytest.raises(WeightsError, match="the card is unreadable"):
+        load_predictor(folder)
+
+
 def test_embedded_by_name(embedded):
     model = load_predictor("ppd-tiny", dtype=torch.bfloat16)
     assert model.entry.name == "ppd-tiny" and model.entry.embedded

@@ -70,6 +70,10 @@ def test_card_gives_sha_and_errors(tmp_path, monkeypatch):
     entry = registry.find("ppd-tiny")
     assert entry.sha256 == "ab" * 32 and entry.metrics == {"abs_rel": 0.1}
     assert entry.size_mb == 2.0 and entry.steps == 3
+    (tmp_path / "ppd_tiny.json").write_text(
+        json.dumps({"sha256": "ab" * 32, "recipe": {"data": {"crop": [48, 64]}}})
+    )
+    assert registry.find("ppd-tiny").area == 48 * 64  # works at the size it was trained at
     for broken in ("{}", "not json", "[]"):
         (tmp_path / "ppd_tiny.json").write_text(broken)
         with pytest.raises(WeightsError, match=r"ppd_tiny.json: the card"):

@@ -34,6 +34,7 @@ from .registry import (
     NON_COMMERCIAL,
     WeightsEntry,
     converted_path,
+    fill_from_card,
     find,
     local_path,
     with_card,
@@ -42,7 +43,8 @@ from .safe import require_sha256, require_sound, some
 
 log = logging.getLogger(__name__)
 
-OWN_FILE, OWN_ENCODER = "weights.safetensors", "encoder.safetensors"  # in a folder
+# what a folder may hold: the names `sonde train` writes, and the encoder they stand on
+OWN_FILE, OWN_CARD, OWN_ENCODER = "weights.safetensors", "card.json", "encoder.safetensors"
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 # tiny's convolutions and batch statistics gain no time in bf16 and lose digits of depth
 _FLOAT32_ENCODERS = (TinyEncoder,)
@@ -220,7 +222,10 @@ def _entry_of(
     known = ENTRIES.get(weights.entry)
     if known is not None and known.family == weights.family:
         return replace(with_card(known), file=path.name, sha256=sha256, embedded=False)
-    return WeightsEntry(
+    alike = [
+        e for e in ENTRIES.values() if (e.family, e.preset) == (weights.family, weights.preset)
+    ]
+    own = WeightsEntry(
         name=path.parent.name if path.name == OWN_FILE else path.stem,
         family=weights.family,
         preset=weights.preset,
@@ -230,7 +235,12 @@ def _entry_of(
         licence=weights.licence,
         commercial=False if weights.licence == NON_COMMERCIAL else None,
         size_mb=round(path.stat().st_size / 1e6, 1),
+        area=alike[0].area if alike else None,
     )
+    card = path.with_name(OWN_CARD)
+    if path.name != OWN_FILE or not card.is_file():
+        return own
+    return replace(fill_from_card(own, card), sha256=sha256)
 
 
 def _encoder_name(tag: str, path: Path) -> str:

@@ -9,6 +9,7 @@ sha256, size and held-out errors stand on the card beside them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -125,7 +126,7 @@ _ALL = (
         file="ppd_tiny.safetensors",
         licence="Apache-2.0",
         commercial=True,
-        area=192 * 256,  # what it was trained at
+        area=96 * 128,  # what it was trained at, unless its card says otherwise
         training_data=_RENDERED,
         embedded=True,
     ),
@@ -211,29 +212,39 @@ def local_path(entry: WeightsEntry) -> Path | None:
 
 def with_card(entry: WeightsEntry) -> WeightsEntry:
     """The entry with sha256, size and errors from the card beside an embedded file."""
-    card_path = (EMBEDDED_FOLDER / entry.file).with_suffix(".json")
+    weights = EMBEDDED_FOLDER / entry.file
+    card_path = weights.with_suffix(".json")
     if not entry.embedded or not card_path.exists():
         return entry
+    filled = fill_from_card(entry, card_path)
+    if filled.sha256 is None:
+        raise WeightsError(card_path, "the card lacks sha256", "Install sonde again")
+    return replace(filled, size_mb=_size_mb(weights) if weights.exists() else None)
+
+
+def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
+    """The entry with what a card (as `sonde train` writes it) says.
+
+    A model works by default at the size it was trained at: `default_area`, else the recipe's crop.
+    """
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
-        sha256 = str(card["sha256"])
-        metrics = card.get("metrics", card.get("validation")) or _NOTHING
-        data = str(card.get("training_data", entry.training_data))
-        licence = str(card.get("licence", entry.licence))
-        steps, area = card.get("default_steps", entry.steps), card.get("default_area", entry.area)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        crop = card.get("recipe", {}).get("data", {}).get("crop") or ()
+        area = card.get("default_area") or (math.prod(crop) if crop else entry.area)
+        return replace(
+            entry,
+            sha256=card.get("sha256", entry.sha256),
+            metrics=card.get("metrics", card.get("validation")) or _NOTHING,
+            training_data=str(card.get("training_data", entry.training_data)),
+            licence=str(card.get("licence", entry.licence)),
+            steps=card.get("default_steps", entry.steps),
+            area=None if area is None else int(area),
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
-            card_path, f"the card is unreadable or lacks {error}", "Install sonde again"
+            card_path, f"the card is unreadable ({error})", "Export or install again"
         ) from error
-    weights = EMBEDDED_FOLDER / entry.file
-    size_mb = round(weights.stat().st_size / 1e6, 1) if weights.exists() else None
-    return replace(
-        entry,
-        sha256=sha256,
-        metrics=metrics,
-        training_data=data,
-        licence=licence,
-        size_mb=size_mb,
-        steps=steps,
-        area=area,
-    )
+
+
+def _size_mb(path: Path) -> float:
+    return round(path.stat().st_size / 1e6, 1)
