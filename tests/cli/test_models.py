@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -138,13 +137,13 @@ def test_convert_of_a_malicious_pickle(capsys, tmp_path):
 
 def test_list_is_quick_and_needs_no_torch():
     program = (
-        "import sys, sonde.cli; code = sonde.cli.run(['models', 'list']);"
-        "print(code, 'torch' in sys.modules)"
+        "import sys, time, sonde.cli; code = sonde.cli.run(['models', 'list']);"
+        "print(code, 'torch' in sys.modules, time.process_time())"
     )
-    times = []
+    seconds = []
     for _ in range(3):
-        start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        times.append(time.perf_counter() - start)
-        assert done.stdout.strip().endswith("0 False"), done.stderr
-    assert min(times) < 2  # 0.3 s alone on this kind of machine; tests share it
+        code, torch_loaded, spent = done.stdout.split()[-3:]
+        assert (code, torch_loaded) == ("0", "False"), done.stderr
+        seconds.append(float(spent))  # processor time: tests share the machine
+    assert min(seconds) < 0.9  # 0.25 s alone

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonde.errors import ConfigError
+from sonde.layers.attention import attention
 
 PATCH = 14
 SEMANTIC_STRIDE = 16  # network pixels a semantic token: the image is shown at 14/16 of its size
@@ -84,7 +85,7 @@ class SelfAttention(nn.Module):
         B, L, D = x_BLD.shape
         qkv_BL3NE = self.qkv(x_BLD).view(B, L, 3, self.heads, D // self.heads)
         q_BNLE, k_BNLE, v_BNLE = qkv_BL3NE.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed_BNLE = F.scaled_dot_product_attention(q_BNLE, k_BNLE, v_BNLE)
+        mixed_BNLE = attention(q_BNLE, k_BNLE, v_BNLE)
         return self.proj(mixed_BNLE.transpose(1, 2).reshape(B, L, D))
 
 
