@@ -261,7 +261,8 @@ def cpu_lines() -> list[str]:
 def print_table(record: dict) -> None:
     print(f"\n{record['preset']} at {record['size']}x{record['size']}, one forward")
     print(
-        f"{'':18}{'best s':>8}{'median s':>10}{'GFLOP/s':>9}{'of limit':>10}{'CPU s':>8}{'of limit':>10}"
+        f"{'':18}{'best s':>8}{'median s':>10}{'GFLOP/s':>9}{'of limit':>10}"
+        f"{'CPU s':>8}{'of limit':>10}"
     )
     for name, seconds in record["seconds"].items():
         best = min(seconds)
