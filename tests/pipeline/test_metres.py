@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonde.pipeline.ensemble import Ensemble
-from sonde.pipeline.metres import Reference, choose_camera, to_metres
+from sonde.pipeline.metres import Reference, choose_camera, to_metres, trusted
 from sonde.result import DepthKind
 
 LOG = DepthKind.AFFINE_LOG_DEPTH
@@ -74,10 +74,13 @@ def test_a_useless_map_still_gives_positive_finite_metres(map_of):
     assert (found > 0).all()
 
 
-def test_a_reference_without_pixels_gives_no_metres(caplog):
+def test_a_reference_without_pixels_is_not_trusted(caplog):
     metres = truth()
+    assert trusted(None) is None
+    assert trusted(reference(metres)) is not None
     nothing = reference(metres, np.zeros(metres.shape, bool))
-    assert fit(Ensemble(latent(metres), None), nothing) is None
+    assert trusted(nothing) is None
+    assert trusted(reference(-metres)) is None
     assert "metric reference" in caplog.text
 
 

@@ -136,12 +136,14 @@ def test_sky_is_what_the_reference_leaves_out(make_model, rgb):
         assert not (result.valid & result.sky).any()
 
 
-def test_all_sky_gives_no_metres(make_model):
+def test_a_reference_that_sees_only_sky_gives_neither_metres_nor_sky(make_model):
     blue = np.zeros((20, 30, 3), np.uint8)
     blue[..., 2] = 255
     result = make_model().predict(blue)
     assert result.kind is DepthKind.AFFINE_LOG_DEPTH
-    assert not result.valid.any()
+    assert result.sky is None
+    assert result.valid.all()
+    assert result.fov_x_deg == 60
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (200, 10)])

@@ -47,19 +47,30 @@ class Camera(NamedTuple):
     fov_x_deg: float | None
 
 
+def trusted(reference: Reference | None) -> Reference | None:
+    """The reference, or None (and a warning) if it is usable on under 1 % of the photo.
+
+    An encoder that takes nearly everything for sky is lost, and so would be its sky mask.
+    """
+    if reference is None:
+        return None
+    share = float(_usable(reference).mean())
+    if share < _LEAST_SHARE:
+        _LOG.warning("the metric reference says nothing on %.4g of the photo", 1 - share)
+        return None
+    return reference
+
+
 def to_metres(
     merged: Ensemble, reference: Reference, *, kind: DepthKind, generator: np.random.Generator
-) -> Metres | None:
-    """The merged map in metres, None (and a warning) if the reference covers too little.
+) -> Metres:
+    """The merged map in metres, positive everywhere.
 
     RANSAC of the map against the reference in the kind's space, then clipped to half the
     reference's nearest and twice its farthest depth. Released code: clipped to the range itself,
     which flattens what a blurred reference has averaged away. Uncertainty: times the local slope.
     """
-    usable_HW = reference.valid_HW & np.isfinite(reference.depth_HW) & (reference.depth_HW > 0)
-    if usable_HW.mean() < _LEAST_SHARE:
-        _LOG.warning("the metric reference is usable on %.2g of the photo", usable_HW.mean())
-        return None
+    usable_HW = _usable(reference)
     fit = fit_affine_ransac(
         merged.depth_HW, reference.depth_HW, usable_HW, kind=kind, generator=generator
     )
@@ -89,3 +100,8 @@ def choose_camera(
     if reference is not None and 1 <= reference.fov_x_deg <= 179:
         return Camera(intrinsics_from_fov(reference.fov_x_deg, size_hw), reference.fov_x_deg)
     return Camera(None, None)
+
+
+def _usable(reference: Reference) -> NDArray[np.bool_]:
+    depth_HW = reference.depth_HW
+    return reference.valid_HW & np.isfinite(depth_HW) & (depth_HW > 0)

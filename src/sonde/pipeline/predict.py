@@ -19,7 +19,7 @@ from sonde.settings import max_pixels
 
 from .config import PredictConfig
 from .ensemble import merge_hypotheses
-from .metres import Metres, Reference, choose_camera, to_metres
+from .metres import Metres, Reference, choose_camera, to_metres, trusted
 from .photo import network_image
 
 if TYPE_CHECKING:
@@ -103,16 +103,16 @@ class Model:
         started = time.perf_counter()
         photo = to_photo(image, max_pixels=max_pixels())
         hypotheses = self._draw(photo, config)
-        kind, reference = hypotheses.kind, _as_numpy(hypotheses)
+        kind, guess = hypotheses.kind, _as_numpy(hypotheses)
+        reference = trusted(guess)
         merged = merge_hypotheses(hypotheses.depth_Shw.numpy(), kind=kind)
         low, metric_reference = Metres(*merged), None
         if kind is DepthKind.METRIC:
             metric_reference = self.name
         elif config.metric and reference is not None:
             stream = np.random.default_rng([config.seed, _ALIGNMENT])
-            metres = to_metres(merged, reference, kind=kind, generator=stream)
-            if metres is not None:
-                low, kind, metric_reference = metres, DepthKind.METRIC, reference.name
+            low = to_metres(merged, reference, kind=kind, generator=stream)
+            kind, metric_reference = DepthKind.METRIC, reference.name
         # one choice of cells for every map: depth, spread and sky of a pixel belong together
         cells_HW = guided_indices(hypotheses.guide_hw3.numpy(), photo.rgb_HW3)
         sky_HW = None if reference is None else ~reference.valid_HW.ravel()[cells_HW]
@@ -124,7 +124,7 @@ class Model:
             spread_HW = low.uncertainty_HW.ravel()[cells_HW]
             spread_HW[~valid_HW] = np.nan
         camera = choose_camera(
-            depth_HW.shape, fov_x_deg=config.fov_x_deg, focal_px=photo.focal_px, reference=reference
+            depth_HW.shape, fov_x_deg=config.fov_x_deg, focal_px=photo.focal_px, reference=guess
         )
         return DepthResult(
             depth=depth_HW,

@@ -1,0 +1,177 @@
+"""ppd-tiny on a real 640x480 photo: loading, prediction and memory, bfloat16 beside float32.
+
+    python benchmarks/predict_tiny.py [--model ppd-tiny] [--steps 4] [--repeats 5] [--threads 2]
+
+Each way runs in a process of its own, so that its peak memory and its loading time are its own:
+ours   as the command line does it on this machine (--dtype auto: bfloat16 weights on CPUs)
+plain  the same network with float32 weights
+Loading is what `sonde.load` takes after torch is imported; prediction is `Model.predict` from the
+PNG file to the DepthResult at the photo's size, the first call (warm-up) apart from the median.
+Prints a table and one JSON line; writes benchmarks/results/predict_tiny.json.
+Goals on 2 cores: prediction < 2 s, loading < 3 s besides torch, peak < 1.5 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GOALS = {"predict_s": 2.0, "load_s": 3.0, "peak_mb": 1500.0}
+WAYS = {"ours": "auto", "plain": "fp32"}
+SIZE_HW = (480, 640)
+
+
+def main() -> None:
+    options = read_options()
+    if options.way:
+        print(json.dumps(measure(options)))
+        return
+    record: dict = {"benchmark": "predict_tiny", "ways": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        photo = write_photo(Path(folder) / "photo.png")
+        for way in WAYS:
+            record["ways"][way] = in_own_process(way, photo, options)
+    ours, plain = record["ways"]["ours"], record["ways"]["plain"]
+    record["speedup"] = round(plain["predict_s"] / ours["predict_s"], 2)
+    record["goals"] = GOALS
+    record["goals_met"] = {name: ours[name] < goal for name, goal in GOALS.items()}
+    record |= circumstances(options)
+    print_table(record)
+    print(json.dumps(record))
+    write_json(options.output, record)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="ppd-tiny")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--resolution", type=int, default=None, help="default: the model's own")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "benchmarks" / "results" / "predict_tiny.json"
+    )
+    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--photo", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def write_photo(path: Path) -> Path:
+    """A 640x480 part of scikit-image's motorcycle."""
+    from skimage.data import stereo_motorcycle
+
+    from sonde.io.images import write_picture
+
+    height, width = SIZE_HW
+    write_picture(stereo_motorcycle()[0][:height, :width], path)
+    return path
+
+
+def in_own_process(way: str, photo: Path, options: argparse.Namespace) -> dict:
+    """What `measure` finds in a fresh process."""
+    command = [sys.executable, __file__, "--way", way, "--photo", str(photo)]
+    command += ["--model", options.model, "--steps", str(options.steps)]
+    command += ["--repeats", str(options.repeats)]
+    for name in ("resolution", "threads"):
+        if getattr(options, name) is not None:
+            command += [f"--{name}", str(getattr(options, name))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(options: argparse.Namespace) -> dict:
+    """Seconds and memory of one way, in this process."""
+    start = time.perf_counter()
+    import torch
+
+    torch_s = time.perf_counter() - start
+    start = time.perf_counter()
+    import sonde
+    from sonde.settings import set_threads
+
+    threads = set_threads(options.threads)
+    model = sonde.load(options.model, dtype=WAYS[options.way])
+    load_s = time.perf_counter() - start
+    seconds, processor = [], []
+    for _ in range(options.repeats + 1):
+        start, busy = time.perf_counter(), time.process_time()
+        result = model.predict(options.photo, steps=options.steps, resolution=options.resolution)
+        seconds.append(time.perf_counter() - start)
+        processor.append(time.process_time() - busy)
+    assert result.size_hw == SIZE_HW
+    return {
+        "dtype": WAYS[options.way],
+        "import_torch_s": round(torch_s, 3),
+        "load_s": round(load_s, 3),
+        "first_predict_s": round(seconds[0], 3),
+        "predict_s": round(statistics.median(seconds[1:]), 3),
+        "predict_best_s": round(min(seconds[1:]), 3),
+        "predict_processor_s": round(statistics.median(processor[1:]), 3),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "threads": threads,
+        "torch": torch.__version__,
+        "weights_sha256": model.weights_sha256,
+    }
+
+
+def circumstances(options: argparse.Namespace) -> dict:
+    """What is needed to judge and repeat the numbers."""
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "model": options.model,
+        "steps": options.steps,
+        "photo": f"{SIZE_HW[1]}x{SIZE_HW[0]}",
+        "repeats": options.repeats,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": git.stdout.strip() or "unknown",
+        "machine": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_average_1m": round(os.getloadavg()[0], 2),
+        "command": "python " + " ".join(["benchmarks/predict_tiny.py", *sys.argv[1:]]),
+    }
+
+
+def print_table(record: dict) -> None:
+    print(f"{record['model']}, {record['steps']} steps, {record['photo']} photo")
+    columns = (
+        "import_torch_s",
+        "load_s",
+        "first_predict_s",
+        "predict_s",
+        "predict_processor_s",
+        "peak_mb",
+    )
+    print(f"{'':8}" + "".join(f"{name:>21}" for name in columns))
+    for way, values in record["ways"].items():
+        print(f"{way:8}" + "".join(f"{values[name]:21.2f}" for name in columns))
+    goals = ", ".join(f"{name} < {goal:g}" for name, goal in GOALS.items())
+    met = "met" if all(record["goals_met"].values()) else f"not met: {record['goals_met']}"
+    print(f"speed-up {record['speedup']}; goals {goals}: {met}")
+    print(f"{record['machine']}, {record['cores']} cores, load {record['load_average_1m']}\n")
+
+
+def write_json(path: Path, record: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    main()
