@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,16 @@ import typer
 
 from sonde.errors import ConfigError, DataError
 
+from .options import as_command
+
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from rich.progress import Progress
 
     from sonde.data.sample import DepthBatch
+    from sonde.data.scenes.options import SceneOptions
 
     Tiles = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # photo, depth in colour
 
@@ -37,62 +42,96 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-@app.command("render")
-def render(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of scenes.")] = 16,
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write (PNG).")] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "256x192",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderOptions:
+    """Everything `sonde data render` can be told."""
+
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of scenes.")] = 16
+    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write (PNG).")] = None
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "256x192"
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0
     out: Annotated[
         Path | None, typer.Option(help="Folder for photos, depth in metres (NPY) and a list.")
-    ] = None,
-    shards: Annotated[Path | None, typer.Option(help="Folder for training shards.")] = None,
+    ] = None
+    shards: Annotated[Path | None, typer.Option(help="Folder for training shards.")] = None
+    shard_size: Annotated[int, typer.Option(min=1, help="Scenes in a shard.")] = 256
+    textures: Annotated[
+        Path | None, typer.Option(help="Folder of own photos to use as pictures on walls.")
+    ] = None
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile first: a minute, then 4 times faster.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-) -> None:
+    ] = False
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+
+
+def render(context: typer.Context, chosen: RenderOptions) -> None:
     """Render synthetic scenes with exact depth: a contact sheet, files, or training shards."""
-    if sheet is None and out is None and shards is None:
+    if chosen.sheet is None and chosen.out is None and chosen.shards is None:
         raise ConfigError(
             "sonde data render", "nothing to write", "Give --sheet, --out or --shards"
         )
-    size_hw = parse_size(size)
+    size_hw = parse_size(chosen.size)
     from sonde.data.scenes.options import SceneOptions
     from sonde.settings import keep_freed_memory, pick_device
 
     keep_freed_memory()
-    options, where = SceneOptions(compile=compiled), pick_device(device)
+    folder = "" if chosen.textures is None else str(chosen.textures)
+    options = SceneOptions(compile=chosen.compiled, texture_folder=folder)
+    device = pick_device(chosen.device)
     with _progress() as bar:
-        if shards is not None:
+        if chosen.shards is not None:
             from sonde.data.scenes.shards import SceneShards
 
-            store = SceneShards(shards, seed=seed, size_hw=size_hw, options=options, device=where)
-            task = bar.add_task("shards", total=None)
-            store.ensure(count, lambda done, total: bar.update(task, completed=done, total=total))
-            typer.echo(f"{store.folder}: {count} scenes")
-        if sheet is None and out is None:
-            return
-        from sonde.data.scenes.renderer import render_scenes
-
-        task = bar.add_task("scenes", total=count)
-        tiles: list[Tiles] = []
-        lines: list[str] = []
-        for start in range(0, count, _CHUNK):
-            numbers = range(start, min(start + _CHUNK, count))
-            drawn = render_scenes(
-                numbers, seed=seed, size_hw=size_hw, device=where, options=options
+            store = SceneShards(
+                chosen.shards,
+                seed=chosen.seed,
+                size_hw=size_hw,
+                options=options,
+                device=device,
+                shard_size=chosen.shard_size,
             )
-            batch = drawn.as_depth_batch().to(pick_device("cpu"))
-            tiles += depth_tiles(batch) if sheet is not None else []
-            lines += _write_files(batch, out, numbers) if out is not None else []
-            bar.update(task, completed=numbers.stop)
-    if sheet is not None:
-        write_sheet(tiles, sheet)
-        typer.echo(f"{sheet}: {count} scenes")
-    if out is not None:
-        _write_list(lines, out / "list.jsonl")
-        typer.echo(f"{out / 'list.jsonl'}: {count} scenes")
+            task = bar.add_task("shards", total=None)
+            store.ensure(
+                chosen.count, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+            typer.echo(f"{store.folder}: {chosen.count} scenes")
+        if chosen.sheet is not None or chosen.out is not None:
+            _render_files(chosen, size_hw, options, device, bar)
+
+
+def _render_files(
+    chosen: RenderOptions,
+    size_hw: tuple[int, int],
+    options: SceneOptions,
+    device: torch.device,
+    bar: Progress,
+) -> None:
+    """The contact sheet and the folder of photos and depth."""
+    import torch
+
+    from sonde.data.scenes.renderer import render_scenes
+
+    task = bar.add_task("scenes", total=chosen.count)
+    tiles: list[Tiles] = []
+    lines: list[str] = []
+    for start in range(0, chosen.count, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, chosen.count))
+        drawn = render_scenes(
+            numbers, seed=chosen.seed, size_hw=size_hw, device=device, options=options
+        )
+        batch = drawn.as_depth_batch().to(torch.device("cpu"))
+        tiles += depth_tiles(batch) if chosen.sheet is not None else []
+        lines += _write_files(batch, chosen.out, numbers) if chosen.out is not None else []
+        bar.update(task, completed=numbers.stop)
+    if chosen.sheet is not None:
+        write_sheet(tiles, chosen.sheet)
+        typer.echo(f"{chosen.sheet}: {chosen.count} scenes")
+    if chosen.out is not None:
+        _write_list(lines, chosen.out / "list.jsonl")
+        typer.echo(f"{chosen.out / 'list.jsonl'}: {chosen.count} scenes")
+
+
+app.command("render")(as_command(RenderOptions, render))
 
 
 @app.command("check")
@@ -157,6 +196,7 @@ def depth_tiles(batch: DepthBatch) -> list[Tiles]:
 
 def write_sheet(tiles: list[Tiles], sheet: Path) -> None:
     """A PNG with rows of photos and, below each, its depth."""
+    from sonde.io.atomic import ensure_folder
     from sonde.io.images import write_picture
     from sonde.viz.panel import contact_sheet
 
@@ -166,7 +206,7 @@ def write_sheet(tiles: list[Tiles], sheet: Path) -> None:
         row = tiles[start : start + columns]
         row += [(row[-1][0] * 0, row[-1][1] * 0)] * (columns - len(row))
         rows += [photo for photo, _ in row] + [depth for _, depth in row]
-    sheet.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(sheet.parent)
     write_picture(contact_sheet(rows, columns=columns, gap=2), sheet)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from sonde.errors import ConfigError
 
 # Raise whenever pixels change: cached shards of older versions are then not mixed with new ones.
-SCENES_VERSION = 2
+SCENES_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

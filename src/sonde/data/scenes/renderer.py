@@ -19,11 +19,12 @@ from sonde.data.sample import DepthBatch
 from sonde.errors import ConfigError
 
 from .builder import Scene, stack_scenes
-from .layouts import build_scene
+from .cameras import Camera, camera_path
+from .layouts import KINDS, build_scene
 from .options import SceneOptions
 from .sensor import expose
 from .shading import View, shade, sky_radiance
-from .shapes import FAR, Vector, along, components, contains, surface_at, trace
+from .shapes import Vector, along, components, contains, dot, surface_at, trace
 from .textures import Atlas, TextureIndex, make_atlas, read_photos, texture_index
 
 FARTHEST = 2500.0  # metres; beyond is sky
@@ -88,7 +89,7 @@ def draw_pixels(
     batch = scene.tan_half_x.shape[0]
     atlas = Atlas(texels_P3, level_start_L, sum(4**k for k in range(level_start_L.shape[0])))
     direction = camera_rays(scene, size_hw)
-    length = dot_length(direction)
+    length = dot(direction, direction).sqrt()
     shapes = scene.primitives()
     hits = trace(shapes, components(scene.position), direction)
     sky = hits.t_BP > FARTHEST
@@ -116,11 +117,6 @@ def draw_pixels(
         facing.view(batch, 3, height, width),
         sky.view(batch, height, width),
     )
-
-
-def dot_length(vector: Vector) -> Tensor:
-    """Euclidean norm [B,P]."""
-    return (vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2).sqrt()
 
 
 @lru_cache(maxsize=4)
@@ -198,6 +194,40 @@ def render_scenes(
         return render_built(scene, atlas, size_hw=size_hw, options=options, kinds=kinds)
 
 
+def render_path(
+    index: int,
+    *,
+    frames: int,
+    seed: int,
+    size_hw: tuple[int, int],
+    device: torch.device | str,
+    options: SceneOptions,
+) -> RenderedBatch:
+    """A clip: scene `index` seen along a smooth camera path; frame 0 is the scene's own view."""
+    if frames < 1:
+        raise ConfigError("render_path", f"{frames} frames")
+    device = torch.device(device)
+    atlas, textures = _textures(options.texture_seed, options.texture_folder, device)
+    with torch.no_grad():
+        scene, kinds = SceneSource(seed, options, textures, device).build([index])
+        start = Camera(
+            scene.position[0].double().cpu().numpy(),
+            scene.rotation[0].double().cpu().numpy(),
+            float(scene.tan_half_x[0]),
+        )
+        path = camera_path(start, frames=frames, generator=np.random.default_rng([seed, index]))
+        clip = Scene(*(t.expand(frames, *t.shape[1:]) for t in scene))
+        places = torch.tensor(np.stack([c.position for c in path]), dtype=torch.float32)
+        turns = torch.tensor(np.stack([c.rotation for c in path]), dtype=torch.float32)
+        places[0], turns[0] = scene.position[0].cpu(), scene.rotation[0].cpu()
+        clip = clip._replace(
+            position=places.to(device),
+            rotation=turns.to(device),
+            noise_seed=(scene.noise_seed + torch.arange(frames, device=device)) % 2**31,
+        )
+        return render_built(clip, atlas, size_hw=size_hw, options=options, kinds=kinds * frames)
+
+
 def _groups(scene: Scene, size: int) -> Iterator[tuple[Scene, int]]:
     """Equal groups of scenes (the last one filled up) and how many of each are real."""
     count = scene.tan_half_x.shape[0]
@@ -213,8 +243,6 @@ def render_built(
     scene: Scene, atlas: Atlas, *, size_hw: tuple[int, int], options: SceneOptions, kinds: list[str]
 ) -> RenderedBatch:
     """Render scenes that are already built (a clip's frames, for example)."""
-    from .layouts import KINDS
-
     draw = _compiled() if options.compile else draw_pixels
     on_cuda = scene.tan_half_x.device.type == "cuda"
     parts: list[Pixels] = []
@@ -236,6 +264,3 @@ def render_built(
         pose,
         torch.tensor([KINDS.index(k) for k in kinds], device=tan_half.device),
     )
-
-
-__all__ = ["FAR", "RenderedBatch", "SceneOptions", "render_scenes"]

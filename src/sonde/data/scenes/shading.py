@@ -81,7 +81,7 @@ def _light(scene: Scene, shapes: Primitives, number: int, start: Vector, view: V
 
 
 def sky_radiance(scene: Scene, atlas: Atlas, view: View) -> Tensor:
-    """Colour of the sky [B,P,3] along the camera's rays."""
+    """Colour of the sky [B,P,3] along the camera's rays; of the horizon below it (haze)."""
     up = view.direction[1] / view.length
     rise = up.clamp(0, 1).sqrt()[..., None]
     sky = scene.horizon_colour[:, None] * (1 - rise) + scene.sky_colour[:, None] * rise
@@ -92,9 +92,7 @@ def sky_radiance(scene: Scene, atlas: Atlas, view: View) -> Tensor:
     cloud = look_up(atlas, texture, u, v, level).mean(-1, keepdim=True) - 0.8
     mask = (cloud.clamp(0, 0.6) * scene.clouds[:, 1, None, None]).clamp(0, 1)
     bright = scene.horizon_colour.mean(-1)[:, None, None] * 1.2
-    below = (-up * 8).clamp(0, 1)[..., None]
-    sky = sky * (1 - mask) + bright * mask
-    return sky * (1 - below) + scene.ground_colour[:, None] * below
+    return sky * (1 - mask) + bright * mask
 
 
 def shade(

@@ -74,8 +74,9 @@ def _slab(p: Tensor, d: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
 
 def _quadric(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Interval of t in which a t^2 + 2 b t + c <= 0 (empty: near > far)."""
+    a = a + _TINY
     inside = b * b - a * c
-    root, inverse = inside.clamp_min(0).sqrt(), 1 / (a + _TINY)
+    root, inverse = inside.clamp_min(0).sqrt(), 1 / a
     miss = inside < 0
     return (
         torch.where(miss, FAR, (-b - root) * inverse),
@@ -187,13 +188,13 @@ def _covered(margin: Tensor, near: Tensor, far: Tensor, rays: SoftRays) -> Tenso
 def _box_cover(shapes: Primitives, rays: SoftRays) -> Tensor:
     p, d, half = _local_points(shapes, rays.origin), _local(shapes, rays.direction), _halves(shapes)
     near, far = _box_interval(p, d, half)
-    e = [v.abs() for v in d]
+    e = [v.abs() + 1e-6 for v in d]  # never two zeros: a ray along an axis has two
     towards = [torch.where(v < 0, -q, q) for v, q in zip(d, p)]
     before = [h + m for h, m in zip(half, towards)]
     after = [h - m for h, m in zip(half, towards)]
     margin = torch.full_like(near, FAR)
     for a, b in ((0, 1), (1, 2), (2, 0)):  # the two silhouette edges between faces a and b
-        scale = torch.rsqrt(e[a] * e[a] + e[b] * e[b] + _TINY)
+        scale = torch.rsqrt(e[a] * e[a] + e[b] * e[b])
         edge = torch.minimum(e[a] * after[b] + e[b] * before[a], e[b] * after[a] + e[a] * before[b])
         margin = torch.minimum(margin, edge * scale)
     return _covered(margin, near, far, rays)

@@ -145,13 +145,16 @@ def _stone(rng: np.random.Generator) -> Array:
 
 
 def _leaves(rng: np.random.Generator) -> Array:
-    xx, yy = _grid()
     out = np.ones((SIZE, SIZE, 3)) * 0.35
     for _ in range(220):
         r = rng.uniform(0.015, 0.06)
         x, y = rng.random(2)
-        d = ((xx - x + 0.5) % 1 - 0.5) ** 2 + ((yy - y + 0.5) % 1 - 0.5) ** 2
-        out[d < r * r] = rng.uniform(0.3, 1.9) * (1 + rng.normal(0, 0.08, 3))
+        reach = np.arange(-math.ceil(r * SIZE) - 1, math.ceil(r * SIZE) + 2)
+        cols, rows = int(x * SIZE) + reach, int(y * SIZE) + reach
+        disc = (cols / SIZE - x) ** 2 + (rows[:, None] / SIZE - y) ** 2 < r * r
+        patch = np.ix_(rows % SIZE, cols % SIZE)
+        tone = rng.uniform(0.3, 1.9) * (1 + rng.normal(0, 0.08, 3))
+        out[patch] = np.where(disc[..., None], tone, out[patch])
     return out
 
 

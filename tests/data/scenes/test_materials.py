@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from sonde.data.scenes.materials import FAMILIES, draw_colour, draw_material
+from sonde.data.scenes.textures import PATTERNS, texture_index
+
+INDEX = texture_index()
+
+
+def drawn(family, *, plain, count=60):
+    rng = np.random.default_rng(0)
+    return [draw_material(rng, INDEX, family, plain=plain) for _ in range(count)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_materials_of_every_family_are_physical(family):
+    patterns = FAMILIES[family].patterns
+    allowed = {number for pattern in patterns for number in INDEX.ranges[pattern]}
+    assert all(pattern in PATTERNS or pattern == "photo" for pattern in patterns)
+    for material in drawn(family, plain=0.5):
+        assert all(0 <= c < 1.5 for c in material.colour)
+        assert material.texture in allowed
+        assert 0 <= material.contrast <= 1 and material.size_m >= 0 and 0 <= material.gloss <= 1
+
+
+def test_plain_share_is_about_as_asked():
+    faint = [m.contrast <= 0.3 for m in drawn("wall", plain=0.7, count=400)]
+    assert 0.62 < np.mean(faint) < 0.78
+    assert not any(m.contrast <= 0.3 for m in drawn("package", plain=1.0))
+
+
+def test_colours_are_mostly_muted_unless_vivid():
+    def spread(vivid):
+        rng = np.random.default_rng(1)
+        colours = np.array([draw_colour(rng, 0.05, 0.6, vivid) for _ in range(300)])
+        assert colours.min() > 0 and colours.max() < 1
+        return np.median(colours.max(1) / colours.min(1))
+
+    assert spread(0.0) < 1.8 < spread(1.0)

@@ -1,0 +1,24 @@
+import pytest
+
+from sonde.data.scenes.options import SceneOptions
+from sonde.errors import ConfigError
+
+
+def test_identity_changes_with_pixels_only():
+    base = SceneOptions().identity()
+    assert SceneOptions(compile=True).identity() == base
+    assert SceneOptions(plain=0.5).identity() != base
+    assert SceneOptions(texture_seed=1).identity() != base
+
+
+def test_identity_changes_with_the_version(monkeypatch):
+    before = SceneOptions().identity()
+    monkeypatch.setattr("sonde.data.scenes.options.SCENES_VERSION", -1)
+    assert SceneOptions().identity() != before
+
+
+@pytest.mark.parametrize("values", [{"room": -1.0}, {"plain": 1.5},
+                                    {"room": 0, "table": 0, "street": 0, "field": 0}])  # fmt: skip
+def test_impossible_values_are_refused(values):
+    with pytest.raises(ConfigError):
+        SceneOptions(**values)
