@@ -140,3 +140,17 @@ def test_unwritable(tmp_path):
     manifest.path.mkdir()
     with pytest.raises(OutputError):
         manifest.append(record_of("a"))
+
+
+def test_outputs_replaced_under_other_settings_are_not_done(tmp_path):
+    manifest = Manifest(tmp_path)
+    (tmp_path / "a_depth.png").write_bytes(b"first")
+    first = record_of("a")
+    manifest.append(first)
+    other = {**SETTINGS, "steps": 8}
+    values = {name: getattr(first, name) for name in ManifestRecord.__slots__}
+    values.update(settings=other, settings_hash=settings_hash(other))
+    manifest.append(ManifestRecord(**values))
+    for reader in (manifest, Manifest(tmp_path)):
+        assert reader.done("sha-a", settings_hash(SETTINGS)) is None
+        assert reader.done("sha-a", settings_hash(other)) is not None

@@ -53,6 +53,7 @@ class Manifest:
         self.folder = Path(folder)
         self.path = self.folder / ("manifest.jsonl" if rank == 0 else f"manifest.rank{rank}.jsonl")
         self._finished: dict[tuple[str, str], list[ManifestRecord]] = {}
+        self._maker: dict[str, ManifestRecord] = {}  # output -> the last record that wrote it
         for path in sorted(self.folder.glob("manifest*.jsonl")):
             for record in read_manifest(path):
                 self._remember(record)
@@ -80,7 +81,9 @@ class Manifest:
     def done(
         self, sha256: str, settings_hash: str, *, relative: Path | None = None
     ) -> ManifestRecord | None:
-        """The record of this input with these settings if all its outputs still exist, else None.
+        """The record of this input with these settings if all its outputs still stand, else None.
+
+        Outputs that a later record replaced (other settings, --overwrite) do not count.
 
         With `relative` (of its InputItem) the outputs must be those of that place, so that a copy
         of a finished photo elsewhere in the tree still gets its own.
@@ -88,7 +91,10 @@ class Manifest:
         for record in reversed(self._finished.get((sha256, settings_hash), [])):
             if relative is not None and not _belong(record.outputs, relative):
                 continue
-            if all((self.folder / output).is_file() for output in record.outputs):
+            if all(
+                self._maker[output] is record and (self.folder / output).is_file()
+                for output in record.outputs
+            ):
                 return record
         return None
 
@@ -99,6 +105,7 @@ class Manifest:
     def _remember(self, record: ManifestRecord) -> None:
         if record.error is None and record.sha256:
             self._finished.setdefault((record.sha256, record.settings_hash), []).append(record)
+            self._maker.update(dict.fromkeys(record.outputs, record))
 
 
 def read_manifest(path: str | Path) -> list[ManifestRecord]:
