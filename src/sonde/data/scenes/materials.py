@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .textures import TextureIndex
 
-Array = NDArray[np.float64]
+Colour = tuple[float, float, float]  # linear light, 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """One surface. size_m: metres per texture tile, 0 = stretch one tile over the shape."""
 
-    colour: tuple[float, float, float]  # linear light, 0..1
+    colour: Colour
     texture: int
     stain: int  # large, faint variation of brightness
     contrast: float
@@ -27,17 +26,20 @@ class Material:
     glow: float = 0.0
 
 
-def draw_colour(rng: np.random.Generator, low: float, high: float, vivid: float) -> Array:
-    """A reflectance [3] (linear): mostly grey, beige, brown; saturated with probability `vivid`."""
-    value = np.exp(rng.uniform(np.log(low), np.log(high)))
+def draw_colour(rng: np.random.Generator, low: float, high: float, vivid: float) -> Colour:
+    """A reflectance (linear): mostly grey, beige, brown; saturated with probability `vivid`."""
+    value = math.exp(rng.uniform(math.log(low), math.log(high)))
     if rng.random() < vivid:
         hue = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.normal(0.5, 0.4)
         strength = rng.uniform(0.4, 1.6)
-        tint = np.exp(strength * np.cos(hue - np.array([0, 2, 4]) * math.pi / 3))
+        tint = [math.exp(strength * math.cos(hue - k * math.pi / 3)) for k in (0, 2, 4)]
     else:
         warm = rng.normal(0.08, 0.12)
-        tint = np.exp(np.array([warm, rng.normal(0, 0.04), -warm * rng.uniform(0.8, 2)]))
-    return np.asarray(np.clip(value * tint / tint.mean(), 0.012, 0.92))
+        green = rng.normal(0, 0.04)
+        tint = [math.exp(part) for part in (warm, green, -warm * rng.uniform(0.8, 2))]
+    scale = value * 3 / sum(tint)
+    r, g, b = (min(max(scale * part, 0.012), 0.92) for part in tint)
+    return r, g, b
 
 
 class Family(NamedTuple):
@@ -91,9 +93,11 @@ def draw_material(
     pattern = kind.patterns[int(rng.integers(len(kind.patterns)))]
     colour = draw_colour(rng, *kind.reflectance, kind.vivid)
     if family in _GREENS and rng.random() < 0.85:
-        colour = colour.mean() * np.array([rng.uniform(0.5, 1.1), 1.0, rng.uniform(0.2, 0.5)])
+        grey = sum(colour) / 3
+        colour = (grey * rng.uniform(0.5, 1.1), grey, grey * rng.uniform(0.2, 0.5))
     elif pattern == "wood" and rng.random() < 0.8:
-        colour = colour.mean() * np.array([1.35, 1.0, rng.uniform(0.4, 0.85)])
+        grey = sum(colour) / 3
+        colour = (grey * 1.35, grey, grey * rng.uniform(0.4, 0.85))
     if kind.busy:
         contrast = rng.uniform(0.7, 1.0)
     elif rng.random() < plain:
@@ -102,7 +106,7 @@ def draw_material(
         contrast = rng.uniform(0.5, 1.0)
     small, large = kind.tile_m
     return Material(
-        (float(colour[0]), float(colour[1]), float(colour[2])),
+        colour,
         textures.draw(rng, pattern),
         textures.draw(rng, "clouds"),
         contrast,

@@ -11,6 +11,7 @@ from . import furniture as things
 from .builder import SceneBuilder, any_rotation, tilt_z, turn
 from .cameras import Camera, make_camera
 from .furniture import Frame
+from .materials import Material
 
 Array = NDArray[np.float64]
 
@@ -211,6 +212,53 @@ def street(b: SceneBuilder) -> Camera:
     return make_camera(rng, place, yaw=yaw, pitch=outdoor_pitch(rng))
 
 
+def swells(b: SceneBuilder, f: Frame, grass: Material) -> None:
+    """Rolling ground: wide, flat mounds."""
+    rng = b.rng
+    for _ in range(int(rng.integers(0, 4))):
+        far = rng.uniform(8, 60)
+        wide, high, deep = rng.uniform(0.4, 1.5), rng.uniform(0.02, 0.06), rng.uniform(0.3, 1)
+        place = f.at(rng.uniform(-1, 1) * far, 0, far)
+        b.ball(place, [wide * far, high * far, deep * far], grass)
+
+
+def hills(b: SceneBuilder, f: Frame, grass: Material) -> None:
+    """Far hills."""
+    rng = b.rng
+    for _ in range(int(rng.integers(0, 4))):
+        far = rng.uniform(40, 350)
+        place = f.at(rng.uniform(-1, 1) * far, -0.03 * far, far)
+        half = [
+            far * rng.uniform(0.3, 0.9),
+            far * rng.uniform(0.05, 0.22),
+            far * rng.uniform(0.2, 0.6),
+        ]
+        b.ball(place, half, grass if rng.random() < 0.6 else b.material("foliage"))
+
+
+def rocks(b: SceneBuilder, f: Frame) -> None:
+    """Rocks, bales, crates."""
+    rng = b.rng
+    for _ in range(int(rng.integers(0, 7))):
+        far = 2.5 * math.exp(rng.uniform(0, 2.5))
+        rock = np.exp(rng.uniform(-1.6, 0.3, 3)) * (0.4 + far / 25)
+        place = f.at(rng.uniform(-0.8, 0.8) * far, rock[1] * 0.6, far)
+        (b.ball if rng.random() < 0.6 else b.box)(
+            place, rock, b.material("masonry"), turn(rng.uniform(0, 6))
+        )
+
+
+def fence(b: SceneBuilder, f: Frame) -> None:
+    """A fence of posts and two rails across the view."""
+    rng = b.rng
+    start, spacing = f.moved(rng.normal(0, 3), 0, rng.uniform(3, 12), rng.normal(0, 0.6)), 2.2
+    wood = b.material("bark")
+    for i in range(-4, 5):
+        b.tube(start.at(i * spacing, 0.55, 0), [0.05, 0.55, 0.05], wood)
+    for y in (0.5, 0.95):
+        b.box(start.at(0, y, 0), [4 * spacing, 0.04, 0.02], wood, start.axes)
+
+
 def field(b: SceneBuilder) -> Camera:
     """Open country: grass, hills, trees, rocks, a house; returns the camera."""
     rng = b.rng
@@ -227,11 +275,7 @@ def field(b: SceneBuilder) -> Camera:
             path.axes,
         )
     grass = b.material("grass")
-    for _ in range(int(rng.integers(0, 4))):  # rolling ground
-        far = rng.uniform(8, 60)
-        wide, high, deep = rng.uniform(0.4, 1.5), rng.uniform(0.02, 0.06), rng.uniform(0.3, 1)
-        place = f.at(rng.uniform(-1, 1) * far, 0, far)
-        b.ball(place, [wide * far, high * far, deep * far], grass)
+    swells(b, f, grass)
     near_things(b, f)
     if rng.random() < 0.3:
         skyline(b, f)
@@ -239,15 +283,7 @@ def field(b: SceneBuilder) -> Camera:
         low_wall(b, f.moved(rng.normal(0, 4), 0, rng.uniform(5, 25), rng.normal(0, 0.6)))
     if rng.random() < 0.2:
         trunks(b, f)
-    for _ in range(int(rng.integers(0, 4))):
-        far = rng.uniform(40, 350)
-        place = f.at(rng.uniform(-1, 1) * far, -0.03 * far, far)
-        half = [
-            far * rng.uniform(0.3, 0.9),
-            far * rng.uniform(0.05, 0.22),
-            far * rng.uniform(0.2, 0.6),
-        ]
-        b.ball(place, half, grass if rng.random() < 0.6 else b.material("foliage"))
+    hills(b, f, grass)
     for _ in range(int(rng.integers(1, 6))):
         far = 4 * math.exp(rng.uniform(0, 2.6))
         tree(b, f.moved(rng.uniform(-0.8, 0.8) * far, 0, far))
@@ -261,20 +297,9 @@ def field(b: SceneBuilder) -> Camera:
             half_z=rng.uniform(3, 7),
             height=rng.uniform(2.5, 6),
         )
-    for _ in range(int(rng.integers(0, 7))):  # rocks, hay, crates
-        far = 2.5 * math.exp(rng.uniform(0, 2.5))
-        rock = np.exp(rng.uniform(-1.6, 0.3, 3)) * (0.4 + far / 25)
-        place = f.at(rng.uniform(-0.8, 0.8) * far, rock[1] * 0.6, far)
-        (b.ball if rng.random() < 0.6 else b.box)(
-            place, rock, b.material("masonry"), turn(rng.uniform(0, 6))
-        )
-    if rng.random() < 0.4:  # fence
-        start, spacing = f.moved(rng.normal(0, 3), 0, rng.uniform(3, 12), rng.normal(0, 0.6)), 2.2
-        wood = b.material("bark")
-        for i in range(-4, 5):
-            b.tube(start.at(i * spacing, 0.55, 0), [0.05, 0.55, 0.05], wood)
-        for y in (0.5, 0.95):
-            b.box(start.at(0, y, 0), [4 * spacing, 0.04, 0.02], wood, start.axes)
+    rocks(b, f)
+    if rng.random() < 0.4:
+        fence(b, f)
     for _ in range(int(rng.integers(0, 2))):
         far = 3 * math.exp(rng.uniform(0, 1.8))
         things.person(b, f.moved(rng.uniform(-0.5, 0.5) * far, 0, far, rng.uniform(0, 6.3)))

@@ -167,12 +167,21 @@ class SceneSource:
             for place in todo:
                 rng = np.random.default_rng([self.seed, indices[place], attempt])
                 scenes[place], kinds[place] = build_scene(rng, self.textures, self.options)
-            drawn = stack_scenes([s for p in todo if (s := scenes[p]) is not None], self.device)
-            usable = is_usable(drawn, max(2, _FEWEST_SHAPES - attempt)).tolist()
+            drawn = [s for place in todo if (s := scenes[place]) is not None]
+            usable = self._usable(drawn, max(2, _FEWEST_SHAPES - attempt))
             todo = [place for place, good in zip(todo, usable) if not good]
             if not todo:
                 break
         return stack_scenes([s for s in scenes if s is not None], self.device), kinds
+
+    def _usable(self, scenes: list[Scene], fewest: int) -> list[bool]:
+        """`is_usable` of each scene; few at a time on CPU, where larger ones leave the cache."""
+        size = len(scenes) if self.device.type == "cuda" else 4
+        answers: list[bool] = []
+        for start in range(0, len(scenes), size):
+            part = stack_scenes(scenes[start : start + size], self.device)
+            answers += is_usable(part, fewest).tolist()
+        return answers
 
 
 def render_scenes(
