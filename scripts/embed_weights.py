@@ -47,7 +47,17 @@ def main() -> None:
 
 
 def read_card(folder: Path) -> dict[str, object]:
-    return dict(json.loads((folder / "card.json").read_text(encoding="utf-8")))
+    """The run's card; absolute paths keep their last two parts, since machines differ."""
+    return json.loads(
+        (folder / "card.json").read_text(encoding="utf-8"),
+        object_hook=lambda table: {key: short_path(value) for key, value in table.items()},
+    )
+
+
+def short_path(value: object) -> object:
+    if isinstance(value, str) and value.startswith("/"):
+        return "/".join(Path(value).parts[-2:])
+    return value
 
 
 if __name__ == "__main__":

@@ -73,6 +73,12 @@ def test_threads_from_argument_then_environment(monkeypatch):
     assert set_to == [2, 3]
 
 
+def test_threads_that_are_no_number_are_refused_in_one_line(monkeypatch):
+    monkeypatch.setenv("SONDE_THREADS", "many")
+    with pytest.raises(ConfigError, match="'many' is not a whole number"):
+        settings.set_threads()
+
+
 def test_memory_setting_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("SONDE_KEEP_MEMORY", "0")
     monkeypatch.setattr(settings.ctypes, "CDLL", lambda name: pytest.fail("libc was touched"))

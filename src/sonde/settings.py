@@ -64,7 +64,10 @@ def set_threads(count: int | None = None) -> int:
     """Set torch's intra-op threads (None: SONDE_THREADS or as torch chose); returns the number."""
     import torch
 
-    wanted = count if count is not None else int(os.environ.get("SONDE_THREADS", "0"))
+    text = os.environ.get("SONDE_THREADS", "0")
+    if not text.isdigit():
+        raise ConfigError("SONDE_THREADS", f"{text!r} is not a whole number")
+    wanted = count if count is not None else int(text)
     if wanted > 0:
         torch.set_num_threads(wanted)
     return torch.get_num_threads()

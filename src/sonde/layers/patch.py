@@ -1,7 +1,7 @@
 """Pixels to tokens and back, and the 2x2 token expansion of PPD's cascade (spec ppd.md 1.1, 1.7).
 
 All three return contiguous memory: a transposed token stream would make every LayerNorm and
-residual of the network strided (1.3x at 512x512 on CPU, specs/performance.md A2).
+residual of the network strided (see benchmarks/ppd_forward.py).
 """
 
 from __future__ import annotations
