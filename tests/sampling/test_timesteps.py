@@ -53,3 +53,18 @@ def test_training_times_have_the_golden_quantiles():
     times = logit_normal_timesteps(200_000, generator=torch.Generator().manual_seed(1))
     quantiles = torch.quantile(times.float(), golden["logitnormal.quantiles_q"])
     assert (quantiles - golden["logitnormal.quantiles"]).abs().max() < 5
+
+
+def test_start_share_puts_that_many_at_pure_noise():
+    draw = torch.Generator().manual_seed(4)
+    times = logit_normal_timesteps(4000, generator=draw, start_share=0.25)
+    assert (times == 1000).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    plain = logit_normal_timesteps(4000, generator=draw.manual_seed(4))
+    assert (plain == 1000).sum() < 5
+    assert torch.equal(times[times < 1000], plain[times < 1000])
+
+
+def test_mean_leans_towards_noise():
+    draw = torch.Generator().manual_seed(5)
+    times = logit_normal_timesteps(4000, generator=draw, mean=1.0).float()
+    assert times.median().item() == pytest.approx(1000 / (1 + 2.718281828**-1), abs=15)

@@ -21,10 +21,21 @@ def ppd_timesteps(steps: int) -> list[int]:
     return [round(Fraction(1000 * steps - 1001 * k, steps)) for k in range(steps)]
 
 
-def logit_normal_timesteps(count: int, *, generator: torch.Generator) -> Tensor:
-    """Training times [count] int32 in 0..1000 on the CPU: round(1000 * sigmoid(z)), z ~ N(0, 1)."""
+def logit_normal_timesteps(
+    count: int, *, generator: torch.Generator, mean: float = 0.0, start_share: float = 0.0
+) -> Tensor:
+    """Training times [count] int32 in 0..1000 on the CPU: round(1000 * sigmoid(z)), z ~ N(mean, 1).
+
+    The paper's are mean 0, start_share 0. Ours for small networks: `start_share` of the times are
+    1000 itself, where sampling starts but logit-normal draws hardly ever come, so that a network
+    trained for short would take its noise for the scene there; `mean` > 0 leans towards noise.
+    """
     normal_B = torch.randn(count, generator=generator, device=generator.device)
-    return timestep_of_normal(normal_B).cpu()
+    timestep_B = timestep_of_normal(normal_B + mean)
+    if start_share > 0:
+        draw_B = torch.rand(count, generator=generator, device=generator.device)
+        timestep_B = torch.where(draw_B < start_share, 1000, timestep_B)
+    return timestep_B.cpu()
 
 
 def timestep_of_normal(normal_B: Tensor) -> Tensor:

@@ -140,3 +140,8 @@ def test_only_sky_teaches_the_far_end():
 def test_negative_weight_is_refused():
     with pytest.raises(ConfigError, match=r"-0\.2"):
         PPDObjective(None, FakeEncoder(), gradient_weight=-0.2)
+
+
+def test_start_share_out_of_range_is_refused():
+    with pytest.raises(ConfigError, match=r"1\.5 is not within 0\.\.1"):
+        PPDObjective(torch.nn.Identity(), None, gradient_weight=0.0, start_share=1.5)

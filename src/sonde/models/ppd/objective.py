@@ -31,16 +31,29 @@ class Target(NamedTuple):
 
 
 class PPDObjective:
-    """Target, time draw and loss of PPD; `gradient_weight` is 0 first, 0.2 in fine-tuning."""
+    """Target, time draw and loss of PPD; `gradient_weight` is 0 first, 0.2 in fine-tuning.
+
+    `time_mean` and `start_share` shape the times (sampling.timesteps); the paper's are 0 and 0.
+    """
 
     def __init__(
-        self, network: nn.Module, encoder: SemanticEncoder, *, gradient_weight: float
+        self,
+        network: nn.Module,
+        encoder: SemanticEncoder,
+        *,
+        gradient_weight: float,
+        time_mean: float = 0.0,
+        start_share: float = 0.0,
     ) -> None:
         if gradient_weight < 0:
             raise ConfigError("gradient_weight", f"{gradient_weight} is negative")
+        if not 0 <= start_share <= 1:
+            raise ConfigError("start_share", f"{start_share} is not within 0..1")
         self.network = network
         self.encoder = encoder
         self.gradient_weight = gradient_weight
+        self.time_mean = time_mean
+        self.start_share = start_share
 
     def __call__(
         self,
@@ -54,7 +67,12 @@ class PPDObjective:
     ) -> Losses:
         """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
         target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
-        timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator)
+        timestep_B = logit_normal_timesteps(
+            len(image_B3HW),
+            generator=generator,
+            mean=self.time_mean,
+            start_share=self.start_share,
+        )
         shape, device = target.clean_B1HW.shape, image_B3HW.device
         noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
         with torch.no_grad():
