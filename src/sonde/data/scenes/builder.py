@@ -202,7 +202,7 @@ def _typed(array: Array | NDArray[np.int64]) -> Tensor:
     """Integers as int64, everything else as float32."""
     if array.dtype == np.int64:
         return torch.from_numpy(array)
-    return torch.tensor(array, dtype=torch.float32)
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def stack_scenes(scenes: list[Scene], device: torch.device) -> Scene:
