@@ -11,5 +11,6 @@ upsample.py     nearest and photo-guided up-sampling that never invents a depth
 
 Torch:
 depth_space.py  log, inverse and normalised depth
+gradient_loss.py  multi-scale gradient loss of depth maps
 resize.py       network sizes and resizing with stated parity
 """

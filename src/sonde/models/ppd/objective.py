@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sonde.encoders.base import SemanticEncoder
 from sonde.errors import ConfigError
 from sonde.geometry.depth_space import normalise_log_depth
+from sonde.geometry.gradient_loss import gradient_loss
 from sonde.models.base import Losses
 from sonde.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
 from sonde.sampling.timesteps import logit_normal_timesteps
@@ -67,12 +68,8 @@ class PPDObjective:
     ) -> Losses:
         """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
         target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
-        timestep_B = logit_normal_timesteps(
-            len(image_B3HW),
-            generator=generator,
-            mean=self.time_mean,
-            start_share=self.start_share,
-        )
+        times = {"mean": self.time_mean, "start_share": self.start_share}
+        timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator, **times)
         shape, device = target.clean_B1HW.shape, image_B3HW.device
         noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
         with torch.no_grad():
@@ -119,15 +116,3 @@ def flow_losses(
     gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
     parts = {"velocity": velocity.detach(), "gradient": gradient.detach()}
     return Losses(velocity + gradient_weight * gradient, parts)
-
-
-def gradient_loss(guess_BHW: Tensor, target_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
-    """Multi-scale gradient loss (spec section 6), summed over strides 1, 2, 4, 8."""
-    total = guess_BHW.new_zeros(())
-    for stride in (1, 2, 4, 8):
-        usable = usable_BHW[:, ::stride, ::stride]
-        error = usable * (guess_BHW - target_BHW)[:, ::stride, ::stride]
-        across = (usable[:, :, 1:] & usable[:, :, :-1]) * error.diff(dim=2).abs()
-        down = (usable[:, 1:] & usable[:, :-1]) * error.diff(dim=1).abs()
-        total = total + (across.sum() + down.sum()) / usable.sum().clamp_min(1)
-    return total
