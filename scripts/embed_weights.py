@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name", choices=("tiny_encoder", "ppd_tiny"))
     parser.add_argument("--after", type=Path, action="append", default=[])
+    parser.add_argument("--area", type=int, help="network pixels when no resolution is asked for")
     options = parser.parse_args()
 
     weights = (options.run / "weights.safetensors").read_bytes()
@@ -34,6 +35,8 @@ def main() -> None:
     card = read_card(options.run)
     card["earlier_stages"] = [read_card(folder) for folder in options.after]
     card["size_mb"] = round(size_mb, 2)
+    if options.area:
+        card["default_area"] = options.area
 
     EMBEDDED_FOLDER.mkdir(exist_ok=True)
     target = EMBEDDED_FOLDER / f"{options.name}.safetensors"
