@@ -17,20 +17,15 @@ from __future__ import annotations
 
 import argparse
 import copy
-import datetime
-import json
-import os
-import platform
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from stamp import RESULTS, store
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,14 +34,13 @@ from sonde.models.ppd.network import PPDNetwork, new_network
 from sonde.models.ppd.presets import PRESETS
 from sonde.settings import keep_freed_memory, set_threads
 
-ROOT = Path(__file__).parents[1]
 GOAL = 1.5
 
 
 def main() -> None:
     options = read_options()
     keep_freed_memory()
-    threads = set_threads(options.threads)
+    set_threads(options.threads)
     config = PRESETS[options.preset]
     plain = random_network(config)
     ours = copy.deepcopy(plain).to(torch.bfloat16)
@@ -69,10 +63,9 @@ def main() -> None:
     difference = ((fast - slow).square().mean().sqrt() / slow.std()).item()
     flops = forward_flops(plain, options.size)
     record = summary(turns, flops=flops, limit=limit, difference=difference)
-    record |= circumstances(threads, options)
+    record |= {"preset": options.preset, "size": options.size}
     print_table(record)
-    print(json.dumps(record))
-    write_json(options.output, record)
+    store("ppd_forward", record, path=options.output)
 
 
 def read_options() -> argparse.Namespace:
@@ -81,9 +74,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=512, help="side of the square photo, pixels")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument(
-        "--output", type=Path, default=ROOT / "benchmarks" / "results" / "ppd_forward.json"
-    )
+    parser.add_argument("--output", type=Path, default=RESULTS / "ppd_forward.json")
     return parser.parse_args()
 
 
@@ -233,31 +224,6 @@ def summary(
     }
 
 
-def circumstances(threads: int, options: argparse.Namespace) -> dict[str, object]:
-    git = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    )
-    names = [line for line in cpu_lines() if line.startswith("model name")]
-    return {
-        "preset": options.preset,
-        "size": options.size,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or "unknown",
-        "machine": names[0].split(":")[1].strip() if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average_1m": round(os.getloadavg()[0], 2),
-        "amx": bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)),
-        "torch": torch.__version__,
-        "command": "python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-
-
-def cpu_lines() -> list[str]:
-    info = Path("/proc/cpuinfo")
-    return info.read_text().splitlines() if info.exists() else []
-
-
 def print_table(record: dict) -> None:
     print(f"\n{record['preset']} at {record['size']}x{record['size']}, one forward")
     print(
@@ -278,14 +244,7 @@ def print_table(record: dict) -> None:
     )
     print(f"bfloat16 matmul limit {record['matmul_limit_gflops']} GFLOP/s")
     print(f"relative RMS difference of the outputs {record['relative_rms_difference']}")
-    print(f"load average {record['load_average_1m']}, peak {record['peak_memory_mb']} MB\n")
-
-
-def write_json(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path)
+    print(f"peak {record['peak_memory_mb']} MB\n")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,7 @@ Goals on 2 cores: prediction < 2 s, loading < 3 s besides torch, peak < 1.5 GB.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -37,7 +34,13 @@ def main() -> None:
     if options.way:
         print(json.dumps(measure(options)))
         return
-    record: dict = {"benchmark": "predict_tiny", "ways": {}}
+    record: dict = {
+        "model": options.model,
+        "steps": options.steps,
+        "photo": f"{SIZE_HW[1]}x{SIZE_HW[0]}",
+        "repeats": options.repeats,
+        "ways": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         photo = write_photo(Path(folder) / "photo.png")
         for way in WAYS:
@@ -46,10 +49,11 @@ def main() -> None:
     record["speedup"] = round(plain["predict_s"] / ours["predict_s"], 2)
     record["goals"] = GOALS
     record["goals_met"] = {name: ours[name] < goal for name, goal in GOALS.items()}
-    record |= circumstances(options)
+    record["threads"] = ours["threads"]
     print_table(record)
-    print(json.dumps(record))
-    write_json(options.output, record)
+    from stamp import store  # loads torch, which the measured processes time themselves
+
+    store("predict_tiny", record, path=options.output)
 
 
 def read_options() -> argparse.Namespace:
@@ -125,28 +129,6 @@ def measure(options: argparse.Namespace) -> dict:
     }
 
 
-def circumstances(options: argparse.Namespace) -> dict:
-    """What is needed to judge and repeat the numbers."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
-    )
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "model": options.model,
-        "steps": options.steps,
-        "photo": f"{SIZE_HW[1]}x{SIZE_HW[0]}",
-        "repeats": options.repeats,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or "unknown",
-        "machine": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average_1m": round(os.getloadavg()[0], 2),
-        "command": "python " + " ".join(["benchmarks/predict_tiny.py", *sys.argv[1:]]),
-    }
-
-
 def print_table(record: dict) -> None:
     print(f"{record['model']}, {record['steps']} steps, {record['photo']} photo")
     columns = (
@@ -162,15 +144,7 @@ def print_table(record: dict) -> None:
         print(f"{way:8}" + "".join(f"{values[name]:21.2f}" for name in columns))
     goals = ", ".join(f"{name} < {goal:g}" for name, goal in GOALS.items())
     met = "met" if all(record["goals_met"].values()) else f"not met: {record['goals_met']}"
-    print(f"speed-up {record['speedup']}; goals {goals}: {met}")
-    print(f"{record['machine']}, {record['cores']} cores, load {record['load_average_1m']}\n")
-
-
-def write_json(path: Path, record: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path)
+    print(f"speed-up {record['speedup']}; goals {goals}: {met}\n")
 
 
 if __name__ == "__main__":

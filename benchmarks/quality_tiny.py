@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stamp import store
+from stamp import RESULTS, store
 
 from sonde.data.scenes.options import SceneOptions
 from sonde.data.scenes.renderer import render_scenes
@@ -69,7 +69,7 @@ def main() -> None:
         for name, scores in rows.items():
             print(f"  {name:30} {scores['abs_rel']:6.3f}  {scores['delta1']:6.3f}")
     numbers = {"sets": table, "scenes": options.scenes, "seed": HELD_OUT_SEED}
-    store("quality_tiny", numbers, write=options.store)
+    store("quality_tiny", numbers, path=RESULTS / "quality_tiny.json" if options.store else None)
 
 
 def predictors(model_name: str, encoder_name: str) -> dict[str, Predict]:

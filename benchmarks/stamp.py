@@ -49,11 +49,15 @@ def machine() -> str:
     return f"{fields.get('model name', platform.machine())} ({', '.join(sorted(flags))})"
 
 
-def store(name: str, numbers: dict[str, object], *, write: bool) -> None:
-    """Print numbers and circumstances as one JSON line; write results/NAME.json if asked."""
+def store(name: str, numbers: dict[str, object], *, path: Path | None) -> None:
+    """Print circumstances and numbers as one JSON line; write them whole to `path` if given.
+
+    Where both name a field, the number counts: a benchmark may know better what it ran with.
+    """
     record = {"benchmark": name, **circumstances(), **numbers}
     print(json.dumps(record))
-    if write:
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{name}.json"
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, path)
