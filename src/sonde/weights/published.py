@@ -183,7 +183,7 @@ def _recognise(path: Path, flat: Flat, encoder: str | None) -> Weights:
                 raise WeightsError(
                     path,
                     "a bare DINOv2, which need not be that of Depth Anything V2",
-                    "If it is, say --encoder dav2",
+                    "If it is: sonde models convert --encoder dav2",
                 )
             tensors = {f"pretrained.{name}": tensor for name, tensor in tensors.items()}
     except KeyError as error:
@@ -233,7 +233,7 @@ def _ppd_tag(path: Path, encoder: str | None) -> str:
         raise WeightsError(
             path,
             "shapes do not tell which encoder it was trained with",
-            "Say --encoder dav2 or --encoder moge2",
+            "Say it once: sonde models convert --encoder dav2 or --encoder moge2",
         )
     return tag
 
