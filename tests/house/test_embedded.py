@@ -1,0 +1,66 @@
+"""The weights that ship: present, small, named on their cards, and better than no photo at all."""
+
+import json
+
+import numpy as np
+import pytest
+from skimage.data import stereo_motorcycle
+
+from sonde.eval.metrics import aligned_scores, as_log_depth, flat_map
+from sonde.pipeline.load import load
+from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES, find
+from sonde.weights.safe import sha256_of
+
+EMBEDDED = [name for name, entry in ENTRIES.items() if entry.embedded]
+
+
+@pytest.fixture(scope="module")
+def motorcycle():
+    photo, _, disparity = stereo_motorcycle()
+    known = np.isfinite(disparity)
+    depth = 994.978 * 0.193001 / (np.where(known, disparity, 1.0) + 31.086)
+    return photo, depth, known
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_files_are_those_of_their_cards(name):
+    path = EMBEDDED_FOLDER / ENTRIES[name].file
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert sha256_of(path) == card["sha256"] == find(name).sha256
+    assert card["licence"] == "Apache-2.0"
+    assert card["steps"] > 0 and card["samples"] > 0 and card["seconds"] > 0
+    assert card["recipe"]["data"]["source"] == "scenes"
+    assert card["machine"] and card["commit"] and card["validation"]
+
+
+def test_they_are_small():
+    assert EMBEDDED == ["ppd-tiny", "tiny-encoder"]
+    total = sum((EMBEDDED_FOLDER / ENTRIES[name].file).stat().st_size for name in EMBEDDED)
+    assert total < 40e6
+
+
+def test_the_default_model_sees_the_motorcycle(motorcycle):
+    photo, depth, known = motorcycle
+    result = load().predict(photo, fov_x_deg=40.8)
+    assert result.model == "ppd-tiny" and result.is_metric and result.metric_reference == "tiny"
+    log_depth = as_log_depth(result.depth, result.kind)
+    seen = known & np.isfinite(log_depth)
+    assert seen.mean() > 0.8
+    ours = aligned_scores(log_depth, depth, seen)
+    flat = aligned_scores(flat_map(depth.shape), depth, seen)
+    assert ours.abs_rel < 0.75 * flat.abs_rel
+    assert ours.delta1 > flat.delta1 + 0.2
+
+
+def test_a_seed_is_a_result(motorcycle):
+    photo = motorcycle[0][::2, ::2]
+    model = load()
+    first, again = (model.predict(photo, seed=7).depth for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, model.predict(photo, seed=8).depth, equal_nan=True)
+
+
+def test_hypotheses_disagree_somewhere_and_say_so(motorcycle):
+    result = load().predict(motorcycle[0], ensemble_size=3)
+    assert result.uncertainty is not None
+    assert np.nanmax(result.uncertainty) > 0
