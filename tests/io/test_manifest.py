@@ -96,6 +96,15 @@ def test_a_copy_elsewhere_is_not_done(tmp_path):
     assert manifest.done("sha-a", key, relative=Path("a"))
 
 
+def test_a_copy_whose_name_begins_alike_is_not_done(tmp_path):
+    key = settings_hash(SETTINGS)
+    manifest = Manifest(tmp_path)
+    (tmp_path / "a_b_depth.png").touch()
+    manifest.append(record_of("a_b", sha="sha-a"))
+    assert manifest.done("sha-a", key, relative=Path("a_b"))
+    assert manifest.done("sha-a", key, relative=Path("a")) is None
+
+
 @pytest.mark.parametrize("lost", [1, 7, 60])
 def test_half_written_last_line_is_survived(tmp_path, lost):
     manifest = Manifest(tmp_path)

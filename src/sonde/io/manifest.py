@@ -18,6 +18,7 @@ from typing import Any
 from sonde.errors import InputError, OutputError
 
 from .atomic import ensure_folder
+from .writers import WRITERS, possible_names
 
 _LOG = logging.getLogger(__name__)
 
@@ -129,5 +130,5 @@ def read_manifest(path: str | Path) -> list[ManifestRecord]:
 
 
 def _belong(outputs: tuple[str, ...], relative: Path) -> bool:
-    stem = relative.as_posix()
-    return all(output.startswith((f"{stem}_", f"{stem}.")) for output in outputs)
+    """Whether these are files of that place; `a_b_depth.png` is of `a_b`, not of `a`."""
+    return set(outputs) <= possible_names(WRITERS, stem=relative.as_posix())

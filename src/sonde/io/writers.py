@@ -131,8 +131,13 @@ def file_name(format_name: str, stem: str, kind: DepthKind) -> str:
 
 def existing_outputs(folder: str | Path, formats: Iterable[str], *, stem: str) -> list[Path]:
     """Files that saving these formats under this stem could replace, whatever the map's kind."""
-    names = {file_name(name, stem, kind) for name in check_formats(formats) for kind in DepthKind}
+    names = possible_names(check_formats(formats), stem=stem)
     return sorted(path for name in names if (path := Path(folder) / name).exists())
+
+
+def possible_names(formats: Iterable[str], *, stem: str) -> set[str]:
+    """Every name that saving these formats under this stem could write, of any kind of map."""
+    return {file_name(name, stem, kind) for name in formats for kind in DepthKind}
 
 
 def _usable(result: DepthResult) -> NDArray[np.bool_]:
