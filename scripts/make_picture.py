@@ -32,7 +32,7 @@ def main() -> None:
     photo = stereo_motorcycle()[0]
     result = load(options.model).predict(photo, fov_x_deg=FOV_X_DEG)
     panel = side_by_side(photo, result.visualise(), turned_cloud(result))
-    write_picture(panel[::2, ::2], options.output)
+    write_picture(halved(panel), options.output)
     print(options.output)
 
 
@@ -42,19 +42,28 @@ def turned_cloud(result: DepthResult) -> NDArray[np.uint8]:
         result.depth, result.require_camera(), usable_HW=result.valid, image_HW3=result.image
     )
     height, width = result.size_hw
-    focal_px = result.require_camera()[0, 0]
-    middle = np.array([0, 0, np.median(cloud.points_P3[:, 2])])
-    turned_P3 = (cloud.points_P3 - middle) @ rotation(TURN_DEG, RAISE_DEG).T + 1.25 * middle
+    middle = np.median(cloud.points_P3, axis=0)
+    away = np.array([0, 0, 1.5 * middle[2]])
+    turned_P3 = (cloud.points_P3 - middle) @ rotation(TURN_DEG, RAISE_DEG).T + away
     order = np.argsort(-turned_P3[:, 2])  # painter: far first
     x, y, z = turned_P3[order].T
-    column = (x / z * focal_px + width / 2).astype(int)
-    row = (y / z * focal_px + height / 2).astype(int)
+    across, down = (np.percentile(v / z, [1, 99]) for v in (x, y))
+    zoom = 0.95 * min(width / np.ptp(across), height / np.ptp(down))
+    column = ((x / z - across.mean()) * zoom + width / 2).astype(int)
+    row = ((y / z - down.mean()) * zoom + height / 2).astype(int)
     canvas = np.full((height, width, 3), 255, np.uint8)
-    for shift_row, shift_column in np.ndindex(2, 2):  # points of two pixels
+    for shift_row, shift_column in np.ndindex(3, 3):  # points of three pixels, halved later
         r, c = row + shift_row, column + shift_column
         inside = (r >= 0) & (r < height) & (c >= 0) & (c < width) & (z > 0)
         canvas[r[inside], c[inside]] = cloud.colours_P3[order][inside]
     return canvas
+
+
+def halved(picture_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Half the size, every pixel the mean of four."""
+    height, width = (side // 2 for side in picture_HW3.shape[:2])
+    fours = picture_HW3[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3)
+    return fours.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def rotation(turn_deg: float, raise_deg: float) -> NDArray[np.float64]:
