@@ -58,7 +58,9 @@ def test_plain_safetensors_are_recognised_too(tmp_path, ppd):
 def test_the_encoder_of_ppd_must_be_told_or_named(tmp_path, ppd):
     path = tmp_path / "epoch_7.pth"
     torch.save(dict(ppd.state_dict()), path)
-    with pytest.raises(WeightsError, match="sonde models convert --encoder dav2 or --encoder moge2"):
+    with pytest.raises(
+        WeightsError, match="sonde models convert --encoder dav2 or --encoder moge2"
+    ):
         read_weights(path)
     assert read_weights(path, encoder="dav2").encoder == "dav2"
     with pytest.raises(ConfigError, match="unknown tag 'dinov3'"):
