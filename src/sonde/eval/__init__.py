@@ -1,4 +1,9 @@
 """Judging depth against ground truth; knows no command line.
 
 metrics.py  AbsRel, delta1, the log alignment, and the flat and row-ramp baselines
+families.py  what a prediction's numbers are, and the conversions a protocol allows
+protocol.py  locked protocols: load, hash, override
+parts.py     the tables of a protocol, field by field
+results.py   EvalResult (result.json) and the previews of samples
+samples.py   samples.csv: written row by row, read back
 """
