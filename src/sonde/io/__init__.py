@@ -1,6 +1,7 @@
 """Files in and out; may import errors, result, geometry. Never torch at import.
 
 inputs.py     which photos a path, folder, glob, list or URL means
+encode.py     pictures as bytes and data URLs
 fetch.py      bytes of a file, URL or standard input, within limits
 images.py     photo reading and picture writing (Pillow)
 writers.py    DepthResult -> files, table of formats
