@@ -1,8 +1,15 @@
-"""Training data; knows no networks.
+"""Data for training and evaluation; knows no networks.
 
+store.py    files of a folder, tar or zip
+lists.py    list files and fingerprints of splits
+decode.py   bytes of their files to arrays
+cards.py    what is known of a dataset
+catalog.py  all datasets by name
 record.py   the record that dataset readers return
 sample.py   the sample contract
 folder.py   own RGB + depth from a CSV or JSONL list
 augment.py  seeded augmentation of batches
+benchmarks/ readers of evaluation datasets
+training/   readers of training datasets
 scenes/     procedural scenes and their renderer
 """

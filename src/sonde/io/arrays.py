@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,40 @@ def read_depth_array(path: str | Path) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, np.float32)
 
 
+def decode_picture(content: bytes, where: str) -> NDArray[np.generic]:
+    """The values of an encoded PNG, TIFF, PGM, ... as stored: [H,W] or [H,W,channels].
+
+    Palette pictures give their indices. No colour conversion, no rotation.
+    """
+    return _picture(io.BytesIO(content), where, any_mode=True)
+
+
+def decode_picture_text(content: bytes, where: str) -> dict[str, str]:
+    """The text entries of an encoded PNG."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()  # text may come after the pixels
+            return {str(k): v for k, v in image.info.items() if isinstance(v, str)}
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise InputError(where, f"is damaged or no image ({error})") from error
+
+
+def decode_numpy(
+    content: bytes, where: str, names: tuple[str, ...] | None = None
+) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an encoded NPZ by name (or only these), or of an NPY under the name ''."""
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded as archive:
+            return {n: archive[n] for n in archive.files if names is None or n in names}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(where, f"is damaged or holds objects ({error})") from error
+
+
 def _from_numpy(path: Path) -> NDArray[np.generic]:
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -58,17 +94,21 @@ def _from_numpy(path: Path) -> NDArray[np.generic]:
 
 
 def _from_picture(path: Path) -> NDArray[np.generic]:
+    return _picture(path, path, any_mode=False)
+
+
+def _picture(source: Path | BinaryIO, where: str | Path, *, any_mode: bool) -> NDArray[np.generic]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             image.load()
-            if image.mode in ("P", "1"):
-                raise InputError(path, f"is a picture of mode {image.mode}, not a depth map")
+            if image.mode in ("P", "1") and not any_mode:
+                raise InputError(where, f"is a picture of mode {image.mode}, not a depth map")
             return np.array(image)
     except FileNotFoundError as error:
-        raise InputError(path, "no such file") from error
+        raise InputError(where, "no such file") from error
     except InputError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise InputError(path, f"is damaged or no image ({error})") from error
+        raise InputError(where, f"is damaged or no image ({error})") from error

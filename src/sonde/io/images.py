@@ -104,6 +104,26 @@ def to_photo(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
     return Photo(rgb_HW3=rgb_HW3, focal_px=focal_px, sha256=digest)
 
 
+def decode_rgb(
+    content: bytes, where: str, *, upright: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """The pixels [H,W,3] of an encoded photo of a dataset; transparency is dropped, not blended.
+
+    upright: turn as EXIF says. 16-bit values are scaled to 8.
+    """
+    from PIL import Image, ImageOps
+
+    with _one_error(where, max_pixels), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content)) as image:
+            _check_size(image.size, where, max_pixels)
+            image.load()
+            turned = ImageOps.exif_transpose(image) if upright else image
+            if turned.mode.startswith("I") or turned.mode == "F":
+                return _rgb_of_pil(turned)
+            return np.array(turned.convert("RGB"))
+
+
 def write_picture(rgb_HW3: NDArray[np.uint8], path: str | Path) -> None:
     """Write an 8-bit PNG, whole or not at all."""
     from PIL import Image

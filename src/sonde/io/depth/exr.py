@@ -6,6 +6,7 @@ header as JSON (`sonde`), kind and model also on their own; the photo is not kep
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,32 @@ def read(path: Path) -> DepthResult:
 
 def read_channel(path: Path, names: tuple[str, ...] = ("Z", "Y", "depth")) -> NDArray[np.float32]:
     """The first of these channels [H,W] of any EXR; a sole channel is taken whatever its name."""
-    _, channels = _load(path)
+    return _pick(_load(path)[1], names, path)
+
+
+def decode_channel(
+    content: bytes, where: str, names: tuple[str, ...] = ("Z", "Y", "depth")
+) -> NDArray[np.float32]:
+    """`read_channel` for the bytes of an EXR."""
+    with tempfile.NamedTemporaryFile(suffix=".exr") as file:  # 3.3 of the library reads paths only
+        file.write(content)
+        file.flush()
+        try:
+            channels = _load(Path(file.name))[1]
+        except InputError as error:
+            raise InputError(where, error.finding, error.remedy) from error
+    return _pick(channels, names, where)
+
+
+def _pick(
+    channels: dict[str, NDArray[np.generic]], names: tuple[str, ...], where: str | Path
+) -> NDArray[np.float32]:
     for name in names:
         if name in channels:
             return channels[name].astype(np.float32)
     if len(channels) == 1:
         return next(iter(channels.values())).astype(np.float32)
-    raise InputError(path, f"has no channel {' or '.join(names)}, only {', '.join(channels)}")
+    raise InputError(where, f"has no channel {' or '.join(names)}, only {', '.join(channels)}")
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:

@@ -49,17 +49,22 @@ def read(path: Path) -> DepthResult:
 def read_pfm(path: Path) -> NDArray[np.float32]:
     """The grey values [H,W] of any `Pf` file, top row first."""
     try:
-        content = path.read_bytes()
+        return decode_pfm(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from error
+
+
+def decode_pfm(content: bytes, where: str | Path) -> NDArray[np.float32]:
+    """The grey values [H,W] of the bytes of a `Pf` file, top row first."""
+    try:
         magic, width, height, scale = content[:200].split(maxsplit=4)[:4]
         # exactly one white-space byte stands between the scale and the pixels
         start = content.index(scale, len(magic) + len(width) + len(height) + 3) + len(scale) + 1
         shape = (int(height), int(width))
         order = "<f4" if float(scale) < 0 else ">f4"
         pixels = np.frombuffer(content, order, count=shape[0] * shape[1], offset=start)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise InputError(path, f"is a damaged or cut PFM ({error})", "Get a whole copy") from error
+        raise InputError(where, f"is a damaged or cut PFM ({error})", "Get a whole copy") from error
     if magic != b"Pf" or min(shape) < 1:
-        raise InputError(path, f"is no grey PFM (it begins with {magic!r})")
+        raise InputError(where, f"is no grey PFM (it begins with {magic!r})")
     return np.flipud(pixels.reshape(shape)).astype(np.float32)
