@@ -47,8 +47,9 @@ def open_dataset(
 ) -> Dataset:
     """The samples of a split, or of the user's own list, below a folder, tar or zip.
 
-    root: None only for a dataset without files. split: default is the first of the card. options: those of the card. ConfigError for a name
-    that does not exist; DataError if the root has no layout the reader knows.
+    root: None only for a dataset without files. split: default is the first of the card. options:
+    those of the card. ConfigError for a name that does not exist; DataError if the root has no
+    layout the reader knows.
     """
     card = find_dataset(name)
     split = card.splits[0] if split is None else split
