@@ -10,6 +10,7 @@ from sonde.data.benchmarks.rendered import (
     HELD_OUT_SEED,
     open_rendered,
 )
+from sonde.data.catalog import find_dataset, open_dataset
 from sonde.data.record import DepthRecord
 from sonde.errors import ConfigError
 
@@ -27,6 +28,12 @@ def test_opening_names_the_samples_without_drawing():
     assert len(data.sample_ids) == 64 == len(set(data.sample_ids))
     assert data.sample_ids[:2] == ["rendered/0000/0", "rendered/0001/0"]
     assert (data.height, data.width) == (192, 256)
+
+
+def test_catalog_opens_it_without_a_folder():
+    data = open_dataset("rendered", None, options={"count": "3"})
+    assert len(data.sample_ids) == 3 and data.width == 256
+    assert find_dataset("rendered").allows_commercial_use
 
 
 def test_record_follows_the_contract_with_an_exact_camera(record):

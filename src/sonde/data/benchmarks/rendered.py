@@ -42,7 +42,7 @@ def open_rendered(
     options: Mapping[str, Any] | None = None,
 ) -> RenderedScenes:
     """The held-out scenes; nothing is drawn before the first record. `store` is not needed."""
-    given = dict(options or {})
+    given = {name: value for name, value in (options or {}).items() if value != ""}
     unknown = set(given) - {*_DEFAULTS, "cache"}
     if unknown:
         raise ConfigError(
