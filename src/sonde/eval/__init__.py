@@ -6,4 +6,7 @@ protocol.py  locked protocols: load, hash, override
 parts.py     the tables of a protocol, field by field
 results.py   EvalResult (result.json) and the previews of samples
 samples.py   samples.csv: written row by row, read back
+report.py    one HTML file about a run
+case_pictures.py  one image of a run as pictures
+metric_names.py   how metrics are shown, and which way is better
 """

@@ -1,0 +1,131 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+from mini_run import NASTY, make_result, make_run
+
+from sonde.errors import DataError
+from sonde.eval.report import extremes, html_table, write_report
+from sonde.eval.samples import read_table
+
+VOID = {"meta", "img", "br", "polyline", "line", "rect"}
+
+
+class Page(HTMLParser):
+    """Collects text, pictures and links; asserts that every tag is closed in order."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.text, self.sources = [], "", []
+        self.tags = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [v for k, v in attributes if k in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_run(
+        tmp_path_factory.mktemp("run"),
+        model=f"model {NASTY}",
+        curves={
+            "risk_coverage": {"by_uncertainty": [0.1, 0.2, 0.3], "oracle": [0.0, 0.1, 0.3]},
+            "calibration": {"levels": [0.1, 0.5, 0.9], "coverage": [0.2, 0.4, 0.8]},
+        },
+        remarks=("only 4 images",),
+        comparable=False,
+        subsets={"scene": {NASTY: make_result().metrics}},
+        degenerate={"negative_slope": 2, "clipped": 0},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_page_is_well_formed_and_needs_no_other_file(folder, page):
+    source = (folder / "report.html").read_text(encoding="utf-8")
+    assert source.startswith("<!doctype html>")
+    assert page.sources and all(s.startswith("data:image/") for s in page.sources)
+    assert "script" not in page.tags and "link" not in page.tags
+    assert not re.search(r"https?://|@import|url\(", source)
+
+
+def test_text_from_outside_is_escaped(folder, page):
+    assert "<b>" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert f"model {NASTY}" in page.text and f"rendered/{NASTY}/1" in page.text
+
+
+def test_page_tells_numbers_protocol_remarks_and_special_cases(page):
+    for text in (
+        "synthetic@1#01234567",
+        "0.1625",
+        "0.1525 .. 0.1725",
+        "not comparable",
+        "only 4 images",
+        "negative slope",
+        "no pixel",
+        "peak rss mb",
+        "abc1234",
+    ):
+        assert text in page.text, text
+    assert "clipped" not in page.text
+
+
+def test_charts_and_cases_are_there(folder, page):
+    assert page.tags.count("svg") == 4  # two metrics, risk, calibration
+    assert "ideal" in page.text and "oracle" in page.text
+    assert page.tags.count("img") == 4 * 5  # two best, two worst; five pictures each
+    name, ranked = extremes(
+        read_table(folder / "samples.csv"), read_table(folder / "samples.csv").rows
+    )
+    assert (name, [row.index for row in ranked]) == ("abs_rel", [3, 0, 2, 1])
+    assert page.text.index(f"{NASTY}/3:") < page.text.index(f"{NASTY}/1:")
+
+
+def test_baselines_stand_beside(folder, tmp_path):
+    ramp = make_run(tmp_path / "ramp", model="row-ramp", values=(0.4, 0.4))
+    assert write_report(folder).read_text(encoding="utf-8").count("row-ramp") == 0
+    text = Page(write_report(folder, baselines=[ramp]).read_text(encoding="utf-8")).text
+    assert "row-ramp" in text and "Beside other runs" in text
+
+
+def test_another_protocol_is_said(folder, tmp_path):
+    protocol = {"id": "other", "version": 2, "hash": "f" * 64}
+    (tmp_path / "other").mkdir()
+    changed = make_result(model="far")
+    changed.protocol.update(protocol)
+    changed.save(tmp_path / "other")
+    text = write_report(folder, baselines=[tmp_path / "other"]).read_text(encoding="utf-8")
+    assert "other protocol: other@2#ffffffff" in text
+
+
+def test_run_without_pictures_curves_or_rows_still_has_a_report(tmp_path):
+    run = make_run(tmp_path / "bare", with_uncertainty=False)
+    for path in (run / "previews").iterdir():
+        path.unlink()
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert "img" not in page.tags and page.tags.count("svg") == 2
+    with pytest.raises(DataError):
+        write_report(tmp_path / "nothing")
+
+
+def test_table_cells_are_escaped_and_numbers_set_right():
+    table = html_table(("a<", "b"), [("x&", "1")])
+    assert "a&lt;" in table and "x&amp;" in table and '<td class="n">1</td>' in table
