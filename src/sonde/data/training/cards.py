@@ -170,6 +170,6 @@ TRAINING: tuple[DatasetCard, ...] = (
         options={"shards": (), "rename": ()},
         fixture=("webdataset",),
         notes="KEY.rgb.png, KEY.depth.png|npy, KEY.mask.png, KEY.sky.png, KEY.json. shards="
-        "train-{000000..000009}.tar picks some; rename=image.png:rgb.png,depth.npy:depth.npy.",
+        "train-{000000..000009}.tar picks some; rename=image.png=rgb.png,disp.npy=depth.npy.",
     ),
 )

@@ -178,3 +178,20 @@ def known_depth(
             valid_HW &= mask == wanted
     clean = np.where(valid_HW, depth_HW, 0).astype(np.float32)
     return KnownDepth(clean, valid_HW & (clean > 0))
+
+
+def inverse_pose(numbers: NDArray[np.floating], where: str) -> NDArray[np.float64]:
+    """Camera to world [4,4] of a world-to-camera matrix [4,4] or its first three rows.
+
+    DataError(where) unless it is a turn and a shift.
+    """
+    pose_44 = np.eye(4)
+    if numbers.size not in (12, 16) or not np.isfinite(numbers).all():
+        raise DataError(where, f"the camera's pose has {numbers.size} numbers, or NaN")
+    rows = numbers.reshape(-1, 4).astype(np.float64)[:3]
+    turn_33 = rows[:, :3]
+    if not np.allclose(turn_33 @ turn_33.T, np.eye(3), atol=1e-2):
+        raise DataError(where, "the camera's pose is no turn and shift", "Check the version")
+    pose_44[:3, :3] = turn_33.T
+    pose_44[:3, 3] = -turn_33.T @ rows[:, 3]
+    return pose_44

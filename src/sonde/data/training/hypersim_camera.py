@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonde.errors import DataError
+from sonde.geometry.camera import intrinsics_from_focal
 
 FLIP_YZ = np.diag([1.0, -1.0, -1.0])  # x right, y up, z backward <-> OpenCV axes
 _NOMINAL_FOCAL, _NOMINAL_WIDTH = 886.81, 1024  # (1024 / 2) / tan(30 degrees), as Marigold rounds it
@@ -75,9 +76,7 @@ def nominal_focal(width: int) -> float:
 
 def nominal_intrinsics(size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Intrinsics [3,3] of the plain camera, pixel centres at +0.5."""
-    height, width = size_hw
-    focal = nominal_focal(width)
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return intrinsics_from_focal(nominal_focal(size_hw[1]), size_hw)
 
 
 def _rq(

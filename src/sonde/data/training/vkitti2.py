@@ -26,6 +26,7 @@ from .frames import (
     FrameDataset,
     Layout,
     find_frames,
+    inverse_pose,
     known_depth,
     listed_frames,
     require_frames,
@@ -117,7 +118,7 @@ class _VirtualKitti:
             valid_HW=depth.valid_HW,
             sky_HW=sky_HW,
             intrinsics_33=None if intrinsics is None else _intrinsics(intrinsics),
-            pose_44=None if world_to_camera is None else _inverse(world_to_camera, where),
+            pose_44=None if world_to_camera is None else inverse_pose(world_to_camera, where),
             sequence=f"{scene}/{variant}/{camera}",
             sources=(rgb_name, depth_name),
             notes={"frame": int(number)},
@@ -152,11 +153,3 @@ def _intrinsics(fx_fy_cx_cy: NDArray[np.float64]) -> NDArray[np.float64]:
     """From pixels counted at their middle to pixel centres at +0.5."""
     fx, fy, cx, cy = fx_fy_cx_cy
     return np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]])
-
-
-def _inverse(numbers: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-    """Camera to world of the 16 numbers of world to camera."""
-    try:
-        return np.linalg.inv(numbers.reshape(4, 4))
-    except np.linalg.LinAlgError:
-        raise DataError(where, "its line in extrinsic.txt is no rigid motion") from None
