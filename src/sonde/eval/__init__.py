@@ -9,4 +9,8 @@ samples.py   samples.csv: written row by row, read back
 report.py    one HTML file about a run
 case_pictures.py  one image of a run as pictures
 metric_names.py   how metrics are shown, and which way is better
+boundary.py      boundary F1 and recall of Depth Pro, windowed F1 of MoGe
+edge_chamfer.py  edge-aware Chamfer distance and flying pixels
+uncertainty.py   AUSE, coverage, calibration, risk-coverage curve
+statistics.py    bootstrap intervals and paired differences
 """

@@ -6,7 +6,12 @@ clouds.py       back-projection, point clouds, statistical outlier filter
 neighbours.py   exact nearest-neighbour distances of unordered points
 meshes.py       triangle mesh of a depth map, cut at depth edges
 edges.py        pixels beside depth jumps
+canny.py        OpenCV's Canny edges of an 8-bit picture
 alignment.py    scale and shift of a map against a reference: least squares, RANSAC
+fits.py         evaluation alignments by least squares and medians, nothing repaired
+robust_fits.py  evaluation alignments by exact weighted L1 (depths, points) and RANSAC
+l1_search.py    exact minima of weighted L1 losses over lines through samples
+masked_resize.py  nearest resize of a map with holes, by MoGe's float32 recipe
 upsample.py     nearest and photo-guided up-sampling that never invents a depth
 
 Torch:
