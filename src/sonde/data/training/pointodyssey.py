@@ -57,7 +57,7 @@ def open_pointodyssey(
         raise store.nothing_found("SEQ/rgbs/rgb_XXXXX.jpg with SEQ/depths/depth_XXXXX.png")
     if list_file is not None:
         frames = listed_frames(store, LAYOUT, frames, list_file)
-    wanted = {name.strip() for name in options["sequences"].split(",") if name.strip()}
+    wanted = {name.strip() for name in options.get("sequences", "").split(",") if name.strip()}
     unknown = wanted - {frame.groups[0] for frame in frames}
     if unknown:
         raise ConfigError("sequences", f"no video {sorted(unknown)[0]!r}", f"Look in {store.root}")

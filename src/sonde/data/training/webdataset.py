@@ -41,12 +41,12 @@ def open_webdataset(
 ) -> FrameDataset:
     """The samples of all shards, or of those that `shards` names, or of a list of SHARD/KEY."""
     part_of = {ending: part for part, endings in PARTS.items() for ending in endings}
-    for ending, standard in _renames(options["rename"]).items():
+    for ending, standard in _renames(options.get("rename", "")).items():
         if standard not in part_of:
             known = ", ".join(part_of)
             raise ConfigError("rename", f"{standard!r} is no part of a sample", f"Use {known}")
         part_of[ending] = part_of[standard]
-    shards = _shards(store, options["shards"])
+    shards = _shards(store, options.get("shards", ""))
     frames = [frame for name, shard in shards.items() for frame in _samples(name, shard, part_of)]
     if not frames:
         raise store.nothing_found("KEY.rgb.png with KEY.depth.png in a tar")
@@ -121,7 +121,7 @@ class _Samples:
     def read(self, frame: Frame) -> DepthRecord:
         if not frame.groups:
             raise DataError(frame.line, f"{frame.key} is in no shard", "Write SHARD/KEY")
-        shard, key = frame.groups
+        shard = frame.groups[0]
         store = self.shards[shard]
         rgb_name, depth_name = frame.file("rgb", store), frame.file("depth", store)
         where = store.where(depth_name)
