@@ -129,6 +129,141 @@ SUNRGBD = DatasetCard(
     notes="holds NYU test photos (654 under kv1/NYUdata): not unseen for a model trained on NYU",
 )
 
+IBIMS = DatasetCard(
+    name="ibims",
+    title="iBims-1",
+    page="ibims-1, LMF TUM / mediaTUM m1455541",
+    licence="research use [K]",
+    commercial=None,
+    module=f"{_HERE}.ibims:open_ibims",
+    place="indoor",
+    splits=("test",),
+    dense=True,
+    range_m=(1e-2, 50.0),
+    expected_counts={"test": 100},
+    options={"layout": ("auto", "raw", "mat"), "planes": ("yes", "no")},
+    fixture=("ibims", "ibims_mat"),
+    notes="edges and planes for boundary and planarity metrics",
+)
+
+TUM = DatasetCard(
+    name="tum",
+    title="TUM RGB-D",
+    page="TUM RGB-D SLAM dataset",
+    licence="CC BY 4.0 [K]",
+    commercial=True,
+    module=f"{_HERE}.tum:open_tum",
+    place="indoor",
+    splits=("all", "lineage"),
+    video=True,
+    has_pose=True,
+    range_m=(1e-2, 10.0),
+    expected_counts={"lineage": 720},
+    options={"sequences": (), "frames": (), "pairing": ("time", "index")},
+    fixture=("tum",),
+    notes="lineage: 8 freiburg3 sitting and walking sequences, every third pair, 90 of each",
+)
+
+BONN = DatasetCard(
+    name="bonn",
+    title="Bonn RGB-D Dynamic",
+    page="Bonn RGB-D Dynamic Dataset, University of Bonn",
+    licence="not stated [K]",
+    commercial=None,
+    module=f"{_HERE}.bonn:open_bonn",
+    place="indoor",
+    splits=("all", "video", "monst3r"),
+    video=True,
+    has_pose=True,
+    range_m=(1e-3, 10.0),
+    options={"sequences": (), "frames": (), "pairing": ("time", "index", "prepared")},
+    fixture=("bonn",),
+    notes="video papers pair by position: pairing=index; frames=30:140 are their 110",
+)
+
+MIDDLEBURY = DatasetCard(
+    name="middlebury",
+    title="Middlebury stereo 2014, 2021, MiddEval3",
+    page="Middlebury stereo datasets; MiddEval3",
+    licence="research use, no licence text",
+    commercial=None,
+    module=f"{_HERE}.middlebury:open_middlebury",
+    place="indoor",
+    splits=("all", "perfect", "imperfect", "trainingF", "trainingH", "trainingQ"),
+    dense=True,
+    range_m=(1e-3, 10.0),
+    expected_counts={"trainingF": 15, "trainingH": 15, "trainingQ": 15},
+    fixture=("middlebury",),
+)
+
+SINTEL = DatasetCard(
+    name="sintel",
+    title="MPI Sintel, training part",
+    page="MPI Sintel (images, depth, camera data)",
+    licence="film CC BY 3.0, depth research use [K]",
+    commercial=None,
+    module=f"{_HERE}.sintel:open_sintel",
+    place="outdoor",
+    splits=("training",),
+    synthetic=True,
+    video=True,
+    has_sky=True,
+    has_pose=True,
+    dense=True,
+    range_m=(1e-2, 80.0),
+    expected_counts={"training": 1064},
+    options={"pass": ("final", "clean"), "scenes": (), "frames": ()},
+    fixture=("sintel",),
+    notes="23 scenes; DepthCrafter and Video-Depth-Anything use pass=clean, MonST3R final",
+)
+
+DA2K = DatasetCard(
+    name="da2k",
+    title="DA-2K",
+    page="Hugging Face depth-anything/DA-2K",
+    licence="not stated",
+    commercial=None,
+    module=f"{_HERE}.da2k:open_da2k",
+    place="both",
+    splits=("all",),
+    metric=False,
+    options={"scene_types": ()},
+    fixture=("da2k",),
+    notes="pairs of pixels, the closer one told; no depth",
+)
+
+MOGE_EVAL = DatasetCard(
+    name="moge_eval",
+    title="MoGe evaluation bundle of ten sets",
+    page="Hugging Face Ruicheng/monocular-geometry-evaluation",
+    licence="those of the ten sets",
+    commercial=None,
+    module=f"{_HERE}.moge_eval:open_moge_eval",
+    place="both",
+    splits=("all",),
+    has_sky=True,
+    options={"set": (), "segments": ("no", "yes")},
+    fixture=("moge_eval",),
+    notes="set=NYUv2, KITTI, ETH3D, iBims-1, GSO, Sintel, DDAD, DIODE, Spring or HAMMER",
+)
+
+FOLDER = DatasetCard(
+    name="folder",
+    title="Own photos with depth",
+    licence="that of the folder",
+    commercial=None,
+    module=f"{_HERE}.folder:open_folder",
+    place="both",
+    splits=("all",),
+    options={
+        "unit": (),
+        "kind": ("", "metric", "scale", "affine", "disparity"),
+        "centre": ("auto", "half", "integer"),
+    },
+    fixture=("folder", "stems", "kit"),
+    notes="index.csv, index.jsonl or index.json (a kit), or rgb/ beside depth/ by stem",
+)
+
 RENDERED = DatasetCard(
     name="rendered",
     title="Held-out rendered scenes",
@@ -153,5 +288,13 @@ BENCHMARKS: tuple[DatasetCard, ...] = (
     SCANNET,
     DIODE,
     SUNRGBD,
+    IBIMS,
+    TUM,
+    BONN,
+    MIDDLEBURY,
+    SINTEL,
+    DA2K,
+    MOGE_EVAL,
+    FOLDER,
     RENDERED,
 )
