@@ -62,12 +62,16 @@ class TrainConfig:
 
     init_from: weights file to start from. init_strict: false lets tensors be missing or of other
     shape; they are then listed in the log. max_seconds: stop (resumable) after that long, 0 = no.
+    optimizer: adamw, or muon (muon_rate for matrices; adamw_names: parts of names left to AdamW).
     """
 
     steps: int
     batch_size: int = 16
     accumulate: int = 1
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
+    muon_rate: float = 0.02
+    adamw_names: tuple[str, ...] = ()
     warmup: int = 100
     schedule: str = "cosine"
     final_fraction: float = 0.02
@@ -92,6 +96,8 @@ class TrainConfig:
         _at_least("train", 0, warmup=self.warmup, threads=self.threads, seed=self.seed)
         _at_least("train", 0, weight_decay=self.weight_decay, max_seconds=self.max_seconds)
         _above_zero("train", learning_rate=self.learning_rate, clip_norm=self.clip_norm)
+        _above_zero("train", muon_rate=self.muon_rate)
+        _one_of("train.optimizer", self.optimizer, ("adamw", "muon"))
         _one_of("train.schedule", self.schedule, ("constant", "cosine"))
         _one_of("train.dtype", self.dtype, ("bf16", "fp32"))
         for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
