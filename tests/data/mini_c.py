@@ -5,6 +5,7 @@ every photo, so that swapped channels show.
 """
 
 import io
+import pickle
 import struct
 import tarfile
 import zipfile
@@ -352,3 +353,34 @@ WRITERS = {
     "scannet": write_scannet,
     "sunrgbd": write_sunrgbd,
 }
+
+
+def equal_records(first, second):
+    """Whether two records say the same, arrays included."""
+    for name in type(first).__dataclass_fields__:
+        a, b = getattr(first, name), getattr(second, name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+        else:
+            assert a == b, name
+    return True
+
+
+def check_every_way(name, folder, **opened):
+    """The dataset of a folder; asserts that tar, zip and a pickle of it say the same."""
+    from sonde.data.catalog import open_dataset
+
+    data = open_dataset(name, folder, **opened)
+    ids = list(data.sample_ids)
+    assert ids and len(set(ids)) == len(ids)
+    ways = [pickle.loads(pickle.dumps(data))]
+    for pack, suffix in ((pack_tar, ".tar"), (pack_zip, ".zip")):
+        target = Path(folder).with_suffix(suffix)
+        packed = open_dataset(name, pack(folder, target), **opened)
+        ways += [packed, pickle.loads(pickle.dumps(packed))]
+    for other in ways:
+        assert list(other.sample_ids) == ids
+        for index in range(len(ids)):
+            assert equal_records(data.record(index), other.record(index))
+    return data
