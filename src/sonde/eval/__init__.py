@@ -11,6 +11,8 @@ case_pictures.py  one image of a run as pictures
 metric_names.py   how metrics are shown, and which way is better
 boundary.py      boundary F1 and recall of Depth Pro, windowed F1 of MoGe
 edge_chamfer.py  edge-aware Chamfer distance and flying pixels
+temporal.py      temporal alignment error, flow warping error, flicker, drift
+ibims.py         edge, plane and directed errors of iBims-1
 uncertainty.py   AUSE, coverage, calibration, risk-coverage curve
 statistics.py    bootstrap intervals and paired differences
 """
