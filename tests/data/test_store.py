@@ -54,6 +54,7 @@ def test_every_form_holds_the_same_files(store):
     assert {name: store.read(name) for name in store.names()} == FILES
     assert store.names(under="a/b") == ["a/b/2.txt"] == store.names("/a//b/")
     assert store.names(under="nothing") == []
+    assert store.has_folder("a/b") and not store.has_folder("a/1")
     assert store.exists("a/1.txt") and not store.exists("a/2.txt") and not store.exists("a")
 
 

@@ -109,6 +109,14 @@ class Store:
         """Whether `read` would find it."""
         return self.path(name) is not None or self._member(name) is not None
 
+    def has_folder(self, name: str) -> bool:
+        """Whether any file lies below a folder (or the folder is on disk)."""
+        inside = clean_name(name)
+        if (self.root / (self._prefix + inside)).is_dir():
+            return True
+        start = self._prefix + inside + "/"
+        return any(member.startswith(start) for member in self._index())
+
     def read(self, name: str) -> bytes:
         """The bytes of a file; DataError if it is missing or its archive is damaged."""
         path = self.path(name)
@@ -135,12 +143,11 @@ class Store:
     def names(self, under: str = "") -> list[str]:
         """All names, sorted, or those below a folder; archives themselves are not listed."""
         inside = clean_name(under) + "/" if clean_name(under) else ""
-        if self._names is None and inside and self.root.is_dir():
-            walked = self._walk(inside)
-            return sorted({*walked, *_below(self._index(), self._prefix, inside)})
+        if self._names is None and inside and not self._index():
+            return sorted(self._walk(inside))
         if self._names is None:
-            found = {*self._walk(""), *_below(self._index(), self._prefix, "")}
-            self._names = sorted(found)
+            packed = [n for n in self._index() if n.startswith(self._prefix)]
+            self._names = sorted({*self._walk(""), *(n[len(self._prefix) :] for n in packed)})
         first = bisect_left(self._names, inside)
         last = bisect_left(self._names, inside + "\U0010ffff")
         return self._names[first:last]
@@ -264,12 +271,6 @@ def _is_archive(name: str) -> bool:
 
 def _is_packed_tar(name: str) -> bool:
     return name.lower().endswith(PACKED_TAR_SUFFIXES)
-
-
-def _below(members: dict[str, Member], prefix: str, inside: str) -> list[str]:
-    """Member names below a folder, without the prefix of the store."""
-    start = prefix + inside
-    return [name[len(prefix) :] for name in members if name.startswith(start)]
 
 
 def _tar_members(path: Path, file: BinaryIO) -> dict[str, Member]:

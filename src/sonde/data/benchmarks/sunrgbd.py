@@ -32,7 +32,7 @@ def open_sunrgbd(
     store: Store, *, split: str, list_file: str | Path | None, options: Mapping[str, str]
 ) -> EntryDataset:
     """The frames of a split by allsplit.mat, of a list of frame folders, or all of them."""
-    base = _TREE if store.names(under=_TREE) else ""
+    base = _TREE if store.has_folder(_TREE) else ""
     if list_file is not None:
         lines = read_list(list_file, columns=(1, 3), store=store)
         frames = [(_frame_key(line.path(0)), line.where) for line in lines]
