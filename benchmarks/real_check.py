@@ -89,12 +89,12 @@ def main() -> None:
             print(f"  {name:34}", *(f"{line[number]:9.3f}" for number in NUMBERS))
     if options.sheet:
         write_picture(contact_sheet(tiles, columns=4, gap=4), options.sheet)
-    per_image = {
-        name: {pair.name: line for pair, line in zip(members, lines)}
-        for name, lines in scores.items()
-    }
-    numbers = {"places": without_nan(table), "images": without_nan(per_image)}
-    numbers |= {"models": options.model, "pairs": len(members)}
+    numbers = {"places": without_nan(table), "models": options.model, "pairs": len(members)}
+    if options.store:
+        numbers["images"] = {
+            name: without_nan({pair.name: line for pair, line in zip(members, lines)})
+            for name, lines in scores.items()
+        }
     store("real_check", numbers, path=RESULTS / "real_check.json" if options.store else None)
 
 

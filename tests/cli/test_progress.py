@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sonde.cli.progress import RunProgress, one_line
+from sonde.cli.progress import RunProgress, counting_bar, one_line
 
 
 def test_one_line():
@@ -38,3 +38,10 @@ def test_on_a_terminal_a_bar_with_speed_and_time_left(monkeypatch):
     assert "a.png: fine" in text
     assert "1/4" in text
     assert "images/s" in text
+
+
+def test_counting_bar_leaves_standard_output_alone(capsys):
+    with counting_bar() as bar:
+        task = bar.add_task("samples", total=2)
+        bar.update(task, completed=2)
+    assert capsys.readouterr().out == "" and bar.tasks[0].finished

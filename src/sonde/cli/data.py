@@ -1,4 +1,4 @@
-"""sonde data: render, check."""
+"""sonde data: render; list and check are in datasets.py."""
 
 from __future__ import annotations
 
@@ -10,36 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sonde.errors import ConfigError, DataError
+from sonde.errors import ConfigError
 
+from .datasets import CheckOptions, check, list_datasets, parse_size
 from .options import as_command
+from .progress import counting_bar
+from .sheets import Tiles, depth_tiles, write_sheet
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from rich.progress import Progress
 
     from sonde.data.sample import DepthBatch
     from sonde.data.scenes.options import SceneOptions
 
-    Tiles = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # photo, depth in colour
+app = typer.Typer(help="Datasets: list, check; render scenes.")
 
-app = typer.Typer(help="Training data: render scenes, check own folders.")
-
-_SHEET_COLUMNS = 8
 _CHUNK = 16  # scenes between two steps of the progress bar
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) of "WIDTHxHEIGHT"."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts):
-        raise ConfigError("--size", f"{text!r} is not WIDTHxHEIGHT", "Write for example 256x192")
-    width, height = (int(part) for part in parts)
-    if min(width, height) < 8 or max(width, height) > 4096:
-        raise ConfigError("--size", f"{text} is out of range", "Use 8 to 4096 pixels a side")
-    return height, width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +65,7 @@ def render(context: typer.Context, chosen: RenderOptions) -> None:
     folder = "" if chosen.textures is None else str(chosen.textures)
     options = SceneOptions(compile=chosen.compiled, texture_folder=folder)
     device = pick_device(chosen.device)
-    with _progress() as bar:
+    with counting_bar() as bar:
         if chosen.shards is not None:
             from sonde.data.scenes.shards import SceneShards
 
@@ -134,80 +121,8 @@ def _render_files(
 app.command("render")(as_command(RenderOptions, render))
 
 
-@app.command("check")
-def check(
-    list_path: Annotated[Path, typer.Argument(metavar="LIST", help="CSV or JSONL list.")],
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write (PNG).")] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the training images.")] = "256x192",
-) -> None:
-    """Read every line of an own list: counts, depth range, broken lines, contact sheet."""
-    from sonde.data.folder import FolderDataset
-    from sonde.data.sample import stack_samples
-
-    data = FolderDataset(list_path, parse_size(size))
-    tiles: list[Tiles] = []
-    broken, with_camera, known = 0, 0, 0.0
-    low, high = math.inf, 0.0
-    with _progress() as bar:
-        for index in bar.track(range(len(data)), description="lines"):
-            try:
-                sample = data.sample(index)
-            except DataError as error:
-                broken += 1
-                typer.echo(f"sonde: {error}", err=True)
-                continue
-            depth = sample.depth_HW[sample.valid_HW]
-            low, high = min(low, float(depth.min())), max(high, float(depth.max()))
-            known += float(sample.valid_HW.float().mean())
-            with_camera += sample.fov_x_deg == sample.fov_x_deg
-            if sheet is not None and len(tiles) < 4 * _SHEET_COLUMNS:
-                tiles += depth_tiles(stack_samples([sample]))
-    good = len(data) - broken
-    typer.echo(f"{good} of {len(data)} lines are good, {with_camera} with a camera")
-    if good:
-        typer.echo(
-            f"depth {low:.3f} to {high:.3f} m, known in {100 * known / good:.1f} % of pixels"
-        )
-    if sheet is not None and tiles:
-        write_sheet(tiles, sheet)
-        typer.echo(f"{sheet}: contact sheet")
-    if broken:
-        raise typer.Exit(1)
-
-
-def depth_tiles(batch: DepthBatch) -> list[Tiles]:
-    """(photo, depth in colour) of each sample: log depth, near = warm, sky and unknown black."""
-    import numpy as np
-
-    from sonde.viz.colormap import apply_colormap
-
-    tiles = []
-    for image, depth, valid, _, _ in zip(*batch):
-        photo = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        usable = valid.numpy()
-        log_depth = np.log(np.maximum(depth.numpy(), 1e-3))
-        low, high = np.quantile(log_depth[usable], (0.01, 0.99)) if usable.any() else (0.0, 1.0)
-        x = np.clip((log_depth - low) / max(high - low, 1e-6), 0, 1)
-        colour = apply_colormap(x, "spectral").copy()
-        colour[~usable] = 0
-        tiles.append((photo, colour))
-    return tiles
-
-
-def write_sheet(tiles: list[Tiles], sheet: Path) -> None:
-    """A PNG with rows of photos and, below each, its depth."""
-    from sonde.io.atomic import ensure_folder
-    from sonde.io.images import write_picture
-    from sonde.viz.panel import contact_sheet
-
-    columns = min(_SHEET_COLUMNS, len(tiles))
-    rows: list[NDArray[np.uint8]] = []
-    for start in range(0, len(tiles), columns):
-        row = tiles[start : start + columns]
-        row += [(row[-1][0] * 0, row[-1][1] * 0)] * (columns - len(row))
-        rows += [photo for photo, _ in row] + [depth for _, depth in row]
-    ensure_folder(sheet.parent)
-    write_picture(contact_sheet(rows, columns=columns, gap=2), sheet)
+app.command("list")(list_datasets)
+app.command("check")(as_command(CheckOptions, check))
 
 
 def _write_files(batch: DepthBatch, out: Path, numbers: range) -> list[str]:
@@ -242,12 +157,3 @@ def _write_list(lines: list[str], path: Path) -> None:
 
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _progress() -> Progress:
-    """A bar on standard error with counts and time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)

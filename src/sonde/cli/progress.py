@@ -78,3 +78,12 @@ class RunProgress:
         elapsed = self._bar.tasks[0].elapsed or 0.0
         speed = f"{self._worked / elapsed:.2f} {self._what}/s" if self._worked and elapsed else ""
         self._bar.update(self._task, advance=1, speed=speed)
+
+
+def counting_bar() -> Progress:
+    """A bar on standard error with counts and time left, gone when done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

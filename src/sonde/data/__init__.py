@@ -7,7 +7,9 @@ cards.py    what is known of a dataset
 catalog.py  all datasets by name
 record.py   the record that dataset readers return
 sample.py   the sample contract
+check.py    what lies at a path: which dataset, counts, ranges, warnings
 folder.py   own RGB + depth from a CSV or JSONL list
+adapt.py    records of datasets as training samples, mixtures
 augment.py  seeded augmentation of batches
 benchmarks/ readers of evaluation datasets
 training/   readers of training datasets
