@@ -103,6 +103,8 @@ def test_numpy_files():
         npy_of(npy(np.array([{}], object)), "x")
     with pytest.raises(DataError, match="x: is damaged"):
         npy_of(npy(array)[:-5], "x")
+    with pytest.raises(DataError, match="x: is damaged"):
+        npy_of(npy(array).replace(b"order", b"o'der"), "x")
 
 
 def test_exr_takes_the_only_channel_whatever_its_name(tmp_path):

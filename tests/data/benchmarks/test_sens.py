@@ -54,3 +54,16 @@ def test_what_is_no_scan_is_refused(tmp_path, store, content):
     (tmp_path / "a.sens").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.sens: (the file ends|is no \.sens)"):
         read_header(store, "a.sens")
+
+
+def test_impossible_numbers_are_refused_before_memory_is_taken(tmp_path, store):
+    content = bytearray(mini_c.sens_bytes(1))
+    header = read_header(store, "a.sens")
+    content[header.start + 80 : header.start + 88] = b"\xff" * 8  # bytes of the photo
+    (tmp_path / "a.sens").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.sens: frame 0: photo of"):
+        frame_offsets(store, "a.sens", header)
+    content[header.start - 8 : header.start] = b"\xff" * 8  # number of frames
+    (tmp_path / "a.sens").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.sens: is too small for \d+ frames"):
+        read_header(store, "a.sens")

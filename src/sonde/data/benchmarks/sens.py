@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from typing import BinaryIO, NamedTuple
@@ -15,6 +16,7 @@ from sonde.errors import DataError
 _VERSION = 4
 _COLOURS = (1, 2)  # png, jpeg
 _RAW, _ZLIB = 0, 1
+_LARGEST = 1 << 28  # bytes of a photo or a depth map that can be true
 _FRAME = struct.Struct("<64sQQQQ")  # pose, two time stamps, bytes of photo and of depth
 
 
@@ -49,9 +51,12 @@ def read_header(store: Store, name: str) -> SensHeader:
         matrices = np.frombuffer(_exactly(file, 4 * 64, where), "<f4").reshape(4, 4, 4)
         numbers = struct.unpack("<iiIIIIfQ", _exactly(file, 36, where))
         start = file.tell()
+        size = file.seek(0, os.SEEK_END)
     colour, depth, _, _, width, height, shift, count = numbers
     if colour not in _COLOURS or depth not in (_RAW, _ZLIB) or not shift > 0:
         raise DataError(where, f"compression {colour}, {depth} or depth unit {shift} is unknown")
+    if count * _FRAME.size > size:
+        raise DataError(where, f"is too small for {count} frames", "Get the scan again")
     return SensHeader(
         colour_intrinsics_44=matrices[0].astype(np.float64),
         depth_intrinsics_44=matrices[2].astype(np.float64),
@@ -69,9 +74,10 @@ def frame_offsets(store: Store, name: str, header: SensHeader) -> list[int]:
     with store.open(name) as file:
         for number in range(header.frames):
             file.seek(offset)
-            _, _, _, colour, depth = _FRAME.unpack(
-                _exactly(file, _FRAME.size, f"{where}: frame {number}")
-            )
+            place = f"{where}: frame {number}"
+            _, _, _, colour, depth = _FRAME.unpack(_exactly(file, _FRAME.size, place))
+            if max(colour, depth) > _LARGEST:
+                raise DataError(place, f"photo of {colour} and depth of {depth} bytes")
             offsets.append(offset)
             offset += _FRAME.size + colour + depth
     return offsets
