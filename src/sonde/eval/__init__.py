@@ -15,4 +15,14 @@ temporal.py      temporal alignment error, flow warping error, flicker, drift
 ibims.py         edge, plane and directed errors of iBims-1
 uncertainty.py   AUSE, coverage, calibration, risk-coverage curve
 statistics.py    bootstrap intervals and paired differences
+run.py           an evaluation: checks, loop, resume, shares of processes
+run_files.py     the folder of a run: settings, tables, marks of the end
+judge.py         one image: predict, align, cap, measure
+prepare.py       one image as its protocol crops, resizes, warps and masks it
+predictions.py   a model or a baseline asked for one photo
+measures.py      the metrics a protocol may list, by id
+assemble.py      the result from what a run left on disk
+summaries.py     means, intervals and groups of a table
+compare.py       two results: is the difference larger than its interval?
+circumstances.py versions, commit, machine, memory
 """

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sonde.errors import ConfigError
 from sonde.result import DepthKind
 
@@ -47,22 +44,6 @@ def conversion_for(accepts: Mapping[str, str], family: str, *, protocol: str) ->
         f"the prediction is {family} ({FAMILIES[family]}); accepted are {wanted}",
         "Choose a protocol of that family; sonde inverts nothing silently",
     )
-
-
-def converted(prediction_HW: NDArray[np.float64], conversion: str) -> NDArray[np.float64]:
-    """The prediction in the space a protocol fits in: 1/p, ln(p + 1), ln p, or as it is.
-
-    Only for positive predictions (families metric and scale); ConfigError where p <= 0.
-    """
-    if conversion == "none":
-        return prediction_HW
-    if conversion not in CONVERSIONS:
-        raise ConfigError("conversion", f"unknown: {conversion!r}", f"Use {', '.join(CONVERSIONS)}")
-    if (prediction_HW <= 0).any():
-        raise ConfigError(f"conversion {conversion}", "the prediction is not positive everywhere")
-    if conversion == "disparity":
-        return 1.0 / prediction_HW
-    return np.log1p(prediction_HW) if conversion == "log1p" else np.log(prediction_HW)
 
 
 def checked_accepts(accepts: Mapping[str, str], *, where: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class TruthPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskPart:
-    """Scored pixels, terms in order: file, range, box:NAME, border:N, sobel:T, mask:NAME.
+    """Scored pixels, terms in order: file, range, box:NAME, sobel:T, mask:NAME.
 
     min, max: metres of `range`, each 'none' for no limit; is_max_open: max itself is outside.
     empty: what an image without such a pixel does: fail, or skip (counted and listed).
@@ -87,10 +87,10 @@ class PredictionPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignmentPart:
-    """id: a row of eval/align.py. scope: image or clip. options: of that alignment.
+    """id: a row of eval/align.py. scope: image, clip or none.
 
-    fit_size: long side of the grid the fit sees, 0 = all (ETH3D of Marigold reduces the width).
-    seed: for random estimators. degenerate: what happens where no fit exists.
+    options: of `AlignOptions`. seed: for random estimators, each sample draws from [seed, index].
+    degenerate: what happens where no fit exists.
     """
 
     id: str
@@ -99,7 +99,6 @@ class AlignmentPart:
     estimator: str
     weights: str
     sampling: str
-    fit_size: int
     options: dict[str, Any]
     degenerate: str
     seed: int

@@ -14,7 +14,7 @@ from sonde.io.atomic import atomic_path
 
 OK, SKIPPED = "ok", "skipped"
 NOTE = "note_"  # prefix of columns that count degenerate cases; they are no metrics
-_FIXED = ("index", "sample_id", "scene", "data_sha256", "n_valid", "scale", "shift")
+_FIXED = ("index", "sample_id", "scene", "place", "data_sha256", "n_valid", "scale", "shift")
 _STATE = ("status", "reason")
 _LAST = ("seconds",)
 
@@ -23,13 +23,15 @@ _LAST = ("seconds",)
 class SampleRow:
     """One image: its place in the list, where it comes from, its fit and its values.
 
-    data_sha256: first 16 digits over photo, depth and mask as decoded. seconds: the prediction.
+    place: indoor, outdoor or ''. data_sha256: first 16 digits over photo, depth and mask as
+    decoded. seconds: the prediction.
     values: metric -> value, missing where it does not exist. notes: counter -> value.
     """
 
     index: int
     sample_id: str
     scene: str
+    place: str = ""
     data_sha256: str = ""
     n_valid: int = 0
     scale: float | None = None
@@ -132,6 +134,7 @@ def _row(cells: Mapping[str, str], metrics: Sequence[str], notes: Sequence[str])
         index=int(cells["index"]),
         sample_id=cells["sample_id"],
         scene=cells["scene"],
+        place=cells["place"],
         data_sha256=cells["data_sha256"],
         n_valid=int(cells["n_valid"]),
         scale=_number(cells["scale"]),
@@ -149,6 +152,7 @@ def _cells(row: SampleRow, metrics: Sequence[str], notes: Sequence[str]) -> list
         str(row.index),
         row.sample_id,
         row.scene,
+        row.place,
         row.data_sha256,
         str(row.n_valid),
         _text(row.scale),

@@ -1,0 +1,191 @@
+"""One image through protocols: identity, invariance, refusals, notes, uncertainty, previews."""
+
+import numpy as np
+import pytest
+from mini_data import MiniData, TruthEstimator, mini_protocol, truth
+
+from sonde.errors import ConfigError, DataError
+from sonde.eval.judge import judge, table_columns
+from sonde.eval.samples import SKIPPED
+
+FAMILIES = {
+    "metric": lambda d: d,
+    "scale": lambda d: 0.3 * d,
+    "affine_depth": lambda d: 0.3 * d + 2,
+    "affine_disparity": lambda d: 4 / d + 0.7,
+    "affine_log1p": lambda d: 0.5 * np.log1p(d) - 0.2,
+    "affine_log": lambda d: 0.5 * np.log(d) - 0.2,
+}
+# protocol -> (a family it accepts, the metric that must be 0, tolerance)
+IDENTITY = {
+    "marigold-scannet": ("affine_depth", "abs_rel", 1e-5),
+    "marigold-scannet-disp": ("affine_disparity", "abs_rel", 1e-5),
+    "marigold-diode": ("scale", "abs_rel", 1e-5),
+    "ppd-scannet": ("affine_log1p", "abs_rel_ppd", 2e-5),
+    "ppd-diode": ("metric", "abs_rel_ppd", 2e-5),
+    "depthart-ibims": ("scale", "abs_rel", 1e-5),
+    "depthpro-metric-sintel": ("metric", "abs_rel", 1e-5),
+    "real-folder": ("affine_log1p", "rmse", 1e-5),
+    "synthetic": ("metric", "abs_rel", 1e-5),
+}
+
+
+def judged(name, estimator, *changes, data=None, index=1):
+    data = data or MiniData()
+    return judge(data.record(index), index, mini_protocol(name, *changes), estimator)
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_the_truth_in_any_family_scores_perfectly(name):
+    family, metric, tolerance = IDENTITY[name]
+    # at the photo's own size: resizing is tested in test_prepare
+    native = ("image.resize=none", "truth.resize=none")
+    row = judged(name, TruthEstimator(family, FAMILIES[family]), *native).row
+    assert abs(row.values[metric]) < tolerance
+    assert row.values.get("delta1", row.values.get("delta1_ppd", 1.0)) == 1
+    assert row.notes["negative_scale"] == 0 and row.notes["nonpositive_share"] == 0
+
+
+def test_edges_of_the_truth_score_perfectly():
+    values = judged("synthetic", TruthEstimator()).row.values
+    assert values["boundary_f1_masked"] == pytest.approx(1)
+    assert values["edge_chamfer_m"] < 1e-5 and values["flying_rate"] == 0
+
+
+def test_an_affine_change_changes_nothing():
+    def scored(formula):
+        noise = np.random.default_rng(3).normal(size=(24, 32)) * 0.1
+        one = TruthEstimator("affine_log1p", lambda d: formula(np.log1p(d) + noise))
+        return judged("real-folder", one).row.values
+
+    plain, moved = scored(lambda p: p), scored(lambda p: 7 * p - 3)
+    assert plain == pytest.approx(moved, rel=1e-9) and plain["abs_rel"] > 0.01
+
+
+def test_families_not_accepted_are_refused():
+    one = TruthEstimator("affine_disparity", FAMILIES["affine_disparity"])
+    with pytest.raises(ConfigError, match="affine_disparity"):
+        judged("real-folder", one)
+
+
+def test_a_falling_prediction_keeps_its_negative_slope_and_is_counted():
+    row = judged("real-folder", TruthEstimator("affine_log1p", lambda d: -np.log1p(d))).row
+    assert row.notes["negative_scale"] == 1 and row.values["abs_rel"] < 1e-6
+    flat = judged("real-folder", TruthEstimator("affine_log1p", np.zeros_like)).row
+    assert flat.notes["degenerate"] == 1
+
+
+def test_what_is_not_finite_fails_the_run():
+    with pytest.raises(DataError, match=r"mini/0/1.*not finite in 768"):
+        judged("real-folder", TruthEstimator("affine_log1p", lambda d: d * np.nan))
+
+
+def test_sky_of_the_prediction_counts_as_its_farthest_depth():
+    class WithSky(TruthEstimator):
+        def estimate(self, rgb_HW3):
+            found = super().estimate(rgb_HW3)
+            sky = np.zeros(found.map_HW.shape, bool)
+            sky[:3] = True
+            return found._replace(map_HW=np.where(sky, np.nan, found.map_HW), sky_HW=sky)
+
+    row = judged("real-folder", WithSky()).row
+    assert row.notes["sky_share"] == pytest.approx(3 / 24)
+    assert 0 < row.values["abs_rel"] < 0.2
+    with pytest.raises(DataError, match="not finite"):
+        judged("real-folder", WithSky(), "prediction.sky=fail")
+
+
+def test_other_sizes_are_resized_as_stated():
+    class Half(TruthEstimator):
+        def estimate(self, rgb_HW3):
+            found = super().estimate(rgb_HW3)
+            return found._replace(map_HW=found.map_HW[:, : rgb_HW3.shape[1] // 2])
+
+    with pytest.raises(DataError, match="for a photo of"):
+        judged("real-folder", Half())
+    data = MiniData(size_hw=(48, 64))
+    small = ("image.resize=long_side", "image.size=[32]", "image.interpolation=area")
+    with pytest.raises(DataError, match="nothing is resized"):
+        judged("real-folder", TruthEstimator(), *small, data=data)
+
+
+def test_flip_and_windows_average():
+    def calls(name, size_hw):
+        class Seen(TruthEstimator):
+            def estimate(self, rgb_HW3):
+                self.calls.append(rgb_HW3.shape)
+                depth = rgb_HW3[..., 1].astype(np.float64) / 30
+                return super().estimate(rgb_HW3)._replace(map_HW=np.maximum(depth, 0.1))
+
+        one = Seen("metric", lambda d: d)
+        row = judged(name, one, "mask.terms=['file', 'range']", data=MiniData(size_hw=size_hw)).row
+        return [c for c in one.calls if isinstance(c, tuple)], row
+
+    shapes, row = calls("dar-nyu", (24, 32))
+    assert len(shapes) == 2 and row.values["abs_rel"] < 0.02 and row.seconds == 0.5
+    shapes, row = calls("dar-kitti", (352, 1216))
+    assert shapes == [(352, 640, 3)] * 4 and row.values["abs_rel"] < 0.02
+
+
+def test_images_without_a_pixel_are_skipped_or_fail():
+    data = MiniData(empty=(1,))
+    row = judged("real-folder", TruthEstimator(), data=data).row
+    assert row.status == SKIPPED and "0 scored pixels" in row.reason
+    with pytest.raises(DataError, match="expects no such image"):
+        judged("synthetic", TruthEstimator(), data=data)
+    few = judged("synthetic", TruthEstimator(), "expected_skips=['mini/0/1']", data=data)
+    assert few.row.status == SKIPPED
+
+
+def test_ransac_draws_by_seed_and_place_alone():
+    def scale(index, *changes):
+        one = TruthEstimator("affine_log1p", lambda d: np.log1p(d) + 0.3 * np.sin(40 * d))
+        data = MiniData()
+        return judge(data.record(1), index, mini_protocol("ppd-scannet", *changes), one).row.scale
+
+    assert scale(1) == scale(1)
+    assert len({scale(1), scale(2), scale(1, "alignment.seed=9")}) == 3
+
+
+def test_uncertainty_is_carried_to_metres():
+    error = np.linspace(-0.1, 0.1, 24 * 32).reshape(24, 32)
+    one = TruthEstimator(
+        "metric", lambda d: d * (1 + error), sigma=lambda d: np.abs(error) * d + 1e-3
+    )
+    verdict = judged("eigen-metric-nyu", one, "mask.terms=['file', 'range']", "inference.tta=none")
+    values = verdict.row.values
+    assert values["coverage_95"] == 1 and values["spearman"] > 0.9
+    assert values["aurg_abs_rel"] > 0 and values["ause_abs_rel"] < 0.01
+    assert verdict.preview.risk_101.shape == (101,) and verdict.preview.uncertainty is not None
+    metrics, _ = table_columns(mini_protocol("eigen-metric-nyu"), uncertainty=True)
+    assert list(values) == metrics
+
+
+def test_previews_are_small_and_true():
+    data = MiniData(size_hw=(60, 400))
+    preview = judged("real-folder", TruthEstimator(), data=data).preview
+    assert preview.rgb.shape == (29, 192, 3) and preview.rgb.dtype == np.uint8
+    known = preview.valid & np.isfinite(preview.truth)
+    np.testing.assert_allclose(preview.prediction[known], preview.truth[known], rtol=2e-3)
+    assert np.isnan(preview.truth[~known]).all() and preview.uncertainty is None
+
+
+def test_every_image_protocol_accepts_what_it_says():
+    """A positive map of every accepted family goes through each released image protocol."""
+    from sonde.eval.protocol import load_protocol, protocol_ids
+
+    cheap = ("real-folder", "synthetic", "boundary-f1-masked", "eigen-metric-kitti", "dc-nyuv2")
+    for name in protocol_ids():
+        protocol = load_protocol(name)
+        if protocol.kind != "image" or name not in cheap or protocol.table.get("sets"):
+            continue
+        for family in protocol.prediction.accepts:
+            one = TruthEstimator(family, FAMILIES[family])
+            plain = ("mask.terms=['file', 'range']", "image.crop=none", "truth.crop=none")
+            row = judged(name, one, *plain).row
+            assert all(np.isfinite(v) for v in row.values.values()), (name, family)
+
+
+def test_truth_of_the_mini_room_has_a_step():
+    depth = truth(0)
+    assert depth.min() < 2 < 5 < depth.max()

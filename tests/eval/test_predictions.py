@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from sonde.errors import ConfigError
+from sonde.eval.predictions import BaselineEstimator, EstimateSettings, ModelEstimator
+
+LOG = {"affine_log1p": "none", "metric": "log1p"}
+METRES = {"metric": "none"}
+
+
+def estimator(model, accepts, **settings):
+    return ModelEstimator(
+        model, accepts=accepts, protocol="p", settings=EstimateSettings(**settings)
+    )
+
+
+def test_a_model_is_asked_for_its_own_map_where_that_is_accepted(make_model, rgb):
+    own = estimator(make_model(), LOG).estimate(rgb)
+    assert own.family == "affine_log1p" and own.map_HW.shape == rgb.shape[:2]
+    metres = estimator(make_model(), METRES)
+    assert metres.estimate(rgb).family == "metric"
+    facts = metres.facts
+    assert (facts["family"], facts["own_family"]) == ("metric", "affine_log1p")
+
+
+def test_settings_reach_the_model(make_model, rgb):
+    model = make_model()
+    one = estimator(model, LOG, steps=3, ensemble_size=2, seed=5, resolution=64)
+    found = one.estimate(rgb)
+    assert model._predictor.calls[-1]["steps"] == 3 and model._predictor.calls[-1]["count"] == 2
+    assert one.gives_uncertainty and found.uncertainty_HW is not None
+    again = estimator(make_model(), LOG, steps=3, ensemble_size=2, seed=5, resolution=64)
+    np.testing.assert_array_equal(found.map_HW, again.estimate(rgb).map_HW)
+
+
+def test_sky_is_told(make_model, rgb):
+    photo = rgb.copy()
+    photo[:10] = (0, 0, 255)
+    found = estimator(make_model(), LOG).estimate(photo)
+    assert found.sky_HW[:8].all() and np.isnan(found.map_HW[:8]).all()
+
+
+def test_families_without_a_way_are_refused(make_model, rgb):
+    with pytest.raises(ConfigError, match="affine_log1p"):
+        estimator(make_model(), {"affine_disparity": "none"})
+    without = estimator(make_model(reference_name=None), METRES)
+    with pytest.raises(ConfigError, match="no metric reference"):
+        without.estimate(rgb)
+
+
+def test_baselines_are_log_maps(rgb):
+    flat = BaselineEstimator("flat", accepts=LOG, protocol="p").estimate(rgb)
+    ramp = BaselineEstimator("row-ramp", accepts=LOG, protocol="p").estimate(rgb)
+    assert flat.family == ramp.family == "affine_log1p"
+    assert np.ptp(flat.map_HW) == 0 and (np.diff(ramp.map_HW[:, 0]) < 0).all()
+    with pytest.raises(ConfigError, match="accepted are metric"):
+        BaselineEstimator("flat", accepts=METRES, protocol="p")
