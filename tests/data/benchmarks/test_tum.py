@@ -137,6 +137,17 @@ def test_broken_depth_is_named(tmp_path, array, finding):
     assert f"depth/1.010000.png: {finding}" in str(error.value)
 
 
+def test_cut_depth_is_named(tmp_path):
+    write_tum(tmp_path, names=(WALK_FOLDER,))
+    place = tmp_path / WALK_FOLDER / "depth/1.010000.png"
+    noise = np.random.default_rng(0).integers(1, 65535, (H, W)).astype(np.uint16)
+    save(place, noise)
+    place.write_bytes(place.read_bytes()[:90])
+    for root in (tmp_path, pack(tmp_path / WALK_FOLDER, "zip")):
+        with pytest.raises(DataError, match=r"depth/1\.010000\.png: is damaged"):
+            open_dataset("tum", root).record(0)
+
+
 def test_missing_files(tmp_path):
     write_tum(tmp_path, names=(WALK_FOLDER,))
     (tmp_path / WALK_FOLDER / "groundtruth.txt").unlink()

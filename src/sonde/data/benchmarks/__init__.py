@@ -9,7 +9,7 @@ diode.py          DIODE
 scannet.py        ScanNet: exported frames and .sens
 sens.py           the .sens file
 sunrgbd.py        SUN RGB-D
-frames.py         frames in the order of a list, shared by the readers below
+frames.py         frames with the function that reads one, in the order of a list
 ibims.py          iBims-1: png and .mat, edges, planes
 tum.py            TUM RGB-D: pairing by time stamps, poses
 bonn.py           Bonn RGB-D Dynamic
@@ -17,8 +17,8 @@ middlebury.py     Middlebury 2014, 2021, MiddEval3
 sintel.py         MPI Sintel: .dpt and .cam
 da2k.py           DA-2K: pairs of pixels
 moge_eval.py      MoGe evaluation bundle: logarithmic PNG
-folder.py         own folders
-folder_index.py   their index: CSV, JSONL, kits, stems
-depth_files.py    their depth formats
+folder.py         own photos with depth
+folder_index.py   the index of own folders: CSV, JSONL, kits, stems
+depth_files.py    depth formats of own folders
 rendered.py       held-out rendered scenes, no files needed
 """

@@ -210,7 +210,6 @@ SINTEL = DatasetCard(
     has_sky=True,
     has_pose=True,
     dense=True,
-    range_m=(1e-2, 80.0),
     expected_counts={"training": 1064},
     options={"pass": ("final", "clean"), "scenes": (), "frames": ()},
     fixture=("sintel",),
