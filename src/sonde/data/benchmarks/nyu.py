@@ -85,7 +85,7 @@ class NyuMat(EntryDataset):
             try:
                 rgb = file["images"][entry.number - 1].transpose(2, 1, 0)
                 raw, dense = (file[n][entry.number - 1].T for n in ("rawDepths", "depths"))
-            except (KeyError, OSError, ValueError, IndexError, RuntimeError) as error:
+            except Exception as error:  # HDF5 raises nearly anything on damaged bytes
                 raise DataError(where, f"cannot be decoded ({error})", "Get it again") from error
         return _record(entry, rgb, dense if self.filled else raw, where, dense=dense)
 
@@ -192,7 +192,7 @@ def _open_mat(store: Store, name: str) -> AbstractContextManager[Any]:
     path = store.path(name)
     try:
         return h5py.File(store.open(name) if path is None else path, "r")  # type: ignore[no-any-return]
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise DataError(store.where(name), f"is a damaged .mat file ({error})") from error
 
 
@@ -200,5 +200,5 @@ def _text(file: Any, name: str, index: int, where: str) -> str:
     """The text that entry `index` of a table of references points to."""
     try:
         return "".join(chr(int(code)) for code in np.ravel(file[file[name][0, index]][()]))
-    except (KeyError, ValueError, IndexError, OSError) as error:
+    except Exception as error:  # HDF5 raises nearly anything on damaged bytes
         raise DataError(where, f"{name} has no text for image {index + 1} ({error})") from error
