@@ -92,6 +92,15 @@ def test_windowed_f1_of_a_flat_map_is_zero_and_of_its_holes_nothing():
     assert windowed_boundary_f1(holes, holes, valid, radius=2).f1 == 1
 
 
+def test_depth_of_zero_is_no_relation_of_its_window():
+    truth, valid = MOGE["gt.depth"], MOGE["gt.mask"]
+    assert windowed_boundary_f1(0 * truth, truth, valid, radius=1).f1 == 0
+
+
+def test_centimetres_have_boundaries_too():
+    assert boundary_f1(0.001 * GT, GT).f1 == 1
+
+
 def test_wider_windows_forgive_more():
     truth = np.ones((12, 20))
     truth[:, 10:] = 2

@@ -47,6 +47,12 @@ def test_golden_edge_errors_of_a_map_without_edges():
     assert np.isnan(ibims_edges(PRED, np.zeros_like(EDGES))[:3]).all()
 
 
+def test_holes_of_the_prediction_are_no_edges():
+    ramp = np.repeat((2 + 1e-4 * np.arange(1, 321))[None], 200, axis=0)
+    ramp[80:100, 100:140] = 0
+    assert not ibims_edges(ramp, EDGES).edges_HW.any()
+
+
 def test_edges_of_the_truth_are_nearest_to_it_and_a_shift_moves_them():
     true_edges = ibims_edges(GT, EDGES).edges_HW
     assert ibims_edges(GT, true_edges)[:3] == (0, 0, 0)

@@ -85,6 +85,23 @@ def test_the_nearest_wins_only_in_v2():
     assert np.count_nonzero(last != nearest) == 1
 
 
+def test_what_lies_behind_the_camera_covers_nothing_in_v2():
+    source = np.array([[1.0, 4, 4, 4, 4]])
+    camera = np.array([[2.0, 0, 2.5], [0, 2, 0.5], [0, 0, 1]])
+    forward = np.eye(4)
+    forward[2, 3] = -2.0  # the first pixel is now 1 m behind, mirrored onto the last
+    found = pair_error(source, source, camera, forward, nearest_within=np.inf)
+    assert found.projected_HW.tolist() == [[2, 0, 2, 0, 2]]
+
+
+def test_a_target_without_depth_is_not_compared():
+    source = np.full((4, 5), 2.0)
+    target = source.copy()
+    target[0] = 0
+    found = pair_error(source, target, CAMERA, np.eye(4))
+    assert (found.error, found.pixels) == (0, 15)
+
+
 def test_v2_mends_what_the_released_error_calls_wrong():
     depth = GOLDEN["tae_perfect.gt_mm"] / 1000
     old, new = tae(depth, CAMERA, POSES), tae_v2(depth, CAMERA, POSES)

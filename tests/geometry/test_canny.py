@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,19 @@ def test_edges_are_those_of_opencv():
     edges = canny(GOLDEN["cd.canny_in"], low=50, high=150)
     assert edges.dtype == bool
     np.testing.assert_array_equal(edges, GOLDEN["cd.edges"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [("noise", "bb170ed5018cf1c2"), ("soft", "a26fe1cab1552806"), ("steps", "886e3d644954aa9e")],
+)
+def test_edges_of_noise_are_those_of_opencv_5(kind, digest):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300), dtype=np.uint8)
+    wide = noise.astype(int)
+    soft = (wide[:-1, :-1] + wide[1:, :-1] + wide[:-1, 1:] + wide[1:, 1:]) // 4
+    picture = {"noise": noise, "soft": soft.astype(np.uint8), "steps": noise // 86 * 86}[kind]
+    edges = np.packbits(canny(picture, low=50, high=150))
+    assert hashlib.sha256(edges.tobytes()).hexdigest()[:16] == digest
 
 
 def test_zone_is_the_dilated_edges():
