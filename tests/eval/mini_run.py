@@ -13,6 +13,7 @@ from sonde.eval.results import (
 from sonde.eval.samples import SKIPPED, SampleRow, write_table
 
 NASTY = 'a<b>&"c"'
+PROTOCOL = {"id": "synthetic", "version": 1, "hash": "0123456789abcdef", "status": "ours"}
 
 
 def summary(values):
@@ -26,10 +27,11 @@ def summary(values):
     )
 
 
-def make_result(*, model="ppd-tiny", abs_rel=(0.1, 0.3), protocol="synthetic", **more):
+def make_result(*, model="ppd-tiny", abs_rel=(0.1, 0.3), protocol=None, **more):
+    """protocol: the table of the result; default: one that no file holds."""
     delta = [1 - 2 * v for v in abs_rel]
     fields = {
-        "protocol": {"id": protocol, "version": 1, "hash": "0123456789abcdef", "status": "ours"},
+        "protocol": protocol or dict(PROTOCOL),
         "model": {"name": model, "licence": "Apache-2.0"},
         "dataset": {"name": "rendered", "listed": len(abs_rel), "evaluated": len(abs_rel)},
         "settings": {"seed": 0, "steps": 4},

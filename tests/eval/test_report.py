@@ -5,6 +5,7 @@ import pytest
 from mini_run import NASTY, make_result, make_run
 
 from sonde.errors import DataError
+from sonde.eval.protocol import load_protocol
 from sonde.eval.report import extremes, html_table, write_report
 from sonde.eval.samples import read_table
 
@@ -99,21 +100,25 @@ def test_charts_and_cases_are_there(folder, page):
     assert page.text.index(f"{NASTY}/3:") < page.text.index(f"{NASTY}/1:")
 
 
-def test_baselines_stand_beside(folder, tmp_path):
-    ramp = make_run(tmp_path / "ramp", model="row-ramp", values=(0.4, 0.4))
-    assert write_report(folder).read_text(encoding="utf-8").count("row-ramp") == 0
-    text = Page(write_report(folder, baselines=[ramp]).read_text(encoding="utf-8")).text
-    assert "row-ramp" in text and "Beside other runs" in text
+def test_baselines_stand_beside_with_the_paired_difference(tmp_path):
+    table = load_protocol("synthetic").table
+    protocol = {"id": "synthetic", "version": 1, "hash": "ab" * 32, "text": table}
+    own = make_run(tmp_path / "own", protocol=protocol)
+    ramp = make_run(
+        tmp_path / "ramp", model="row-ramp", values=(0.4, 0.6, 0.5, 0.3), protocol=protocol
+    )
+    assert "row-ramp" not in write_report(own).read_text(encoding="utf-8")
+    text = Page(write_report(own, baselines=[ramp]).read_text(encoding="utf-8")).text
+    assert "minus row-ramp" in text and "better" in text
+    assert re.search(r"-0\.28\d* \[.*\] better", text)
 
 
 def test_another_protocol_is_said(folder, tmp_path):
-    protocol = {"id": "other", "version": 2, "hash": "f" * 64}
-    (tmp_path / "other").mkdir()
-    changed = make_result(model="far")
-    changed.protocol.update(protocol)
-    changed.save(tmp_path / "other")
-    text = write_report(folder, baselines=[tmp_path / "other"]).read_text(encoding="utf-8")
-    assert "other protocol: other@2#ffffffff" in text
+    other = make_run(
+        tmp_path / "other", model="far", protocol={"id": "other", "version": 2, "hash": "f" * 64}
+    )
+    text = write_report(folder, baselines=[other]).read_text(encoding="utf-8")
+    assert "other@2#ffffffff" in text and "No paired difference" in text
 
 
 def test_run_without_pictures_curves_or_rows_still_has_a_report(tmp_path):

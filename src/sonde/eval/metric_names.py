@@ -9,25 +9,21 @@ _TITLES = {
     "sq_rel": "SqRel",
     "rmse": "RMSE (m)",
     "rmse_log": "RMSE log",
-    "log10": "log10",
-    "silog": "SILog x100",
     "i_rmse": "iRMSE (1/m)",
-    "delta1": "delta1",
+    "silog": "SILog x100",
     "boundary_f1": "boundary F1",
     "boundary_f1_masked": "boundary F1 (masked)",
-    "chamfer_m": "edge Chamfer (m)",
-    "chamfer_log": "edge Chamfer (log)",
-    "edge_chamfer": "edge Chamfer (m)",
+    "edge_chamfer_m": "edge Chamfer (m)",
     "edge_chamfer_log": "edge Chamfer (log)",
-    "flywin": "flying pixels",
-    "flying": "flying pixels",
-    "fly3d": "flying points",
+    "edge_fly3d": "flying points",
+    "flying_rate": "flying pixels",
     "tae": "TAE",
-    "ause": "AUSE",
-    "aurg": "AURG",
+    "ause_abs_rel": "AUSE AbsRel",
+    "aurg_abs_rel": "AURG AbsRel",
 }
-_HIGHER = ("delta", "boundary_f1", "boundary_recall", "windowed_boundary", "f1", "recall")
-_HIGHER_ALSO = ("precision", "accuracy", "aurg", "spearman", "da2k")
+_HIGHER = ("delta", "boundary_", "windowed_boundary", "aurg_", "spearman", "pair_accuracy")
+_HIGHER_ALSO = ("dde_equal",)
+_NEITHER = ("coverage_", "sharpness")  # best at the stated level, or no goal by itself
 
 
 def title_of(name: str) -> str:
@@ -37,9 +33,7 @@ def title_of(name: str) -> str:
 
 def higher_is_better(name: str) -> bool:
     """Whether larger values of the metric are better; shares of wrong pixels are not."""
-    if name.endswith("_error"):
-        return False
-    return name.startswith((*_HIGHER, *_HIGHER_ALSO)) or name.endswith(("_accuracy", "_f1"))
+    return not name.endswith("_error") and name.startswith((*_HIGHER, *_HIGHER_ALSO))
 
 
 def shown(value: float | None, digits: int = 4) -> str:
@@ -50,5 +44,7 @@ def shown(value: float | None, digits: int = 4) -> str:
 
 
 def arrow(name: str) -> str:
-    """'up' or 'down': the better direction, for column heads."""
+    """'up' or 'down', the better direction, for column heads; '' where neither is."""
+    if name.startswith(_NEITHER):
+        return ""
     return "up" if higher_is_better(name) else "down"

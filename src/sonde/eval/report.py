@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sonde.io.encode import data_url
 from sonde.viz.charts import Curve, curves_svg, histogram_svg
 
 from .case_pictures import case_pictures
+from .compare import Difference, compare
 from .metric_names import arrow, higher_is_better, shown, title_of
 from .results import (
     SAMPLES_FILE,
@@ -57,11 +59,13 @@ def write_report(run_folder: str | Path, *, baselines: Sequence[str | Path] = ()
     """
     folder = Path(run_folder)
     result, table = load_result(folder), read_table(folder / SAMPLES_FILE)
+    metrics = {name: result.metrics[name] for name in table.metrics if name in result.metrics}
+    result = replace(result, metrics=metrics)  # in the protocol's order
     rows = [row for row in table.rows if row.status == OK]
     parts = [
         _head(result),
         _metrics(result),
-        _beside(result, [load_result(path) for path in baselines]),
+        _beside(folder, result, baselines),
         _histograms(result, table, rows),
         _uncertainty(result),
         _cases(folder, table, rows),
@@ -104,7 +108,7 @@ def _page(title: str, parts: Sequence[str]) -> str:
 
 
 def _head(result: EvalResult) -> str:
-    protocol, model, data = result.protocol, result.model, result.dataset
+    model, data = result.model, result.dataset
     warning = ""
     if not result.comparable or result.remarks:
         reasons = "; ".join(result.remarks)
@@ -112,7 +116,7 @@ def _head(result: EvalResult) -> str:
         warning = f'<p class="warn">{_text(start + reasons)}</p>'
     rows = [
         ("model", _named(model, "name", "weights_sha256", "licence")),
-        ("protocol", f"{result.title}, {protocol.get('status', '')}"),
+        ("protocol", _protocol_line(result)),
         ("data", _named(data, "name", "split", "root")),
         ("images", _named(data, "evaluated", "count", "listed", "skipped")),
         ("settings", _named(result.settings)),
@@ -123,6 +127,15 @@ def _head(result: EvalResult) -> str:
         f"<h1>{_text(str(model.get('name', 'model')))} on {_text(result.title)}</h1>\n"
         f"{warning}\n{html_table(('', ''), [r for r in rows if r[1]], texts=2)}"
     )
+
+
+def _protocol_line(result: EvalResult) -> str:
+    """Id, status, title and scope of the alignment."""
+    protocol = result.protocol
+    text = protocol.get("text") if isinstance(protocol.get("text"), Mapping) else {}
+    scope = f"alignment per {protocol['scope']}" if protocol.get("scope") else ""
+    parts = (result.title, protocol.get("status", ""), (text or {}).get("title", ""), scope)
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _metrics(result: EvalResult) -> str:
@@ -142,20 +155,42 @@ def _metrics(result: EvalResult) -> str:
     return f"<h2>Metrics</h2>\n{html_table(head, rows, texts=2)}"
 
 
-def _beside(result: EvalResult, others: Sequence[EvalResult]) -> str:
-    """This result and the baselines in one table; another protocol hash is said, not hidden."""
-    if not others:
+def _beside(folder: Path, result: EvalResult, baselines: Sequence[str | Path]) -> str:
+    """This run beside others: means, and the paired differences where the samples are the same."""
+    if not baselines:
         return ""
-    every = [result, *others]
-    head = ("model", *(f"{title_of(n)} ({arrow(n)})" for n in result.metrics))
-    rows = []
-    for one in every:
-        name = str(one.model.get("name", "?"))
-        if one.protocol.get("hash") != result.protocol.get("hash"):
-            name += f" [other protocol: {one.title}]"
-        found = [one.metrics.get(n) for n in result.metrics]
-        rows.append((name, *(shown(None if s is None else s.mean) for s in found)))
-    return f"<h2>Beside other runs</h2>\n{html_table(head, rows)}"
+    head = ["metric", "better", str(result.model.get("name", "this run"))]
+    columns: list[list[str]] = []
+    notes: list[str] = []
+    for path in baselines:
+        other = load_result(path)
+        name = str(other.model.get("name", "?"))
+        means = [other.metrics.get(metric) for metric in result.metrics]
+        columns.append([shown(None if one is None else one.mean) for one in means])
+        head.append(name)
+        try:
+            found = {one.metric: one for one in compare(path, folder).differences}
+        except SondeError as error:
+            notes.append(f"{name} ({other.title}): {error.finding}")
+            continue
+        head.append(f"minus {name}")
+        columns.append([_difference(found.get(metric)) for metric in result.metrics])
+    rows = [
+        (title_of(metric), arrow(metric), shown(result.metrics[metric].mean), *cells)
+        for metric, *cells in zip(result.metrics, *columns)
+    ]
+    remarks = "".join(
+        f'<p class="quiet">No paired difference: {_text(note)}.</p>' for note in notes
+    )
+    return f"<h2>Beside other runs</h2>\n{html_table(head, rows, texts=2)}{remarks}"
+
+
+def _difference(one: Difference | None) -> str:
+    """`mean [low .. high] verdict` of this run minus another."""
+    if one is None:
+        return "-"
+    verdict = {"a": "worse", "b": "better"}.get(one.better, "not clear")
+    return f"{shown(one.mean, 3)} [{shown(one.low, 3)} .. {shown(one.high, 3)}] {verdict}"
 
 
 def _histograms(result: EvalResult, table: SampleTable, rows: Sequence[SampleRow]) -> str:
