@@ -135,20 +135,20 @@ class FolderDataset:
 
     def sample(self, index: int) -> DepthSample:
         """Entry `index` at `size_hw`; DataError if its files are missing, damaged or empty."""
-        full = read_entry(self.entries[index])
-        view = whole_view(stack_samples([full]), size_hw=self.size_hw)
-        depth = _gathered(full.depth_HW.numpy(), view.depth_BHW[0].numpy())
-        return DepthSample(
-            view.image_B3HW[0],
-            depth,
-            depth > 0,
-            view.sky_BHW[0],
-            float(view.fov_x_deg_B[0]),
-        )
+        return fitted(read_entry(self.entries[index]), size_hw=self.size_hw)
 
     def batch(self, indices: Tensor) -> DepthBatch:
         """The entries with these indices."""
         return stack_samples([self.sample(int(i)) for i in indices])
+
+
+def fitted(full: DepthSample, *, size_hw: tuple[int, int]) -> DepthSample:
+    """The sample cut to the aspect of `size_hw` (largest centred part) and resized to it."""
+    view = whole_view(stack_samples([full]), size_hw=size_hw)
+    depth = _gathered(full.depth_HW.numpy(), view.depth_BHW[0].numpy())
+    depth = depth.masked_fill(view.sky_BHW[0], 0)
+    fov_x_deg = float(view.fov_x_deg_B[0])
+    return DepthSample(view.image_B3HW[0], depth, depth > 0, view.sky_BHW[0], fov_x_deg)
 
 
 def read_entry(entry: Entry) -> DepthSample:
@@ -193,6 +193,8 @@ def _gathered(full_hw: NDArray[np.float32], picked_HW: NDArray[np.float32]) -> T
 
     Picking one source pixel for each output pixel would drop most of a sparse depth map.
     """
+    if picked_HW.all():
+        return torch.from_numpy(picked_HW)
     height, width = full_hw.shape
     out_height, out_width = picked_HW.shape
     wide = min(width, height * out_width / out_height)

@@ -4,6 +4,7 @@ config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
+datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
 muon.py        orthogonalised momentum for matrices, AdamW for the rest
 optimizer.py   AdamW or Muon over groups and the learning rate of a step
 ema.py         moving average of the weights

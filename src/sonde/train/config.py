@@ -30,6 +30,10 @@ class DataConfig:
     size: [H, W] as rendered or read; crop: [h, w] that the network sees. reuse: how often an image
     is seen on average before the pool of scenes grows, up to count. prefetch: batches made ahead
     in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread would take the network's cores.
+
+    source="dataset" reads dataset (`sonde data list`) below root; split: empty = the card's first;
+    options: the reader's. mix: several of them, [[data.mix]] tables as `MixPart`. on_error: raise
+    or skip; min_valid, min_depth, max_depth: see data/adapt.py. workers: threads that decode.
     """
 
     source: str = "scenes"
@@ -43,6 +47,18 @@ class DataConfig:
     validation_path: str = ""
     validation_count: int = 64
     prefetch: int = -1
+    dataset: str = ""
+    root: str = ""
+    split: str = ""
+    list_file: str = ""
+    validation_split: str = ""
+    mix: tuple[dict[str, object], ...] = ()
+    on_error: str = "raise"
+    min_valid: float = 0.0
+    min_depth: float = 0.0
+    max_depth: float = 0.0
+    commercial_only: bool = False  # refuse datasets that do not clearly allow commercial use
+    workers: int = 0
     options: dict[str, object] = field(default_factory=dict)  # of the source
     augment: dict[str, object] = field(default_factory=dict)  # of the augmentation
 
@@ -54,6 +70,32 @@ class DataConfig:
             raise ConfigError("data.size", f"{self.size} and crop {self.crop} must be positive")
         if self.source == "folder" and not self.path:
             raise ConfigError("data.path", "empty", "Name the CSV or JSONL list of the folder")
+        if self.source == "dataset" and bool(self.dataset) == bool(self.mix):
+            finding = "both given" if self.mix else "neither given"
+            raise ConfigError("data.dataset and data.mix", finding, "Give one of them")
+        _one_of("data.on_error", self.on_error, ("raise", "skip"))
+        _at_least("data", 0, min_valid=self.min_valid, workers=self.workers)
+        _at_least("data", 0, min_depth=self.min_depth, max_depth=self.max_depth)
+
+
+DATASET_KEYS = ("dataset", "root", "split", "list_file", "validation_split", "mix", "on_error",
+                "min_valid", "min_depth", "max_depth", "commercial_only", "workers")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixPart:
+    """One dataset of a mixture. weight: its share of the samples drawn, 0 = by its size."""
+
+    dataset: str
+    root: str = ""
+    split: str = ""
+    list_file: str = ""
+    validation_split: str = ""
+    weight: float = 0.0
+    options: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _at_least("data.mix", 0, weight=self.weight)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

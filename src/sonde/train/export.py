@@ -17,6 +17,7 @@ from sonde import __version__
 from sonde.errors import ConfigError, WeightsError
 
 from .checkpoint import Checkpoint, list_checkpoints, load_checkpoint
+from .datasets import seen_licences
 from .recipe import recipe_from_table, recipe_hash
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -37,6 +38,7 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "samples": str(card["samples"]),
         "seconds": str(card["seconds"]),
         "commit": card["commit"],
+        "data_licences": json.dumps(card["data_licences"]),
     }
     write_safetensors(folder / WEIGHTS, halves, metadata)
     card["sha256"] = sha256_of(folder / WEIGHTS)
@@ -57,6 +59,7 @@ def export_run(folder: Path) -> Path:
 def make_card(checkpoint: Checkpoint) -> dict[str, Any]:
     """Where the weights come from: recipe, data, amount, time, machine, commit, held-out errors."""
     recipe = {key: value for key, value in checkpoint.recipe.items() if key != "name"}
+    read = recipe_from_table(recipe, where="checkpoint")
     average = checkpoint.average.values()
     return {
         **checkpoint.target,
@@ -64,8 +67,9 @@ def make_card(checkpoint: Checkpoint) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "sonde": __version__,
-        "recipe_hash": recipe_hash(recipe_from_table(recipe, where="checkpoint")),
+        "recipe_hash": recipe_hash(read),
         "training_data": recipe["data"]["source"],
+        "data_licences": seen_licences(read),
         "recipe": {name: part for name, part in recipe.items() if name != "log"},
         "parameters": sum(t.numel() for t in average if t.is_floating_point()),
         "steps": checkpoint.progress.step,

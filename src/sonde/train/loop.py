@@ -33,6 +33,7 @@ from .checkpoint import (
     should_save,
 )
 from .config import Recipe
+from .datasets import check_licences
 from .ema import MovingAverage
 from .export import export_checkpoint
 from .launch import Accelerator, make_accelerator
@@ -114,6 +115,7 @@ def train(
     make_source and views (default: the recipe's) exist for families and data of your own.
     """
     started = time.perf_counter()
+    check_licences(recipe)
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
     accelerator = make_accelerator()

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sonde.errors import ConfigError
 
-from .config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
+from .config import DATASET_KEYS, DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
 
 Config = TypeVar("Config")
 _SECTIONS: dict[str, type] = {
@@ -78,8 +78,14 @@ def from_table(config: type[Config], table: Mapping[str, Any], *, where: str) ->
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain nested tables, ready for JSON."""
+    """The recipe as plain nested tables, ready for JSON.
+
+    Without the keys of dataset readers where none is used, so that older runs stay comparable.
+    """
     table: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    if recipe.data.source != "dataset":
+        for key in DATASET_KEYS:
+            del table["data"][key]
     return table
 
 

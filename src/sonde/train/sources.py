@@ -68,7 +68,7 @@ def stream(device: torch.device, *numbers: int) -> torch.Generator:
 
 def window(samples_seen: int, data: DataConfig, length: int) -> int:
     """How many of the source's images may be drawn after so many samples."""
-    if data.source == "folder":
+    if data.source in ("folder", "dataset"):
         return length
     shards = math.ceil(samples_seen / data.reuse / data.shard) + 1
     return min(length, data.count, shards * data.shard)
@@ -168,6 +168,10 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
     """The held-out source: scenes of another seed, or the folder's validation list; None = off."""
     if data.validation_count == 0 or (data.source == "folder" and not data.validation_path):
         return None
+    if data.source == "dataset":
+        from .datasets import held_out_source
+
+        return held_out_source(data, build, device)
     options = dict(data.options)
     if data.source == "scenes":
         options["texture_seed"] = int(str(options.get("texture_seed", 0))) + _VALIDATION_SEED
@@ -251,8 +255,15 @@ class _Folder:
         return sample
 
 
+def _datasets(data: DataConfig, device: torch.device) -> Source:
+    """Readers of datasets on disk, mixed."""
+    from .datasets import DatasetSource
+
+    return DatasetSource(data)
+
+
 def _one_of(table: dict[str, SourceBuilder]) -> str:
     return f"Use one of {', '.join(table)}"
 
 
-SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _Folder}
+SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _Folder, "dataset": _datasets}
