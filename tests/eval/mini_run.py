@@ -32,11 +32,11 @@ def make_result(*, model="ppd-tiny", abs_rel=(0.1, 0.3), protocol=None, **more):
     delta = [1 - 2 * v for v in abs_rel]
     fields = {
         "protocol": protocol or dict(PROTOCOL),
-        "model": {"name": model, "licence": "Apache-2.0"},
+        "model": model if isinstance(model, dict) else {"name": model, "licence": "Apache-2.0"},
         "dataset": {"name": "rendered", "listed": len(abs_rel), "evaluated": len(abs_rel)},
         "settings": {"seed": 0, "steps": 4},
         "tool": {"version": "0.1.0", "commit": "abc1234"},
-        "machine": {"processor": "made up", "threads": 1},
+        "machine": {"processor": "made up", "threads": 1, "dtype": "float32"},
         "metrics": {"abs_rel": summary(abs_rel), "delta1": summary(delta)},
         "timing": {"seconds_median": 0.5, "peak_rss_mb": 700.0},
         "started": "2026-11-21T10:00:00+00:00",

@@ -1,0 +1,108 @@
+"""Writes the tables of protocols and datasets into docs/evaluation.md and docs/datasets.md.
+
+    python scripts/make_tables.py          # write the tables again
+    python scripts/make_tables.py --check  # exit 1 if one is not current
+
+A table stands between `<!-- NAME -->` and `<!-- end -->`; the text around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sonde.data.catalog import DATASETS
+from sonde.eval.protocol import load_protocol, protocol_ids
+from sonde.io.atomic import atomic_path
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMERCIAL = {True: "yes", False: "no", None: "unclear"}
+
+
+def protocol_table() -> str:
+    """Every protocol with status, data, alignment, and the order of averaging."""
+    lines = ["| id | v | status | data | images | alignment | mean over |", "|" + "---|" * 7]
+    for name in protocol_ids():
+        p = load_protocol(name)
+        sets = list(p.table.get("sets", {}))
+        shown = f"`{p.id}`" if not sets else f"`{p.id}-`{', '.join(sets)}"
+        scope = "" if p.alignment.scope == "none" else f" per {p.alignment.scope}"
+        cells = (
+            shown,
+            str(p.version),
+            p.status,
+            p.dataset.name,
+            str(p.dataset.count or ("by set" if sets else "all")),
+            p.alignment.id + scope,
+            p.average.over,
+        )
+        lines.append(row(cells))
+    return "\n".join(lines)
+
+
+def dataset_table() -> str:
+    """Every dataset with licence, splits and options."""
+    lines = [
+        "| name | data | licence | commercial | splits (official count) | options | remarks |",
+        "|" + "---|" * 7,
+    ]
+    for card in DATASETS.values():
+        counts = card.expected_counts
+        splits = ", ".join(f"{s} ({counts[s]})" if s in counts else s for s in card.splits)
+        options = "; ".join(
+            f"{name}={'/'.join(v for v in values if v) or '...'}"
+            for name, values in card.options.items()
+        )
+        cells = (
+            f"`{card.name}`",
+            ", ".join(part for part in (card.title, card.size) if part),
+            card.licence,
+            COMMERCIAL[card.commercial],
+            splits,
+            options,
+            card.notes,
+        )
+        lines.append(row(cells))
+    return "\n".join(lines)
+
+
+def row(cells: tuple[str, ...]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cell.replace('|', ' or ') for cell in cells)} |"
+
+
+TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
+    "protocols": (ROOT / "docs" / "evaluation.md", protocol_table),
+    "datasets": (ROOT / "docs" / "datasets.md", dataset_table),
+}
+
+
+def renewed(text: str, name: str, table: str) -> str:
+    """The document with its table replaced; exits if there is no place for it."""
+    start, end = f"<!-- {name} -->", "<!-- end -->"
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(text):
+        sys.exit(f"no {start} ... {end}")
+    return pattern.sub(lambda _: f"{start}\n{table}\n{end}", text, count=1)
+
+
+def main() -> None:
+    stale = []
+    for name, (path, table) in TABLES.items():
+        text = path.read_text(encoding="utf-8")
+        new = renewed(text, name, table())
+        if new == text:
+            continue
+        stale.append(path.name)
+        if "--check" not in sys.argv[1:]:
+            with atomic_path(path) as temporary:
+                temporary.write_text(new, encoding="utf-8")
+    if stale and "--check" in sys.argv[1:]:
+        sys.exit(f"not current: {', '.join(stale)}; run python scripts/make_tables.py")
+    print(", ".join(stale) or "all current")
+
+
+if __name__ == "__main__":
+    main()
