@@ -1,12 +1,18 @@
 """Judging depth against ground truth; knows no command line.
 
-metrics.py  AbsRel, delta1, the log alignment, and the flat and row-ramp baselines
+metrics.py  all image metrics in one pass; the log alignment, flat and row-ramp baselines
+align.py    the alignments a protocol can name
+crops.py    boxes and masks: which pixels count
+points.py   MoGe's point alignment and metrics, field of view
+warp.py     MoGe's centred view of a sample
+tta.py      flip average and two-window blend of DAR
 families.py  what a prediction's numbers are, and the conversions a protocol allows
 protocol.py  locked protocols: load, hash, override
 parts.py     the tables of a protocol, field by field
 results.py   EvalResult (result.json) and the previews of samples
 samples.py   samples.csv: written row by row, read back
 report.py    one HTML file about a run
+standing.py  stored results as tables, models side by side
 case_pictures.py  one image of a run as pictures
 metric_names.py   how metrics are shown, and which way is better
 boundary.py      boundary F1 and recall of Depth Pro, windowed F1 of MoGe
