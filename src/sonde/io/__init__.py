@@ -4,6 +4,7 @@ inputs.py     which photos a path, folder, glob, list or URL means
 encode.py     pictures as bytes and data URLs
 fetch.py      bytes of a file, URL or standard input, within limits
 images.py     photo reading and picture writing (Pillow)
+resample.py   photos at another size by Pillow's filters
 writers.py    DepthResult -> files, table of formats
 readers.py    file -> DepthResult
 arrays.py     raw depth arrays of other people's files
