@@ -99,7 +99,7 @@ def test_risk_falls_with_coverage_if_the_ranking_is_good(metric):
 def test_depth_of_zero_is_the_worst_of_all():
     depth = PRED.copy()
     depth[:200] = 0  # an infinite ratio: wrong, and no more than that
-    far = np.where(depth == 0, 1e-6 * GT, depth)  # equally wrong, and finite
+    far = np.where(depth == 0, 2.0**-20 * GT, depth)  # equally wrong, and finite
     found, expected = (ause_aurg(d, GT, SIGMA, metric="a1")[:2] for d in (depth, far))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
