@@ -147,7 +147,8 @@ def require_frames(
 ) -> Sequence[Frame]:
     """The frames, if there are any; else DataError with the split."""
     if not frames:
-        raise DataError(store.root, f"no frames of the split {split!r}", f"It is {layout.name}'s")
+        remedy = f"This copy of {layout.name} lacks them: try another split"
+        raise DataError(store.root, f"no frames of the split {split!r}", remedy)
     return frames
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -331,9 +332,12 @@ def _table(store: Store, name: str, columns: Sequence[str]) -> list[dict[str, st
 
 def _number(row: Mapping[str, str], column: str) -> float:
     try:
-        return float(row[column])
+        number = float(row[column])
     except ValueError:
-        raise DataError(row["where"], f"{column} is {row[column]!r}, no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(row["where"], f"{column} is {row[column]!r}, no number")
+    return number
 
 
 def _hdf5(store: Store, name: str, axes: int | None = None) -> NDArray[Any]:
@@ -344,13 +348,11 @@ def _hdf5(store: Store, name: str, axes: int | None = None) -> NDArray[Any]:
         raise MissingExtraError(
             "h5py", "not installed", "Hypersim needs it: pip install 'sonde[eval]'"
         ) from None
-    where = store.where(name)
+    where, content = store.where(name), store.read(name)
     try:
-        with h5py.File(io.BytesIO(store.read(name)), "r") as file:
+        with h5py.File(io.BytesIO(content), "r") as file:
             array = np.array(file["dataset"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+    except Exception as error:  # the library raises nearly anything on damaged bytes
         raise DataError(where, f"is a damaged HDF5 file ({error})", "Get it again") from error
     if axes is not None and array.ndim != axes:
         raise DataError(where, f"holds {list(array.shape)}, not {axes} axes")
