@@ -5,8 +5,11 @@ predict.py  sonde predict: the verb and its checks before any work
 batch.py    sonde predict: the run over many inputs, manifest, resume
 progress.py lines and a progress bar on standard error
 models.py   sonde models: list, info, get, convert
-data.py     sonde data: render, check
+data.py     sonde data: render
+datasets.py  sonde data: list, check
+sheets.py   contact sheets of photos and depth
 train.py    sonde train
+eval.py     sonde eval: list, show, run, compare, recompute
 
 Nothing torch is imported before a verb needs it. Errors are one line on stderr. Exit codes:
 0 all done, 1 an input or the machine failed, 2 wrong usage, 130 interrupted.
@@ -34,8 +37,9 @@ DONE, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 VERBS = {
     "predict": ("sonde.cli.predict", "predict", "Depth of photos: files, folders, globs, lists."),
     "models": ("sonde.cli.models", "app", "Models by name: list, info, get, convert."),
-    "data": ("sonde.cli.data", "app", "Training data: render scenes, check own folders."),
+    "data": ("sonde.cli.data", "app", "Datasets: list, check; render scenes."),
     "train": ("sonde.cli.train", "train", "Train from a TOML recipe, exactly resumable."),
+    "eval": ("sonde.cli.eval", "app", "Evaluate by locked protocols; compare results."),
 }
 
 # UsageError, wherever this typer keeps it (its own copy of click since 0.26)

@@ -75,7 +75,7 @@ class EvalResult:
 
     def to_json(self) -> str:
         """The result as JSON text; not-a-number becomes null."""
-        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False, sort_keys=True) + "\n"
+        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, where: object = "result.json") -> Self:

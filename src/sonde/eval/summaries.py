@@ -98,11 +98,11 @@ def difference(
     a: Sequence[SampleRow], b: Sequence[SampleRow], name: str, average: AveragePart
 ) -> Interval:
     """The mean of b - a of a metric on the same samples, with its paired interval."""
-    both = {row.sample_id: row for row in b}
+    both = {row.sample_id: row for row in b if row.status == OK}
     pairs = [
         (row, both[row.sample_id])
         for row in a
-        if row.status == OK and np.isfinite(row.values.get(name, np.nan))
+        if row.status == OK and row.sample_id in both and np.isfinite(row.values.get(name, np.nan))
     ]
     pairs = [pair for pair in pairs if np.isfinite(pair[1].values.get(name, np.nan))]
     if not pairs:

@@ -1,0 +1,386 @@
+"""sonde eval: list and show protocols, run one, compare two results, compute one again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sonde.pipeline.config import DEFAULT_MODEL, PredictConfig
+
+from .options import as_command, set_verbosity
+from .progress import RunProgress
+
+if TYPE_CHECKING:
+    from sonde.data.record import Dataset
+    from sonde.eval.predictions import Estimator
+    from sonde.eval.protocol import Protocol
+    from sonde.eval.results import EvalResult
+
+app = typer.Typer(help="Evaluation by locked protocols.")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_PREDICT = PredictConfig()
+
+
+@app.command("list")
+def list_protocols(as_json: JsonOption = False) -> None:
+    """Show every protocol: status, data set, alignment, number of images."""
+    from sonde.eval.protocol import load_protocol, protocol_ids
+
+    protocols = [load_protocol(name) for name in protocol_ids()]
+    if as_json:
+        typer.echo(json.dumps([_facts(p) for p in protocols], indent=2))
+        return
+    line = "{:26} {:10} {:11} {:17} {:5} {:>5}"
+    typer.echo(line.format("protocol", "status", "data set", "alignment", "scope", "count"))
+    for p in protocols:
+        scope = "" if p.alignment.scope == "none" else p.alignment.scope
+        count = str(p.dataset.count or ("sets" if p.table.get("sets") else "all"))
+        typer.echo(
+            line.format(p.id, p.status, p.dataset.name, p.alignment.id, scope, count).rstrip()
+        )
+    typer.echo("Details: sonde eval show ID. Protocols with sets are run as ID-SET.")
+
+
+@app.command("show")
+def show(
+    protocol: Annotated[str, typer.Argument(help="An id of `sonde eval list`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show every field of a protocol, its hash, and what a correct run gives."""
+    from sonde.eval.protocol import load_protocol
+
+    chosen = load_protocol(protocol)
+    if as_json:
+        typer.echo(json.dumps(_facts(chosen) | {"text": chosen.table}, indent=2))
+        return
+    typer.echo(f"{chosen.name}  {chosen.status}\n{chosen.title}\n{chosen.reference}")
+    for name, value in chosen.table.items():
+        if name in ("id", "version", "status", "title", "reference", "sets"):
+            continue
+        if isinstance(value, dict):
+            typer.echo(f"\n{name.replace('_', ' ')}")
+            for key, item in value.items():
+                typer.echo(f"  {key.replace('_', ' '):18} {_shown(item)}")
+        elif name != "expected":
+            typer.echo(f"{name.replace('_', ' '):20} {_shown(value)}")
+    for one in chosen.expected:
+        typer.echo(f"expected: {one.model}: {one.metric} {one.value:g} ({one.source})")
+    if sets := chosen.table.get("sets"):
+        typer.echo(f"\nsets: {', '.join(f'{chosen.id}-{name}' for name in sets)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalOptions:
+    """Everything `sonde eval run` can be told."""
+
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="Name, folder or file; or flat, row-ramp.")
+    ] = DEFAULT_MODEL
+    protocol: Annotated[
+        str, typer.Option("-p", "--protocol", help="An id of `sonde eval list`.")
+    ] = "synthetic"
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Folder, tar or zip of the data set.")
+    ] = None
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; default eval/...")
+    ] = None
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="The published list of the data set.")
+    ] = None
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N samples (a subset).")
+    ] = None
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Network calls; default: the model's own.")
+    ] = _PREDICT.steps
+    ensemble_size: Annotated[
+        int, typer.Option("--ensemble-size", min=1, help="Maps per photo; from 2: uncertainty.")
+    ] = _PREDICT.ensemble_size
+    resolution: Annotated[
+        int | None, typer.Option("--resolution", help="Long side in the network, 0 = native.")
+    ] = _PREDICT.resolution
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Default: the protocol's seed.")
+    ] = None
+    changes: Annotated[
+        list[str],
+        typer.Option("--set", help="KEY=VALUE in the protocol; gives a custom-* id."),
+    ] = field(default_factory=list)
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, xpu.")] = "auto"
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")] = "auto"
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept a non-commercial licence.")
+    ] = False
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was ended early.")
+    ] = False
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html as well.")
+    ] = True
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")] = False
+
+
+def _run(context: typer.Context, options: EvalOptions) -> None:
+    """Run a model through a protocol: table of samples, JSON, pictures, report.
+
+    Every finished sample is on the disk; --resume goes on after a kill. Started by torchrun or
+    accelerate, each process takes its share and the last one puts the result together.
+    """
+    from sonde.eval.protocol import load_protocol, override
+    from sonde.eval.results import load_result
+    from sonde.eval.run import require_image_protocol, run_protocol, select
+    from sonde.settings import rank_and_world
+
+    from . import INTERRUPTED
+
+    set_verbosity(quiet=options.quiet, verbose=options.verbose)
+    protocol = override(load_protocol(options.protocol), options.changes)
+    require_image_protocol(protocol)
+    baseline = _baseline(protocol, options)
+    dataset, facts = _dataset(protocol, options)
+    share = rank_and_world()
+    chosen = select(protocol, dataset.sample_ids, options.limit)
+    started = time.perf_counter()
+    estimator = baseline or _estimator(context, protocol, options, share)
+    plan = _plan(protocol, options, facts, share, time.perf_counter() - started)
+    folder = options.output or Path("eval") / f"{Path(options.model).name}_{protocol.id}"
+    total = len(range(share[0], len(chosen), share[1]))
+    try:
+        with RunProgress(total, what="images", quiet=options.quiet) as progress:
+            done = run_protocol(
+                protocol, dataset, estimator, folder=folder, plan=plan, progress=progress
+            )
+    except KeyboardInterrupt:
+        print(f"sonde: interrupted; go on with --resume -o {folder}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if done is None:
+        _tell(options, f"share {share[0]} of {share[1]} is done; others still work")
+        return
+    result = load_result(done)
+    if options.json:
+        typer.echo(result.to_json().rstrip())
+    else:
+        print_result(result)
+    written = str(done)
+    if options.report:
+        from sonde.eval.report import write_report
+
+        written = str(write_report(folder))
+    _tell(options, f"written: {written}")
+
+
+app.command("run")(as_command(EvalOptions, _run))
+
+
+@app.command("compare")
+def compare_results(
+    a: Annotated[Path, typer.Argument(help="Folder or result.json.")],
+    b: Annotated[Path, typer.Argument(help="Folder or result.json.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say of each metric whether two results differ by more than the paired 95 % interval."""
+    from sonde.eval.compare import compare
+
+    found = compare(a, b)
+    if as_json:
+        rows = [one._asdict() for one in found.differences]
+        typer.echo(json.dumps({"protocol": found.a.title, "differences": rows}, indent=2))
+        return
+    names = [str(result.model.get("name")) for result in (found.a, found.b)]
+    if names[0] == names[1]:
+        names = [f"{name} ({mark})" for name, mark in zip(names, "ab", strict=True)]
+    typer.echo(f"{found.a.title}: a = {a} ({names[0]}), b = {b} ({names[1]})")
+    for one in found.differences:
+        verdict = f"{one.better} is better" if one.is_clear else "within its interval: no winner"
+        typer.echo(
+            f"{one.metric:24} a {_number(one.a)}  b {_number(one.b)}  b - a {one.mean:+.4g} "
+            f"[{one.low:+.4g}, {one.high:+.4g}]  {verdict}"
+        )
+
+
+@app.command("recompute")
+def recompute_result(
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    report: Annotated[bool, typer.Option(help="Write report.html as well.")] = True,
+) -> None:
+    """Compute the result again from samples.csv, without the model, and write it."""
+    from sonde.eval.assemble import recompute
+
+    print_result(recompute(folder))
+    if report:
+        from sonde.eval.report import write_report
+
+        write_report(folder)
+
+
+def print_result(result: EvalResult) -> None:
+    """The metrics as a small table on standard output."""
+    data = result.dataset
+    typer.echo(
+        f"{result.model.get('name')} on {result.title}: {data.get('evaluated')} of "
+        f"{data.get('listed')} images, {data.get('skipped')} skipped, "
+        f"scope {result.protocol.get('scope')}"
+    )
+    for remark in result.remarks:
+        typer.echo(f"not comparable: {remark}")
+    for name, one in result.metrics.items():
+        low, high = one.ci95
+        interval = "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
+        typer.echo(
+            f"  {name:28} {_number(one.mean):>10} {interval:24} "
+            f"median {_number(one.median)}  n {one.n}"
+        )
+    median = result.timing.get("seconds_median")
+    memory = result.timing.get("peak_rss_mb")
+    typer.echo(f"  seconds per image {_number(median)} (median), memory {_number(memory)} MiB")
+
+
+def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[str, Any]]:
+    """The protocol's data set below the root, and what the result says about it."""
+    from sonde.data.catalog import find_dataset, list_identity, open_dataset
+
+    part = protocol.dataset
+    card = find_dataset(part.name)
+    dataset = open_dataset(
+        part.name,
+        options.root,
+        split=part.split,
+        list_file=options.list_file,
+        options={key: str(value) for key, value in part.options.items()},
+    )
+    identity = list_identity(card, dataset)
+    facts = {
+        "root": "" if options.root is None else options.root.name,
+        "fingerprint": identity.sha256,
+        "official": identity.official or "",
+        "licence": card.licence,
+        "commercial": card.allows_commercial_use,
+    }
+    return dataset, facts
+
+
+def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
+    """The baseline of this name, refused at once where the protocol does not take its family."""
+    from sonde.eval.predictions import BASELINES, BaselineEstimator
+
+    if options.model not in BASELINES:
+        return None
+    accepts = protocol.prediction.accepts
+    return BaselineEstimator(options.model, accepts=accepts, protocol=protocol.id)
+
+
+def _estimator(
+    context: typer.Context, protocol: Protocol, options: EvalOptions, share: tuple[int, int]
+) -> Estimator:
+    """The model, asked for the family that the protocol takes."""
+    from sonde.eval.predictions import EstimateSettings, ModelEstimator
+
+    load: Callable[..., Any]
+    if context.obj is not None:
+        load = context.obj.load
+    else:
+        from sonde.pipeline.load import load
+    from sonde.settings import keep_freed_memory, set_threads
+
+    keep_freed_memory()
+    set_threads()
+    model = load(
+        options.model,
+        device=_device(options.device, share),
+        dtype=options.dtype,
+        accept_license=options.accept_license,
+    )
+    settings = EstimateSettings(
+        steps=options.steps,
+        ensemble_size=options.ensemble_size,
+        seed=protocol.inference.seed if options.seed is None else options.seed,
+        resolution=options.resolution,
+    )
+    accepts = protocol.prediction.accepts
+    return ModelEstimator(model, accepts=accepts, protocol=protocol.id, settings=settings)
+
+
+def _plan(
+    protocol: Protocol,
+    options: EvalOptions,
+    facts: dict[str, Any],
+    share: tuple[int, int],
+    load_seconds: float,
+) -> Any:
+    from sonde.eval.run import RunPlan
+    from sonde.settings import pick_device, pick_dtype
+
+    device = pick_device(_device(options.device, share))
+    settings = {
+        "steps": options.steps or "model",
+        "ensemble_size": options.ensemble_size,
+        "seed": protocol.inference.seed if options.seed is None else options.seed,
+        "resolution": "model" if options.resolution is None else options.resolution,
+    }
+    return RunPlan(
+        limit=options.limit,
+        share=share,
+        resume=options.resume,
+        settings=settings,
+        dataset=facts,
+        device=str(device).partition(":")[0],
+        dtype=str(pick_dtype(options.dtype, device)).removeprefix("torch."),
+        command=shlex.join(["sonde", *sys.argv[1:]]),
+        load_seconds=round(load_seconds, 3),
+    )
+
+
+def _device(name: str, share: tuple[int, int]) -> str:
+    """The device of this process: one GPU each where several processes share a machine."""
+    if share[1] > 1 and name in ("auto", "cuda"):
+        import torch
+
+        if torch.cuda.is_available():
+            return f"cuda:{share[0] % torch.cuda.device_count()}"
+    return name
+
+
+def _facts(protocol: Protocol) -> dict[str, Any]:
+    return {
+        "id": protocol.id,
+        "version": protocol.version,
+        "hash": protocol.hash,
+        "status": protocol.status,
+        "title": protocol.title,
+        "kind": protocol.kind,
+        "dataset": protocol.dataset.name,
+        "images": protocol.dataset.count,
+        "alignment": protocol.alignment.id,
+        "scope": protocol.alignment.scope,
+        "accepts": protocol.prediction.accepts,
+        "metrics": list(protocol.metrics),
+        "sets": sorted(protocol.table.get("sets", {})),
+    }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {v}" for k, v in value.items()) or "-"
+    return str(value) if value != "" else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _tell(options: EvalOptions, text: str) -> None:
+    if not options.quiet:
+        print(f"sonde: {text}", file=sys.stderr)

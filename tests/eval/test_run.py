@@ -1,0 +1,210 @@
+"""Runs from the first sample to the result: resume, shares, subsets, refusals."""
+
+import shutil
+
+import pytest
+from mini_data import MiniData, Noisy, TruthEstimator, mini_protocol
+
+from sonde.errors import ConfigError, DataError
+from sonde.eval.protocol import load_protocol
+from sonde.eval.results import load_preview, load_result, preview_path
+from sonde.eval.run import RunPlan, require_image_protocol, run_protocol, select
+from sonde.eval.samples import read_table
+
+
+def run(folder, *, data=None, estimator=None, protocol=None, **plan):
+    return run_protocol(
+        protocol or mini_protocol("real-folder"),
+        data or MiniData(),
+        estimator or Noisy(0.05),
+        folder=folder,
+        plan=RunPlan(settings={"seed": 0}, **plan),
+    )
+
+
+class KilledAt(Noisy):
+    """Ends the run before its n-th photo, as Ctrl-C would."""
+
+    def __init__(self, photos):
+        super().__init__(0.05)
+        self.photos = photos
+
+    def estimate(self, rgb_HW3):
+        if len(self.calls) == self.photos:
+            raise KeyboardInterrupt
+        return super().estimate(rgb_HW3)
+
+
+class Counted:
+    def __init__(self):
+        self.worked = []
+
+    def say(self, text):
+        raise AssertionError(text)
+
+    def advance(self, *, worked=True):
+        self.worked.append(worked)
+
+
+def test_a_run_leaves_table_pictures_and_result(tmp_path):
+    result = load_result(run(tmp_path / "run", data=MiniData(5, empty=(3,))))
+    table = read_table(tmp_path / "run" / "samples.csv")
+    assert [row.index for row in table.rows] == [0, 1, 2, 3, 4]
+    assert load_preview(preview_path(tmp_path / "run", 4)) is not None
+    assert load_preview(preview_path(tmp_path / "run", 3)) is None
+    data = result.dataset
+    assert (data["listed"], data["evaluated"], data["skipped"]) == (5, 4, 1)
+    assert data["skipped_samples"][0]["id"] == "mini/1/3"
+    assert result.comparable and result.protocol["hash"] == mini_protocol("real-folder").hash
+    assert result.metrics["abs_rel"].n == 4 and 0 < result.metrics["abs_rel"].mean < 0.5
+    assert result.timing["seconds_median"] == 0.25 and result.timing["peak_rss_mb"] > 10
+    assert {"version", "git_commit", "dirty", "packages", "command"} <= set(result.tool)
+    assert {"processor", "threads", "device", "dtype"} <= set(result.machine)
+    assert set(result.subsets) == {"scene", "place", "range"} or "scene" in result.subsets
+
+
+def test_resume_after_a_kill_gives_the_same_result(tmp_path):
+    whole = load_result(run(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "part", estimator=KilledAt(2))
+    table = tmp_path / "part" / "samples.csv"
+    table.write_text(table.read_text() + "2,mini/1/2,half a li")
+    estimator, progress = Noisy(0.05), Counted()
+    path = run_protocol(
+        mini_protocol("real-folder"),
+        MiniData(),
+        estimator,
+        folder=tmp_path / "part",
+        plan=RunPlan(settings={"seed": 0}, resume=True),
+        progress=progress,
+    )
+    assert estimator.calls == [2, 3, 4] and progress.worked == [False] * 2 + [True] * 3
+    resumed = load_result(path)
+    assert (resumed.metrics, resumed.csv_sha256) == (whole.metrics, whole.csv_sha256)
+
+
+def test_resume_checks_that_finished_samples_are_unchanged(tmp_path):
+    run(tmp_path)
+
+    class Changed(MiniData):
+        def record(self, index):
+            record = super().record(index)
+            record.depth_HW[5, 5] += index == 3
+            return record
+
+    with pytest.raises(DataError, match=r"mini/1/3.*has changed"):
+        run(tmp_path, data=Changed(), resume=True)
+
+
+def test_other_settings_do_not_resume(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ConfigError, match="--resume or another"):
+        run(tmp_path)
+    with pytest.raises(ConfigError, match=r"model.name = 'truth', now it is 'other'"):
+        run(tmp_path, estimator=Noisy(0.05, name="other"), resume=True)
+    with pytest.raises(ConfigError, match="dataset"):
+        run(tmp_path, limit=2, resume=True)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_and_give_bit_equal_numbers(tmp_path, world):
+    alone = load_result(run(tmp_path / "alone"))
+    done = [run(tmp_path / "all", share=(rank, world)) for rank in reversed(range(world))]
+    assert done[:-1] == [None] * (world - 1)
+    together = load_result(done[-1])
+    assert together.metrics == alone.metrics and together.subsets == alone.subsets
+    assert together.degenerate == alone.degenerate
+    # the tables are equal but for nothing: seconds are those of the estimator
+    assert together.csv_sha256 == alone.csv_sha256
+
+
+def test_a_killed_share_goes_on(tmp_path):
+    assert run(tmp_path, share=(1, 2)) is None
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, share=(0, 2), estimator=KilledAt(1))
+    with pytest.raises(ConfigError, match="--resume"):
+        run(tmp_path, share=(0, 2))
+    assert run(tmp_path, share=(0, 2), resume=True) is not None
+
+
+def test_order_of_samples_changes_no_row(tmp_path):
+    class Reversed(MiniData):
+        @property
+        def sample_ids(self):
+            return list(reversed(super().sample_ids))
+
+        def record(self, index):
+            return MiniData.record(MiniData(self.count), self.count - 1 - index)
+
+    forward, backward = run(tmp_path / "a"), run(tmp_path / "b", data=Reversed())
+    a, b = (load_result(p).metrics["abs_rel"].mean for p in (forward, backward))
+    assert a == pytest.approx(b, rel=1e-12)
+
+
+def test_subsets_and_custom_protocols_are_not_comparable(tmp_path):
+    part = load_result(run(tmp_path / "a", limit=3))
+    assert not part.comparable and "subset: the first 3 of 5" in part.remarks[0]
+    from sonde.eval.protocol import override
+
+    custom = override(mini_protocol("real-folder"), ["mask.max=5.0"])
+    result = load_result(run(tmp_path / "b", protocol=custom))
+    assert not result.comparable and "custom" in result.remarks[0]
+    assert result.title.startswith("custom-real-folder@1#")
+
+
+def test_a_wrong_count_or_list_fails():
+    protocol = load_protocol("marigold-scannet")
+    with pytest.raises(DataError, match="5 samples, marigold-scannet expects 800"):
+        select(protocol, MiniData().sample_ids, None)
+    with pytest.raises(DataError, match="same id"):
+        select(mini_protocol("real-folder"), ["a", "a"], None)
+    with pytest.raises(DataError, match="no samples"):
+        select(mini_protocol("real-folder"), [], None)
+
+
+def test_a_foreign_fingerprint_fails(tmp_path):
+    protocol = mini_protocol("real-folder", "dataset.fingerprint=" + "a" * 64)
+    with pytest.raises(DataError, match="fingerprint bbbb"):
+        run(tmp_path, protocol=protocol, dataset={"fingerprint": "bbbb" * 16})
+
+
+def test_frames_of_clips_are_chosen_by_first_and_stride():
+    ids = [f"bonn/{clip}/{frame}" for clip in "ab" for frame in range(10)]
+    protocol = mini_protocol("perframe-bonn", "video.first=1", "video.stride=3", "video.frames=2")
+    assert select(protocol, ids, None) == [1, 4, 11, 14]
+    assert select(protocol, ids, 3) == [1, 4, 11]
+
+
+def test_frames_of_clips_run_for_image_models(tmp_path):
+    protocol = mini_protocol("perframe-bonn")
+    result = load_result(run(tmp_path, protocol=protocol, estimator=TruthEstimator()))
+    assert result.protocol["scope"] == "image" and result.metrics["abs_rel"].mean < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vda-kitti-500", "video models come with issue 7"),
+        ("tae-scannet", "issue 7"),
+        ("ppvd-nyuv2", "perframe"),
+        ("moge-affine", "Name one: moge-affine-nyuv2"),
+    ],
+)
+def test_what_cannot_run_yet_says_so(name, message):
+    with pytest.raises(ConfigError, match=message):
+        require_image_protocol(load_protocol(name))
+
+
+def test_what_fails_leaves_what_was_done(tmp_path):
+    class Breaks(TruthEstimator):
+        def estimate(self, rgb_HW3):
+            found = super().estimate(rgb_HW3)
+            return found._replace(
+                map_HW=found.map_HW * (1 if len(self.calls) < 3 else float("nan"))
+            )
+
+    with pytest.raises(DataError, match="not finite"):
+        run(tmp_path, estimator=Breaks())
+    assert len(read_table(tmp_path / "samples.csv").rows) == 2
+    assert not (tmp_path / "result.json").exists()
+    shutil.rmtree(tmp_path)
