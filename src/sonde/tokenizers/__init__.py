@@ -1,0 +1,11 @@
+"""Images to discrete tokens and back: the multi-scale residual VQ-VAE of VAR, DepthART and Switti.
+
+config.py       sizes of a tokenizer
+presets.py      named sizes: var and switti are published, tiny and tiny_depth ours
+phi.py          which correction convolution serves which scale
+quantiser.py    residual quantisation over scales, partial sums, next-scale inputs
+autoencoder.py  convolutional encoder and decoder
+vqvae.py        all together: image to features, tokens, image
+
+May not enter: depth (curves are in geometry), files, families. Imports: errors, layers.
+"""
