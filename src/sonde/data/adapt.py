@@ -74,7 +74,7 @@ def whole_sample(record: DepthRecord, options: AdaptOptions) -> DepthSample:
         width, fx = depth_HW.shape[1], float(record.intrinsics_33[0, 0])
         fov_x_deg = 2 * math.degrees(math.atan(width / 2 / fx))
     return DepthSample(
-        torch.from_numpy(np.array(record.rgb_HW3)).permute(2, 0, 1).float() / 255,
+        torch.from_numpy(np.array(record.rgb_HW3)).permute(2, 0, 1).float().div_(255),
         depth,
         depth > 0,
         torch.from_numpy(np.array(sky_HW)),

@@ -144,7 +144,9 @@ class FolderDataset:
 
 def fitted(full: DepthSample, *, size_hw: tuple[int, int]) -> DepthSample:
     """The sample cut to the aspect of `size_hw` (largest centred part) and resized to it."""
-    view = whole_view(stack_samples([full]), size_hw=size_hw)
+    image, depth, valid, sky, fov_x_deg = full
+    one = DepthBatch(image[None], depth[None], valid[None], sky[None], torch.tensor([fov_x_deg]))
+    view = whole_view(one, size_hw=size_hw)
     depth = _gathered(full.depth_HW.numpy(), view.depth_BHW[0].numpy())
     depth = depth.masked_fill(view.sky_BHW[0], 0)
     fov_x_deg = float(view.fov_x_deg_B[0])
@@ -199,11 +201,14 @@ def _gathered(full_hw: NDArray[np.float32], picked_HW: NDArray[np.float32]) -> T
     out_height, out_width = picked_HW.shape
     wide = min(width, height * out_width / out_height)
     high = wide * out_height / out_width
-    y, x = np.nonzero(full_hw > 0)
-    row = np.floor((y + 0.5 - (height - high) / 2) / high * out_height).astype(int)
-    col = np.floor((x + 0.5 - (width - wide) / 2) / wide * out_width).astype(int)
-    inside = (row >= 0) & (row < out_height) & (col >= 0) & (col < out_width)
-    nearest = np.full(out_height * out_width, np.inf, np.float32)
-    np.minimum.at(nearest, row[inside] * out_width + col[inside], full_hw[y[inside], x[inside]])
-    nearest = np.where(np.isfinite(nearest), nearest, 0).reshape(out_height, out_width)
-    return torch.from_numpy(np.where(picked_HW > 0, picked_HW, nearest).astype(np.float32))
+    rows = np.floor((np.arange(height) + 0.5 - (height - high) / 2) / high * out_height).astype(int)
+    cols = np.floor((np.arange(width) + 0.5 - (width - wide) / 2) / wide * out_width).astype(int)
+    top, bottom = np.searchsorted(rows, (0, out_height))
+    left, right = np.searchsorted(cols, (0, out_width))
+    part_hw = full_hw[top:bottom, left:right]
+    rows, cols = rows[top:bottom], cols[left:right]
+    y, x = np.nonzero((part_hw > 0) & (picked_HW == 0)[rows][:, cols])
+    nearest = np.full(picked_HW.size, np.inf, np.float32)
+    np.minimum.at(nearest, rows[y] * out_width + cols[x], part_hw[y, x])
+    filling_HW = np.where(np.isfinite(nearest), nearest, 0).reshape(out_height, out_width)
+    return torch.from_numpy(np.where(picked_HW > 0, picked_HW, filling_HW).astype(np.float32))

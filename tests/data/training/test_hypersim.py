@@ -161,6 +161,12 @@ def test_tone_map_of_black_and_empty_pictures():
     nowhere = np.zeros((2, 2), bool)
     assert (tone_map(colour, nowhere, where="x") == int(0.25 ** (1 / 2.2) * 255)).all()
     assert (tone_map(colour * 1e-5, ~nowhere, where="x") == 0).all()
+    half = np.random.default_rng(0).uniform(-1, 3, (40, 30, 3)).astype(np.float16)
+    half[0, 0, 0], half[0, 0, 1] = np.nan, np.inf
+    known = np.ones((40, 30), bool)
+    table = tone_map(half, known, where="x")
+    assert (table == tone_map(half.astype(np.float64), known, where="x")).all()
+    assert table[0, 0, 0] == 0 and table[0, 0, 1] == 255 and len(np.unique(table)) > 150
     with pytest.raises(DataError, match="differ in size"):
         tone_map(colour, np.zeros((3, 2), bool), where="x")
 

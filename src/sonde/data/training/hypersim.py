@@ -246,15 +246,26 @@ def tone_map(
 
     Brightness is .3 R + .59 G + .11 B over known pixels; gamma 1/2.2; values are cut, not rounded.
     """
-    colour = np.nan_to_num(colour_HW3.astype(np.float64), posinf=65504.0)
-    if known_HW is None or known_HW.shape != colour.shape[:2]:
-        raise DataError(where, f"colours {list(colour.shape[:2])} and entities differ in size")
-    brightness_P = (colour @ np.array([0.3, 0.59, 0.11]))[known_HW]
+    if known_HW is None or known_HW.shape != colour_HW3.shape[:2]:
+        raise DataError(where, f"colours {list(colour_HW3.shape)} and entities differ in size")
+    brightness_P = _finite(colour_HW3[known_HW]) @ np.array([0.3, 0.59, 0.11])
     scale = 1.0
     if brightness_P.size:
         bright = float(np.percentile(brightness_P, 90))
         scale = 0.0 if bright < 1e-4 else 0.8**2.2 / bright
-    mapped = np.clip(np.clip(scale * colour, 0, None) ** (1 / 2.2), 0, 1)
+    if colour_HW3.dtype == np.float16:  # a table of all its values, instead of a power per pixel
+        table = _mapped(np.arange(65536, dtype=np.uint16).view(np.float16), scale)
+        return table[np.ascontiguousarray(colour_HW3).view(np.uint16)]
+    return _mapped(colour_HW3, scale)
+
+
+def _finite(colour: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The colours, NaN as 0."""
+    return np.nan_to_num(colour.astype(np.float64), posinf=65504.0, neginf=0.0)
+
+
+def _mapped(colour: NDArray[np.floating], scale: float) -> NDArray[np.uint8]:
+    mapped = np.clip(np.clip(scale * _finite(colour), 0, None) ** (1 / 2.2), 0, 1)
     return (mapped * 255 + 1e-9).astype(np.uint8)
 
 
