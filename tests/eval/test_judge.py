@@ -6,6 +6,7 @@ from mini_data import MiniData, TruthEstimator, mini_protocol, truth
 
 from sonde.errors import ConfigError, DataError
 from sonde.eval.judge import judge, table_columns
+from sonde.eval.predictions import Estimate
 from sonde.eval.samples import SKIPPED
 
 FAMILIES = {
@@ -189,3 +190,67 @@ def test_every_image_protocol_accepts_what_it_says():
 def test_truth_of_the_mini_room_has_a_step():
     depth = truth(0)
     assert depth.min() < 2 < 5 < depth.max()
+
+
+# protocol -> (module and function that write its layout, list file, changes for the small tree)
+LAYOUTS = {
+    "marigold-nyuv2": ("mini_c:write_nyu", None, ()),
+    "ppd-nyuv2": ("mini_c:write_nyu_marigold", None, ()),
+    "depthart-nyuv2": ("mini_c:write_nyu_bts", None, ("image.crop=none", "truth.crop=none")),
+    "dar-nyu": ("mini_c:write_nyu", None, ()),
+    "marigold-kitti": ("mini_c:write_kitti", "eigen_test_files_with_gt.txt", ()),
+    "eigen-metric-kitti": ("mini_c:write_kitti", "monodepth2.txt", ()),
+    "marigold-eth3d": ("mini_c:write_eth3d", None, ()),
+    "depthpro-metric-eth3d": ("mini_c:write_eth3d_marigold", None, ()),
+    "marigold-diode-disp": ("mini_c:write_diode", None, ()),
+    "ppd-diode": ("mini_c:write_diode", None, ()),
+    "marigold-scannet": ("mini_c:write_scannet", None, ()),
+    "perframe-scannet": ("mini_c:write_scannet", None, ("image.crop=none", "truth.crop=none")),
+    "dar-sunrgbd": ("mini_c:write_sunrgbd", None, ()),
+    "ibims": ("mini_d1:write_ibims", None, ()),
+    "depthart-ibims": ("mini_d1:write_ibims", None, ()),
+    "depthart-tum": ("mini_d1:write_tum", None, ()),
+    "perframe-bonn": ("mini_d1:write_bonn", None, ()),
+    "depthpro-metric-middlebury": ("mini_d1:write_middlebury", None, ("dataset.split=all",)),
+    "depthpro-boundary-f1-sintel": ("mini_d1:write_sintel", None, ()),
+    "da2k": ("mini_d1:write_da2k", None, ()),
+    "moge-scale-sintel": (
+        "mini_d1:write_moge_eval",
+        None,
+        ("image.size=[24, 48]", "truth.size=[24, 48]"),
+    ),
+    "real-folder": ("mini_d1:write_folder", None, ()),
+    "edge-chamfer": ("mini_d2:write_hypersim", None, ("dataset.split=train",)),
+}
+
+
+class Slope(TruthEstimator):
+    """A floor seen from above, whatever the photo, in any family."""
+
+    def estimate(self, rgb_HW3):
+        rows, columns = np.mgrid[0 : rgb_HW3.shape[0], 0 : rgb_HW3.shape[1]]
+        depth = 5.0 - 3 * rows / rgb_HW3.shape[0] + 0.01 * columns / rgb_HW3.shape[1]
+        return Estimate(FAMILIES[self.family](depth), self.family, None, None, 60.0, 0.1)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_protocols_read_the_layouts_of_their_data(name, tmp_path):
+    from importlib import import_module
+
+    from sonde.data.catalog import open_dataset
+
+    writer, list_name, changes = LAYOUTS[name]
+    module, _, function = writer.partition(":")
+    getattr(import_module(module), function)(tmp_path)
+    protocol = mini_protocol(name, *changes)
+    data = open_dataset(
+        protocol.dataset.name,
+        tmp_path,
+        split=protocol.dataset.split,
+        list_file=None if list_name is None else tmp_path / list_name,
+        options={key: str(value) for key, value in protocol.dataset.options.items()},
+    )
+    row = judge(data.record(0), 0, protocol, Slope(next(iter(protocol.prediction.accepts)))).row
+    assert row.n_valid > 0 and set(protocol.metrics) == set(row.values)
+    may_miss = ("pe_", "dbe_", "edge_", "flying")
+    assert all(np.isfinite(v) or k.startswith(may_miss) for k, v in row.values.items())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sonde.data.record import DepthRecord
 from sonde.errors import ConfigError, DataError
 
-from .align import ALIGNMENTS, AlignOptions, converted
+from .align import ALIGNMENTS, Aligned, AlignOptions, converted
 from .families import conversion_for
 from .measures import UNCERTAINTY, Scored, counters, measure
 from .predictions import Estimate, Estimator
@@ -218,8 +218,9 @@ def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
     part = protocol.alignment
     conversion = conversion_for(protocol.prediction.accepts, found.family, protocol=protocol.id)
     values_HW = converted(found.values_HW, conversion)
-    if part.id == "l1_points":  # the metrics of points fit points themselves
-        return _Fitted(values_HW, None, 1.0, 0.0, {})
+    if part.id in ("none", "l1_points"):  # point metrics fit the points themselves
+        aligned = Aligned(values_HW, 1.0, 0.0, {})
+        return _capped_fit(aligned, found, case, protocol, conversion, "depth")
     alignment = ALIGNMENTS[part.id]
     options: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
@@ -231,6 +232,13 @@ def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
         options=AlignOptions(**options),
         generator=np.random.default_rng([part.seed, index]),
     )
+    return _capped_fit(aligned, found, case, protocol, conversion, alignment.space)
+
+
+def _capped_fit(
+    aligned: Aligned, found: _Map, case: Case, protocol: Protocol, conversion: str, space: str
+) -> _Fitted:
+    """The aligned depth within its caps, its standard deviation, and counters of special cases."""
     depth_HW = _capped(aligned.depth_HW, case, protocol)
     before, after = aligned.depth_HW[case.scored_HW], depth_HW[case.scored_HW]
     if not np.isfinite(after).all():
@@ -247,7 +255,7 @@ def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
     }
     sigma_HW = None
     if found.sigma_HW is not None:
-        sigma_HW = _metres_of_sigma(found, conversion, alignment.space, aligned.scale, depth_HW)
+        sigma_HW = _metres_of_sigma(found, conversion, space, aligned.scale, depth_HW)
     return _Fitted(depth_HW, sigma_HW, aligned.scale, aligned.shift, notes)
 
 
@@ -258,13 +266,12 @@ def _metres_of_sigma(
     from .uncertainty import propagate_sigma
 
     assert found.sigma_HW is not None
-    slope = {
-        "none": 1.0,
-        "disparity": 1 / found.values_HW**2 if conversion == "disparity" else 1.0,
-        "log1p": 1 / (found.values_HW + 1) if conversion == "log1p" else 1.0,
-        "log": 1 / found.values_HW if conversion == "log" else 1.0,
-    }[conversion]
-    return propagate_sigma(found.sigma_HW * slope, space=space, scale=scale, depth=depth_HW)
+    sigma_HW, raw_HW = found.sigma_HW, found.values_HW
+    if conversion == "disparity":
+        sigma_HW = sigma_HW / raw_HW**2
+    elif conversion in ("log1p", "log"):
+        sigma_HW = sigma_HW / (raw_HW + (conversion == "log1p"))
+    return propagate_sigma(sigma_HW, space=space, scale=scale, depth=depth_HW)
 
 
 def _capped(depth_HW: NDArray[np.float64], case: Case, protocol: Protocol) -> NDArray[np.float64]:
