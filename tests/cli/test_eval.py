@@ -114,13 +114,15 @@ def test_ctrl_c_says_how_to_go_on(sonde, pairs, tmp_path, make_model):
     assert ran.code == 0 and load_result(tmp_path / "run").dataset["evaluated"] == 3
 
 
-def test_synthetic_needs_no_root(sonde, tmp_path):
+def test_synthetic_needs_no_root(sonde, tmp_path, monkeypatch):
+    monkeypatch.setenv("SONDE_CACHE", str(tmp_path / "cache"))
     small = ("--set", "dataset.count=2", "--set", "dataset.options.count='2'")
     size = ("--set", "dataset.options.height='24'", "--set", "dataset.options.width='32'")
     words = ("eval", "run", "-m", "row-ramp", "-p", "synthetic", "-o", tmp_path / "run")
     ran = sonde(*words, *small, *size, "--no-report")
     assert ran.code == 0, ran.err
     assert load_result(tmp_path / "run").metrics["abs_rel"].n == 2
+    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 2
 
 
 def test_two_processes_give_the_numbers_of_one(sonde, pairs, tmp_path):

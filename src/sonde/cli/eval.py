@@ -249,15 +249,19 @@ def print_result(result: EvalResult) -> None:
 def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[str, Any]]:
     """The protocol's data set below the root, and what the result says about it."""
     from sonde.data.catalog import find_dataset, list_identity, open_dataset
+    from sonde.settings import cache_folder
 
     part = protocol.dataset
     card = find_dataset(part.name)
+    given = {key: str(value) for key, value in part.options.items()}
+    if "cache" in card.options and "cache" not in given:  # decides no number
+        given["cache"] = str(cache_folder() / "rendered")
     dataset = open_dataset(
         part.name,
         options.root,
         split=part.split,
         list_file=options.list_file,
-        options={key: str(value) for key, value in part.options.items()},
+        options=given,
     )
     identity = list_identity(card, dataset)
     facts = {
