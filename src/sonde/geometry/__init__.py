@@ -17,5 +17,6 @@ upsample.py     nearest and photo-guided up-sampling that never invents a depth
 Torch:
 depth_space.py  log, inverse and normalised depth
 gradient_loss.py  multi-scale gradient loss of depth maps
+depth_curves.py  depth maps as images in -1..1 by linear, log and square-root disparity curves
 resize.py       network sizes and resizing with stated parity
 """

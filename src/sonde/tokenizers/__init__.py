@@ -6,6 +6,9 @@ phi.py          which correction convolution serves which scale
 quantiser.py    residual quantisation over scales, partial sums, next-scale inputs
 autoencoder.py  convolutional encoder and decoder
 vqvae.py        all together: image to features, tokens, image
+objective.py    training: image, gradient, codebook and commitment losses
+revival.py      use of the codebook: report, and new places for codes that nobody takes
+keys.py         published tensor names and ours
 
 May not enter: depth (curves are in geometry), files, families. Imports: errors, layers.
 """

@@ -56,6 +56,8 @@ class MultiScaleQuantiser(nn.Module):
     ends at the same grid, and which convolution serves a scale follows from its own length.
     """
 
+    hits_V: Tensor
+
     def __init__(self, config: VQConfig) -> None:
         super().__init__()
         self.config = config
