@@ -68,6 +68,7 @@ def test_eth3d_reduces_only_the_width():
     )
     assert len(reduced_columns((4032, 6048), 1024)) == 1024
     assert reduced_columns((60, 90), 512).tolist() == list(range(90))
+    assert reduced_columns((90, 60), 30).tolist() == list(range(0, 60, 3))  # the height counts
 
 
 MOGE_GROUPS = [
@@ -118,6 +119,14 @@ def test_clip_is_video_depth_anythings():
     for name, wanted in zip(("abs_rel", "rmse", "delta1"), video["video.metrics"]):
         assert np.mean([s[name] for s in scores]) == pytest.approx(wanted, rel=1e-5), name
     assert ALIGNMENTS["lstsq_disp_video"].scope == "clip"
+
+
+def test_clip_is_clipped_before_the_fit_and_before_the_inversion():
+    disparity = (1 / TRUTH - 0.2)[None]  # far pixels fall below 1e-3
+    aligned = align("lstsq_disp_video", disparity, TRUTH[None], VALID[None])
+    lowest = aligned.scale * 1e-3 + aligned.shift
+    assert 1 / aligned.depth_HW.max() == pytest.approx(lowest) and lowest > 1e-3
+    assert (aligned.depth_HW == aligned.depth_HW.max()).sum() == (disparity <= 1e-3).sum() > 100
 
 
 @pytest.mark.parametrize("case", ["clean", "negative_slope"])

@@ -97,3 +97,15 @@ def test_diode_mask_is_ppds():
     np.testing.assert_array_equal(sobel_magnitude(depth), MASKS["ppd_diode.grad"])
     assert np.array_equal(ppd_diode_mask(depth, file_mask), MASKS["ppd_diode.mask"])
     assert 0 < MASKS["ppd_diode.mask"].sum() < file_mask.sum()
+
+
+def test_diode_mask_limits():
+    mask = np.ones((6, 6), bool)
+    for step, kept in ((0.0374, True), (0.0376, False)):  # the Sobel of a ramp is 8 steps
+        ramp = (1 + step * np.arange(6, dtype=np.float32))[None].repeat(6, axis=0)
+        assert ppd_diode_mask(ramp, mask)[3, 3] == kept
+        assert ppd_diode_mask(ramp.T, mask)[3, 3] == kept
+    flat = np.ones((6, 6), np.float32)
+    for depth, kept in ((0.59, False), (0.61, True), (350, True), (350.1, False)):
+        assert ppd_diode_mask(flat * np.float32(depth), mask)[3, 3] == kept
+    assert not ppd_diode_mask(flat, ~mask).any()

@@ -231,6 +231,15 @@ def test_ratio_of_exactly_the_limit_is_outside():
     assert list(scores.values()) == [0.25, 0.5, 0.75, 0.5]
 
 
+def test_millimetre_ties_are_decided_in_float32_as_in_released_code():
+    truth = (np.arange(4, 8000, 4) / 1000).astype(np.float32)[None]
+    depth = (np.arange(5, 10000, 5) / 1000).astype(np.float32)[None]
+    wanted = np.mean(depth / truth < np.float32(1.25))
+    assert wanted != np.mean(depth.astype(np.float64) / truth < 1.25)
+    valid = np.ones(truth.shape, bool)
+    assert image_metrics(depth, truth, valid, names=("delta1",))["delta1"] == wanted
+
+
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", ["rmse_log", "log10", "silog", "silog_dav2", "silog_unidepth"])
 def test_logarithm_of_nothing_is_refused(name, strict):
