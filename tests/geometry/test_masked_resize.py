@@ -35,3 +35,9 @@ def test_takes_the_nearest_valid_value_and_repeats_when_growing():
     assert not masked_nearest_source(~np.ones((4, 4), bool), (2, 2)).found_hw.any()
     with pytest.raises(ConfigError):
         masked_nearest_source(valid, (0, 2))
+
+
+def test_ties_survive_in_float32_only():
+    """Centre 34.0 of 60 rows at 375: its one-row window starts at 33.5, half-even 34."""
+    source = masked_nearest_source(np.ones((60, 1), bool), (375, 1))
+    assert source.row_hw[[212, 237, 262], 0].tolist() == [34, 38, 42]
