@@ -72,6 +72,11 @@ def encode_depth(depth_BHW: Tensor, valid_BHW: Tensor, *, curve: str) -> DepthIm
     return DepthImage(image_BHW[:, None], stats)
 
 
+def depth_image(depth_BHW: Tensor, valid_BHW: Tensor, *, curve: str) -> Tensor:
+    """The image [B,1,H,W] of `encode_depth` alone."""
+    return encode_depth(depth_BHW, valid_BHW, curve=curve).image_B1HW
+
+
 def decode_depth(image_B1HW: Tensor, *, curve: str) -> DecodedDepth:
     """The map of an image whose stats are not known, as every prediction's: of the kind it states.
 

@@ -9,7 +9,7 @@ Images are squashed to the tokenizer's square.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -23,7 +23,8 @@ from .vqvae import VQVAE
 
 STRIDES = (1, 2, 4, 8)
 
-DepthToImage = Callable[[Tensor, Tensor], Tensor]  # metres, valid [B,H,W] -> image [B,1,H,W]
+# metres and valid [B,H,W] to an image [B,1,H,W] in -1..1: a curve of geometry.depth_curves
+DepthToImage = Callable[[Tensor, Tensor], Tensor]
 
 
 class TokenizerLosses(NamedTuple):
@@ -36,7 +37,8 @@ class TokenizerLosses(NamedTuple):
 class TokenizerObjective:
     """Losses of a batch of depth maps, the first `photo_share` of it taken as photos instead.
 
-    to_image makes the image of a depth map (geometry.depth_curves, which this room may not know).
+    curves: name -> function from metres and valid to an image, of which `curve` is used; passed in,
+    as this room knows no depth (train/targets.py takes them from geometry.depth_curves).
     hits_per_sweep: how often dead codes are looked for (revival.py), 0 = never.
     """
 
@@ -44,7 +46,8 @@ class TokenizerObjective:
         self,
         network: VQVAE,
         *,
-        to_image: DepthToImage,
+        curves: Mapping[str, DepthToImage],
+        curve: str = "log",
         gradient_weight: float = 0.5,
         vq_weight: float = 1.0,
         photo_share: float = 0.0,
@@ -62,8 +65,10 @@ class TokenizerObjective:
                 f"{photo_share}, but the tokenizer takes {network.config.image_channels} channel",
                 "Use a preset with image_channels=3, or photo_share=0",
             )
+        if curve not in curves:
+            raise ConfigError("curve", f"unknown {curve!r}", f"Use one of {', '.join(curves)}")
         self.network = network
-        self.to_image = to_image
+        self.to_image = curves[curve]
         self.gradient_weight = gradient_weight
         self.vq_weight = vq_weight
         self.photo_share = photo_share

@@ -183,6 +183,32 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
+def _depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
+    """No preview: a tokenizer sees the depth itself; its losses say how well it gives it back."""
+    from functools import partial
+
+    from sonde.geometry.depth_curves import CURVES, depth_image
+    from sonde.tokenizers.objective import TokenizerObjective
+    from sonde.tokenizers.presets import PRESETS
+    from sonde.tokenizers.vqvae import VQVAE, draw_codebook
+
+    network = VQVAE(_preset(PRESETS, recipe))
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    draw_weights(network, generator=generator)
+    draw_codebook(network, generator=generator)
+    network.to(device)
+    options = _checked_options(TokenizerObjective, recipe.train.objective)
+    curves = {curve: partial(depth_image, curve=curve) for curve in CURVES}
+    objective: Any = TokenizerObjective(network, curves=curves, **options)
+    return Target(
+        network=network,
+        objective=objective,
+        preview=None,
+        family="depth_tokenizer",
+        preset=recipe.model.preset,
+    )
+
+
 def _encoder_sha256(name: str) -> str:
     """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
     from sonde.weights.registry import ENTRIES, find
@@ -212,9 +238,12 @@ def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
     return presets[name]
 
 
+_NOT_OPTIONS = ("network", "encoder", "curves")
+
+
 def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """The [train.objective] table, each key a named parameter of the objective."""
-    known = [n for n in inspect.signature(objective).parameters if n not in ("network", "encoder")]
+    known = [n for n in inspect.signature(objective).parameters if n not in _NOT_OPTIONS]
     for key in options:
         if key not in known:
             near = get_close_matches(key, known, n=1, cutoff=0.4)
@@ -223,4 +252,8 @@ def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, An
     return dict(options)
 
 
-TARGETS: dict[str, TargetBuilder] = {"tiny_encoder": _tiny_encoder, "ppd": _ppd}
+TARGETS: dict[str, TargetBuilder] = {
+    "tiny_encoder": _tiny_encoder,
+    "ppd": _ppd,
+    "depth_tokenizer": _depth_tokenizer,
+}

@@ -19,6 +19,9 @@ from sonde.errors import ConfigError, WeightsError
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
+from sonde.tokenizers.config import VQConfig
+from sonde.tokenizers.presets import PRESETS as TOKENIZER_PRESETS
+from sonde.tokenizers.vqvae import VQVAE
 
 from .safe import some
 
@@ -47,6 +50,7 @@ FAMILIES: Mapping[str, Family] = {
     "moge2": Family(
         config=moge2_config.MoGe2Config, network=moge2.MoGe2, presets=moge2_config.PRESETS
     ),
+    "depth_tokenizer": Family(config=VQConfig, network=VQVAE, presets=TOKENIZER_PRESETS),
 }
 
 
