@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from sonde.encoders.base import JointEncoder
 from sonde.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
 from sonde.errors import ConfigError
 
@@ -56,6 +57,17 @@ def test_results_do_not_depend_on_the_batch(encoder):
     together = encoder.semantics(images)
     alone = torch.cat([encoder.semantics(image[None]) for image in images])
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_both_says_what_semantics_and_metric_say_in_one_pass(encoder):
+    assert isinstance(encoder, JointEncoder)
+    image, passes = photo(70, 90, count=2), []
+    encoder.register_forward_hook(lambda *_: passes.append(1))
+    semantics, guess = encoder.both(image)
+    assert len(passes) == 1
+    assert torch.equal(semantics, encoder.semantics(image))
+    for one, other in zip(guess, encoder.metric(image), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_working_size_keeps_area_and_aspect():

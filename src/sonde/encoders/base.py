@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -32,4 +32,20 @@ class MetricEncoder(SemanticEncoder, Protocol):
 
     def metric(self, image_B3HW: Tensor) -> MetricGuess:
         """Depth in metres, validity and horizontal field of view at the photo's size."""
+        ...
+
+
+class SemanticsAndMetric(NamedTuple):
+    """What `semantics` and `metric` of one encoder say about one batch."""
+
+    semantics_BLD: Tensor
+    guess: MetricGuess
+
+
+@runtime_checkable
+class JointEncoder(MetricEncoder, Protocol):
+    """A metric encoder whose semantics and metres come out of one and the same pass."""
+
+    def both(self, image_B3HW: Tensor) -> SemanticsAndMetric:
+        """Exactly what `semantics` and `metric` give, for the price of one of them."""
         ...

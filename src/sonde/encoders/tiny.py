@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.encoders.base import MetricGuess
+from sonde.encoders.base import MetricGuess, SemanticsAndMetric
 from sonde.errors import ConfigError
 
 STRIDE = 8  # of the token grid against the working image
@@ -110,7 +110,7 @@ class TokenBlock(nn.Module):
 
 
 class TinyEncoder(nn.Module):
-    """A `MetricEncoder` small enough to be embedded."""
+    """A `JointEncoder` small enough to be embedded."""
 
     name = "tiny"
     stride = SEMANTIC_STRIDE
@@ -184,13 +184,24 @@ class TinyEncoder(nn.Module):
 
         The depth part is standardised per image, so that only its shape is told, not its scale.
         """
-        out = self(image_B3HW)
+        return self.meaning(self(image_B3HW), size_hw=_size_of(image_B3HW))
+
+    def both(self, image_B3HW: Tensor) -> SemanticsAndMetric:
+        """`semantics` and `metric` from one pass."""
+        out, size_hw = self(image_B3HW), _size_of(image_B3HW)
+        return SemanticsAndMetric(
+            self.meaning(out, size_hw=size_hw), self.guess(out, size_hw=size_hw)
+        )
+
+    @classmethod
+    def meaning(cls, out: TinyOutput, *, size_hw: tuple[int, int]) -> Tensor:
+        """The semantics in an output, for a photo of this size."""
         h, w = out.grid_hw
         coarse_B1HW = out.coarse_B1HW
         spread_B111 = coarse_B1HW.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
         shape_B1HW = (coarse_B1HW - coarse_B1HW.mean(dim=(1, 2, 3), keepdim=True)) / spread_B111
         tokens_BDhw = out.tokens_BLD.float().transpose(1, 2).unflatten(2, (h, w))
-        wanted_hw = (image_B3HW.shape[-2] // self.stride, image_B3HW.shape[-1] // self.stride)
+        wanted_hw = (size_hw[0] // cls.stride, size_hw[1] // cls.stride)
         tokens_BDhw = _resize(tokens_BDhw, wanted_hw)
         cells_hw = (wanted_hw[0] * DEPTH_CELLS, wanted_hw[1] * DEPTH_CELLS)
         cells_BChw = F.pixel_unshuffle(_resize(shape_B1HW, cells_hw), DEPTH_CELLS)
@@ -199,8 +210,11 @@ class TinyEncoder(nn.Module):
 
     def metric(self, image_B3HW: Tensor) -> MetricGuess:
         """Depth in metres, usable pixels (no sky) and field of view, at the photo's size."""
-        out = self(image_B3HW)
-        size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
+        return self.guess(self(image_B3HW), size_hw=_size_of(image_B3HW))
+
+    @staticmethod
+    def guess(out: TinyOutput, *, size_hw: tuple[int, int]) -> MetricGuess:
+        """What an output says in metres, usable pixels and degrees, at another size."""
         log_depth_B1HW = _resize(out.log_depth_BHW[:, None], size_hw)
         sky_B1HW = _resize(out.sky_logit_BHW[:, None], size_hw)
         fov_x_deg_B = 2 * torch.rad2deg(torch.atan(out.log_tan_B.clamp(-3, 2).exp()))
@@ -215,6 +229,10 @@ def _downsample(width_in: int, width_out: int, *, kernel: int = 3) -> nn.Sequent
         nn.BatchNorm2d(width_out),
         nn.ReLU(),
     )
+
+
+def _size_of(image_B3HW: Tensor) -> tuple[int, int]:
+    return image_B3HW.shape[-2], image_B3HW.shape[-1]
 
 
 def _resize(x_BChw: Tensor, size_hw: tuple[int, int]) -> Tensor:

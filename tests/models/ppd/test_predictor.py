@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from sonde.encoders.base import MetricGuess
+from sonde.encoders.base import MetricGuess, SemanticsAndMetric
 from sonde.errors import ConfigError
 from sonde.geometry.resize import photo_to_network
 from sonde.models.ppd import predictor as module
@@ -114,6 +114,35 @@ def test_metric_reference_comes_from_the_metric_encoder(make):
     assert reference.name == "fake" and reference.fov_x_deg == 61.0
     assert reference.depth_HW.shape == (48, 64) and (reference.depth_HW == 3).all()
     assert reference.valid_HW.all()
+
+
+class JointFake(FakeEncoder):
+    """Counts passes; `both` is one."""
+
+    def both(self, image):
+        self.calls += 1
+        return SemanticsAndMetric(FakeEncoder.semantics(FakeEncoder(), image), self.metric(image))
+
+    def semantics(self, image):
+        raise AssertionError("two passes")
+
+
+def test_an_encoder_that_is_both_is_asked_once_and_changes_nothing(golden_network):
+    def predict(encoder, metric_encoder):
+        network = copy.deepcopy(golden_network)
+        predictor = PPDPredictor(network, encoder, metric_encoder=metric_encoder)
+        return predictor.predict(photo(), steps=2, area=3072, generators=seeds(1, 2))
+
+    joint, apart = JointFake(), FakeEncoder()
+    once, twice = predict(joint, joint), predict(apart, apart)
+    assert joint.calls == 1
+    assert torch.equal(once.depth_Shw, twice.depth_Shw)
+    assert torch.equal(once.reference.depth_HW, twice.reference.depth_HW)
+    assert once.reference.fov_x_deg == twice.reference.fov_x_deg
+    # without metres, or with those of another encoder, nobody is asked for both
+    other = predict(apart, JointFake())
+    assert torch.equal(other.depth_Shw, once.depth_Shw) and other.reference is not None
+    assert predict(apart, None).reference is None
 
 
 def test_one_pixel_photo(make):

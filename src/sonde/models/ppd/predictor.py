@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sonde.encoders.base import MetricEncoder, SemanticEncoder
+from sonde.encoders.base import JointEncoder, MetricEncoder, MetricGuess, SemanticEncoder
 from sonde.errors import ConfigError
 from sonde.geometry.resize import photo_to_network
 from sonde.models.base import Hypotheses, MetricReference
@@ -56,6 +56,9 @@ class PPDPredictor:
         self.network = network.to(dtype=dtype).eval()
         self.encoder = encoder
         self.metric_encoder = metric_encoder
+        self._joint: JointEncoder | None = None
+        if metric_encoder is encoder and isinstance(encoder, JointEncoder):
+            self._joint = encoder
         self.default_steps = default_steps
         self.default_area = default_area
 
@@ -79,7 +82,7 @@ class PPDPredictor:
         multiple = self.network.config.coarse_patch
         image_3HW = photo_to_network(image_3HW, area=area, multiple=multiple)
         image_13HW = image_3HW.to(device)[None]
-        semantics_1LD = self.encoder.semantics(image_13HW)
+        semantics_1LD, guess = self._look(image_13HW)
         H, W = image_13HW.shape[-2:]
         at_once = max(1, PIXELS_AT_ONCE // (H * W))
         depths_BHW = []
@@ -97,14 +100,22 @@ class PPDPredictor:
             depth_Shw=torch.cat(depths_BHW),
             kind=DepthKind.AFFINE_LOG_DEPTH,
             guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
-            reference=self._reference(image_13HW),
+            reference=self._reference(guess),
         )
 
-    def _reference(self, image_13HW: Tensor) -> MetricReference | None:
-        """Metres and field of view of the metric encoder at network size, on the CPU."""
+    def _look(self, image_13HW: Tensor) -> tuple[Tensor, MetricGuess | None]:
+        """Semantics, and the metric encoder's guess if there is one; one pass where that does."""
+        if self._joint is not None:
+            return self._joint.both(image_13HW)
+        semantics_1LD = self.encoder.semantics(image_13HW)
         if self.metric_encoder is None:
+            return semantics_1LD, None
+        return semantics_1LD, self.metric_encoder.metric(image_13HW)
+
+    def _reference(self, guess: MetricGuess | None) -> MetricReference | None:
+        """Metres and field of view of the metric encoder at network size, on the CPU."""
+        if guess is None or self.metric_encoder is None:
             return None
-        guess = self.metric_encoder.metric(image_13HW)
         return MetricReference(
             depth_HW=guess.depth_BHW[0].float().cpu(),
             valid_HW=guess.valid_BHW[0].cpu(),
