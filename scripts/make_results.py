@@ -35,9 +35,16 @@ def document(stored: Path) -> str:
 
 
 def add(run: Path, stored: Path) -> Path:
-    """Copy the result of a run into the stored ones; returns its path there."""
+    """Copy the result of a run into the stored ones; returns its path there.
+
+    Its command must hold in any clone: one with a path of this machine is refused.
+    """
     source = run / RESULT_FILE if run.is_dir() else run
-    target = stored / stored_name(load_result(source))
+    result = load_result(source)
+    words = str(result.tool.get("command", "")).split()
+    if any(Path(word).is_absolute() for word in words):
+        sys.exit(f"{source}: its command names a path of this machine; run it with relative ones")
+    target = stored / stored_name(result)
     ensure_folder(stored)
     with atomic_path(target) as temporary:
         temporary.write_bytes(source.read_bytes())
