@@ -57,7 +57,19 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
 NO_TORCH_AT_IMPORT = {"errors", "result", "settings", "viz", "io", "cli"}
 NUMPY_ONLY = {
     f"geometry/{name}.py"
-    for name in ("alignment", "camera", "clouds", "edges", "meshes", "upsample")
+    for name in (
+        "alignment",
+        "camera",
+        "canny",
+        "clouds",
+        "edges",
+        "fits",
+        "l1_search",
+        "masked_resize",
+        "meshes",
+        "robust_fits",
+        "upsample",
+    )
 }
 
 
