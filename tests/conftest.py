@@ -61,7 +61,7 @@ def make_model():
     from sonde.weights.registry import find
 
     def make(**options):
-        entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none")
+        entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
         return Model(LoadedModel(FakePredictor(**options), entry, "0" * 64))
 
     return make

@@ -39,9 +39,11 @@ class DepthResult:
 
     depth: [H,W] float32, larger = farther; NaN where `valid` is False. valid: [H,W] bool (both are
     made to agree: a depth that is not finite is not valid, one that is not valid becomes NaN).
-    sky: [H,W] bool or None. uncertainty: [H,W] float32, standard deviation over aligned hypotheses
-    in the unit of `depth`, or None. intrinsics: [3,3] float64, pixels of the original image, OpenCV
-    axes, pixel centres at +0.5. image: [H,W,3] uint8, the photo itself, or None.
+    sky: [H,W] bool or None. uncertainty: [H,W] float32, standard deviation in the unit of `depth`,
+    from the spread of two or more aligned hypotheses, or None: of the error where the weights were
+    calibrated (map's own scale taken as right), else the bare spread. intrinsics: [3,3] float64,
+    pixels of the original image, OpenCV axes, pixel centres at +0.5. image: [H,W,3] uint8, the
+    photo itself, or None.
     """
 
     depth: NDArray[np.float32]

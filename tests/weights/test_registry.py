@@ -74,7 +74,11 @@ def test_card_gives_sha_and_errors(tmp_path, monkeypatch):
         json.dumps({"sha256": "ab" * 32, "recipe": {"data": {"crop": [48, 64]}}})
     )
     assert registry.find("ppd-tiny").area == 48 * 64  # works at the size it was trained at
-    for broken in ("{}", "not json", "[]"):
+    assert registry.find("ppd-tiny").uncertainty == {}
+    table = {"method": "gain_floor", "gain": 2.0, "floor": 0.1}
+    (tmp_path / "ppd_tiny.json").write_text(json.dumps(card | {"uncertainty": table}))
+    assert registry.find("ppd-tiny").uncertainty == table
+    for broken in ("{}", "not json", "[]", '{"sha256": "ab", "uncertainty": 3}'):
         (tmp_path / "ppd_tiny.json").write_text(broken)
         with pytest.raises(WeightsError, match=r"ppd_tiny.json: the card"):
             registry.find("ppd-tiny")

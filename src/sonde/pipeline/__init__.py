@@ -5,6 +5,7 @@ load.py      load: a model by name or path
 photo.py     a photo's pixels -> the network's tensor, very large ones averaged down
 predict.py   Model.predict: photo -> hypotheses -> ensemble -> metres -> photo's size
 ensemble.py  hypotheses aligned to their median, and their spread
+calibration.py  the spread as a deviation whose intervals cover what they say
 metres.py    metres from a metric reference; the camera
 
 Knows no command line and trains nothing.

@@ -17,6 +17,7 @@ from sonde.models.base import Hypotheses
 from sonde.result import DepthKind, DepthResult
 from sonde.settings import max_pixels
 
+from .calibration import calibrated, calibration_of
 from .config import PredictConfig
 from .ensemble import merge_hypotheses
 from .metres import Metres, Reference, choose_camera, to_metres, trusted
@@ -37,6 +38,7 @@ class Model:
         self.name = loaded.entry.name
         self.licence = loaded.entry.licence
         self.weights_sha256 = loaded.sha256
+        self._calibration = calibration_of(loaded.entry.uncertainty, where=self.name)
 
     @property
     def default_steps(self) -> int:
@@ -106,6 +108,7 @@ class Model:
         kind, guess = hypotheses.kind, _as_numpy(hypotheses)
         reference = trusted(guess)
         merged = merge_hypotheses(hypotheses.depth_Shw.numpy(), kind=kind)
+        merged = calibrated(merged, self._calibration, kind=kind)
         low, metric_reference = Metres(*merged), None
         if kind is DepthKind.METRIC:
             metric_reference = self.name

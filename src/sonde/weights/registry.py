@@ -37,6 +37,7 @@ class WeightsEntry:
     family: ppd, or an encoder's. encoder: tag of the encoder it needs (families) or is (encoders).
     sha256: of `file`, None = not pinned. commercial: None = the licence does not say. hub_repo and
     url: where it is to be found. size_mb: approximate. metrics: reference figures, as published.
+    uncertainty: how the spread of hypotheses was calibrated (pipeline/calibration.py), {} = not.
     """
 
     name: str
@@ -54,6 +55,7 @@ class WeightsEntry:
     metrics: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     size_mb: float | None = None
     embedded: bool = False
+    uncertainty: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     steps: int | None = None  # network calls and network pixels when nothing is asked for;
     area: int | None = None  # None = the family's own
     note: str = ""
@@ -235,6 +237,7 @@ def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
             entry,
             sha256=card.get("sha256", entry.sha256),
             metrics=card.get("metrics", card.get("validation")) or _NOTHING,
+            uncertainty=dict(card.get("uncertainty") or _NOTHING),
             training_data=str(card.get("training_data", entry.training_data)),
             licence=str(card.get("licence", entry.licence)),
             steps=card.get("default_steps", entry.steps),
