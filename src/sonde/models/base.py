@@ -32,12 +32,14 @@ class Hypotheses(NamedTuple):
     """S depth maps of one photo at network size [h,w], float32 on the CPU.
 
     depth_Shw: larger = farther, in the meaning of `kind`. guide_hw3: the photo at that size, 0..1.
+    spread_Shw: the family's own standard deviation of each map in the same unit, where it has one.
     """
 
     depth_Shw: Tensor
     kind: DepthKind
     guide_hw3: Tensor
     reference: MetricReference | None
+    spread_Shw: Tensor | None = None
 
 
 class Predictor(Protocol):
