@@ -6,6 +6,7 @@ from mini_data import MiniData, TruthEstimator, mini_protocol, truth
 
 from sonde.errors import ConfigError, DataError
 from sonde.eval.judge import judge, table_columns
+from sonde.eval.measures import UNCERTAINTY
 from sonde.eval.predictions import Estimate
 from sonde.eval.samples import SKIPPED
 
@@ -160,6 +161,41 @@ def test_uncertainty_is_carried_to_metres():
     assert verdict.preview.risk_101.shape == (101,) and verdict.preview.uncertainty is not None
     metrics, _ = table_columns(mini_protocol("eigen-metric-nyu"), uncertainty=True)
     assert list(values) == metrics
+
+
+class SkyWithoutSigma(TruthEstimator):
+    """An ensemble of a model that calls the upper rows sky: neither depth nor spread there."""
+
+    rows = 3
+
+    def estimate(self, rgb_HW3):
+        found = super().estimate(rgb_HW3)
+        sky = np.zeros(found.map_HW.shape, bool)
+        sky[: self.rows] = True
+        maps = (np.where(sky, np.nan, a) for a in (found.map_HW, found.uncertainty_HW))
+        return found._replace(**dict(zip(("map_HW", "uncertainty_HW"), maps)), sky_HW=sky)
+
+
+def test_sky_has_no_part_in_uncertainty_scores():
+    one = SkyWithoutSigma("affine_log1p", FAMILIES["affine_log1p"], sigma=lambda d: 0.01 * d)
+    verdict = judged("synthetic", one)
+    row = verdict.row
+    scored = 24 * 32 - 6
+    assert row.notes["no_sigma_share"] == pytest.approx((3 * 32 - 6) / scored)
+    assert all(np.isfinite(row.values[name]) for name in UNCERTAINTY)
+    assert np.isfinite(verdict.preview.risk_101).all()
+    assert np.isnan(verdict.preview.uncertainty[:3]).all()
+    assert "no_sigma_share" in table_columns(mini_protocol("synthetic"), uncertainty=True)[1]
+    one.rows = 24 - 1  # all but one row: scores of what is left; then nothing but sky is scored
+    assert np.isfinite(judged("synthetic", one).row.values["coverage_50"])
+    row = judged("synthetic", one, "mask.max=2.0").row
+    assert np.isnan(row.values["coverage_50"]) and row.notes["no_sigma_share"] == 1
+
+
+def test_sigma_must_be_finite_where_there_is_depth():
+    one = TruthEstimator(sigma=lambda d: np.where(d > 2, 0.1, np.nan))
+    with pytest.raises(DataError, match=r"mini/0/1: uncertainty: is not finite in \d+ pixels"):
+        judged("synthetic", one)
 
 
 def test_previews_are_small_and_true():

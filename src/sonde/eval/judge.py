@@ -17,7 +17,7 @@ from sonde.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
 from .families import conversion_for
-from .measures import UNCERTAINTY, Scored, counters, measure
+from .measures import UNCERTAINTY, Scored, counters, measure, pixels_with_sigma
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, interpolate, nearest, prepare
 from .protocol import Protocol
@@ -66,7 +66,7 @@ class _Fitted(NamedTuple):
 def table_columns(protocol: Protocol, *, uncertainty: bool) -> tuple[list[str], list[str]]:
     """Metric and counter columns of the table of this protocol."""
     metrics = [*protocol.metrics, *(UNCERTAINTY if uncertainty else ())]
-    return metrics, [*_NOTES, *counters(protocol.metrics)]
+    return metrics, [*_NOTES, *counters(metrics)]
 
 
 def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estimator) -> Verdict:
@@ -143,7 +143,7 @@ def _predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
     values_HW = _AVERAGES[_known_tta(protocol)](ask, case.rgb_HW3)
     first = estimates[0]
     size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])
-    sigma_HW = first.uncertainty_HW if len(estimates) == 1 else None
+    sigma_HW = _known_sigma(first) if len(estimates) == 1 else None
     if values_HW.shape != size_hw:
         if part.resize == "none":
             raise DataError(
@@ -191,6 +191,17 @@ def _without_sky(
     known = values_HW[~bad_HW]
     far = known.min() if found.family == "affine_disparity" else known.max()
     return np.where(bad_HW, far, values_HW), float(bad_HW.mean())
+
+
+def _known_sigma(found: Estimate) -> NDArray[np.float64] | None:
+    """The standard deviation, NaN in the sky; DataError if it is not finite elsewhere."""
+    if found.uncertainty_HW is None:
+        return None
+    sigma_HW = np.where(np.isfinite(found.map_HW), found.uncertainty_HW, np.nan)
+    bad = np.count_nonzero(np.isfinite(found.map_HW) & ~np.isfinite(sigma_HW))
+    if bad:
+        raise DataError("uncertainty", f"is not finite in {bad} pixels that have depth")
+    return sigma_HW
 
 
 _Ask = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
@@ -294,29 +305,25 @@ def make_preview(scored: Scored) -> Preview:
     size_hw = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     rgb_hw3 = nearest(case.rgb_HW3.transpose(2, 0, 1), size_hw).transpose(1, 2, 0)
     truth = np.where(case.known_HW, case.truth_HW, np.nan)
-    sigma_HW, risk = scored.sigma_HW, None
-    if sigma_HW is not None:
-        risk = _risk(scored)
+    sigma_HW = scored.sigma_HW
     return Preview(
         rgb=np.ascontiguousarray(rgb_hw3),
         truth=_half(nearest(truth, size_hw)),
         prediction=_half(nearest(scored.depth_HW, size_hw)),
         valid=nearest(case.scored_HW, size_hw),
         uncertainty=None if sigma_HW is None else _half(nearest(sigma_HW, size_hw)),
-        risk_101=risk,
+        risk_101=_risk(scored),
     )
 
 
-def _risk(scored: Scored) -> NDArray[np.float64]:
+def _risk(scored: Scored) -> NDArray[np.float64] | None:
+    """AbsRel of the most certain pixels; None where no scored pixel has a standard deviation."""
     from .uncertainty import risk_coverage_curve
 
-    mask_HW = scored.case.scored_HW
-    assert scored.sigma_HW is not None
-    return risk_coverage_curve(
-        scored.depth_HW[mask_HW],
-        scored.case.truth_HW[mask_HW].astype(np.float64),
-        scored.sigma_HW[mask_HW],
-    ).risk_P
+    pixels = pixels_with_sigma(scored)
+    if pixels is None or not pixels.depth_P.size:
+        return None
+    return risk_coverage_curve(*pixels).risk_P
 
 
 def _half(values: NDArray) -> NDArray[np.float16]:

@@ -22,8 +22,8 @@ from .prepare import Case
 class Scored(NamedTuple):
     """A prediction on the truth's grid: aligned metres, and the raw map with its family.
 
-    sigma_HW: standard deviation in metres, None where the model gives none. fov_x_deg: the
-    model's own. options: `metric_options` of the protocol.
+    sigma_HW: standard deviation in metres, NaN where the model says sky, None if it gives none.
+    fov_x_deg: the model's own. options: `metric_options` of the protocol.
     """
 
     case: Case
@@ -40,6 +40,14 @@ class Measured(NamedTuple):
 
     values: dict[str, float]
     notes: dict[str, float]
+
+
+class SigmaPixels(NamedTuple):
+    """Scored pixels that have a standard deviation: depth, truth and sigma in metres."""
+
+    depth_P: NDArray[np.float64]
+    truth_P: NDArray[np.float64]
+    sigma_P: NDArray[np.float64]
 
 
 class _Group(NamedTuple):
@@ -72,6 +80,15 @@ def require_known(names: Sequence[str], *, where: str) -> None:
 def counters(names: Sequence[str]) -> list[str]:
     """The counter columns that these metrics fill."""
     return [note for metric, note in _COUNTERS.items() if metric in names]
+
+
+def pixels_with_sigma(scored: Scored) -> SigmaPixels | None:
+    """What uncertainty is judged on; None if the model gives none. Sky has no sigma, only depth."""
+    if scored.sigma_HW is None:
+        return None
+    used_HW = scored.case.scored_HW & np.isfinite(scored.sigma_HW)
+    truth_P = scored.case.truth_HW[used_HW].astype(np.float64)
+    return SigmaPixels(scored.depth_HW[used_HW], truth_P, scored.sigma_HW[used_HW])
 
 
 def _image(scored: Scored, names: Sequence[str]) -> Measured:
@@ -166,14 +183,12 @@ def _pairs(scored: Scored, names: Sequence[str]) -> Measured:
 def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
     from . import uncertainty as u
 
-    if scored.sigma_HW is None:
+    pixels = pixels_with_sigma(scored)
+    if pixels is None:
         return Measured(dict.fromkeys(UNCERTAINTY, math.nan), {})
-    mask_HW = scored.case.scored_HW
-    pixels = (
-        scored.depth_HW[mask_HW],
-        scored.case.truth_HW[mask_HW].astype(np.float64),
-        scored.sigma_HW[mask_HW],
-    )
+    notes = {"no_sigma_share": 1 - pixels.sigma_P.size / np.count_nonzero(scored.case.scored_HW)}
+    if not pixels.sigma_P.size:
+        return Measured(dict.fromkeys(UNCERTAINTY, math.nan), notes)
     values: dict[str, float] = {}
     for metric in ("abs_rel", "rmse"):
         areas = u.ause_aurg(*pixels, metric=metric)
@@ -183,8 +198,8 @@ def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
         values[f"coverage_{round(100 * level)}"] = share
     values["sharpness"] = covered.sharpness
     values["calibration_error"] = u.expected_calibration_error(*pixels).ece
-    values["spearman"] = u.spearman(pixels[2], np.abs(pixels[0] - pixels[1]))
-    return Measured(values, {})
+    values["spearman"] = u.spearman(pixels.sigma_P, np.abs(pixels.depth_P - pixels.truth_P))
+    return Measured(values, notes)
 
 
 def _ibims(scored: Scored, names: Sequence[str]) -> Measured:
@@ -250,7 +265,7 @@ UNCERTAINTY = (
     "spearman",
 )
 CLIP_METRICS = ("tae", "tae_v2", "tae_v2_checked", "opw", "flicker", "scale_drift")
-_COUNTERS = {"pair_accuracy": "pairs", "pe_fla_cm": "planes"}
+_COUNTERS = {"pair_accuracy": "pairs", "pe_fla_cm": "planes", "ause_abs_rel": "no_sigma_share"}
 _GROUPS = (
     _Group(tuple(METRICS), _image),
     _Group(("boundary_f1", "boundary_precision", "boundary_recall"), _boundary),
