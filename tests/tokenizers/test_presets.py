@@ -1,0 +1,22 @@
+import pytest
+import torch
+
+from sonde.tokenizers.presets import PRESETS
+from sonde.tokenizers.vqvae import VQVAE
+
+
+def parameters(name):
+    with torch.device("meta"):
+        network = VQVAE(PRESETS[name])
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["var", "switti"])
+def test_published_sizes_are_exact(name):
+    assert parameters(name) == 108_948_355
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_depth"])
+def test_ours_fit_into_small_files(name):
+    assert 2 * parameters(name) < 12e6  # bytes in fp16
+    assert (PRESETS[name].image_size, PRESETS[name].token_count) == (96, 274)
