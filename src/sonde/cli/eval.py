@@ -20,6 +20,7 @@ from .progress import RunProgress
 
 if TYPE_CHECKING:
     from sonde.data.record import Dataset
+    from sonde.eval.compare import Difference
     from sonde.eval.predictions import Estimator
     from sonde.eval.protocol import Protocol
     from sonde.eval.results import EvalResult
@@ -202,11 +203,18 @@ def compare_results(
         names = [f"{name} ({mark})" for name, mark in zip(names, "ab", strict=True)]
     typer.echo(f"{found.a.title}: a = {a} ({names[0]}), b = {b} ({names[1]})")
     for one in found.differences:
-        verdict = f"{one.better} is better" if one.is_clear else "within its interval: no winner"
+        what = "b - a" if one.goal is None else f"|b - {one.goal:g}| - |a - {one.goal:g}|"
         typer.echo(
-            f"{one.metric:24} a {_number(one.a)}  b {_number(one.b)}  b - a {one.mean:+.4g} "
-            f"[{one.low:+.4g}, {one.high:+.4g}]  {verdict}"
+            f"{one.metric:24} a {_number(one.a)}  b {_number(one.b)}  {what} {one.mean:+.4g} "
+            f"[{one.low:+.4g}, {one.high:+.4g}]  {_verdict(one)}"
         )
+
+
+def _verdict(one: Difference) -> str:
+    """Who is better, in words."""
+    if not one.is_clear:
+        return "within its interval: no winner"
+    return f"{one.better} is better" if one.better else "they differ; neither is better by it"
 
 
 @app.command("recompute")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sonde.errors import ConfigError, DataError
 
-from .metric_names import higher_is_better
+from .metric_names import goal_of, higher_is_better, is_judged
 from .protocol import protocol_from_table
 from .results import SAMPLES_FILE, EvalResult, load_result
 from .samples import SampleTable, read_table
@@ -17,7 +17,9 @@ from .summaries import difference
 class Difference(NamedTuple):
     """b - a of one metric on the same samples, with its paired 95 % interval.
 
-    is_clear: 0 lies outside the interval. better: 'a', 'b', or '' if the difference is not clear.
+    goal: the value the metric should have, or None; with a goal, mean, low and high are of the
+    distance to it, |b - goal| - |a - goal|. is_clear: 0 lies outside the interval. better: 'a',
+    'b', or '' if the difference is not clear or neither direction is better.
     """
 
     metric: str
@@ -28,6 +30,7 @@ class Difference(NamedTuple):
     high: float
     is_clear: bool
     better: str
+    goal: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -57,12 +60,14 @@ def compare(path_a: str | Path, path_b: str | Path) -> Comparison:
     for name in a.metrics:
         if name not in b.metrics:
             continue
-        found = difference(tables[0].rows, tables[1].rows, name, average)
+        goal = goal_of(name)
+        found = difference(tables[0].rows, tables[1].rows, name, average, goal=goal)
         is_clear = not found.low <= 0 <= found.high
-        is_b = is_clear and (found.mean > 0) == higher_is_better(name)
-        better = "" if not is_clear else "b" if is_b else "a"
+        is_b = (found.mean > 0) == (goal is None and higher_is_better(name))
+        better = "" if not (is_clear and is_judged(name)) else "b" if is_b else "a"
         means = (a.metrics[name].mean, b.metrics[name].mean)
-        out.append(Difference(name, *means, found.mean, found.low, found.high, is_clear, better))
+        interval = (found.mean, found.low, found.high)
+        out.append(Difference(name, *means, *interval, is_clear, better, goal))
     if not out:
         raise DataError("compare", "the results share no metric")
     return Comparison(a, b, out)

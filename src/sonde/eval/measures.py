@@ -186,7 +186,8 @@ def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
     pixels = pixels_with_sigma(scored)
     if pixels is None:
         return Measured(dict.fromkeys(UNCERTAINTY, math.nan), {})
-    notes = {"no_sigma_share": 1 - pixels.sigma_P.size / np.count_nonzero(scored.case.scored_HW)}
+    scored_count = int(np.count_nonzero(scored.case.scored_HW))
+    notes = {"no_sigma_share": 1 - pixels.sigma_P.size / scored_count}
     if not pixels.sigma_P.size:
         return Measured(dict.fromkeys(UNCERTAINTY, math.nan), notes)
     values: dict[str, float] = {}

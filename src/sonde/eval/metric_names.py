@@ -1,4 +1,4 @@
-"""How metrics are shown: title, which way is better, and digits."""
+"""How metrics are shown and judged: title, which way is better, and digits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _TITLES = {
 }
 _HIGHER = ("delta", "boundary_", "windowed_boundary", "aurg_", "spearman", "pair_accuracy")
 _HIGHER_ALSO = ("dde_equal",)
-_NEITHER = ("coverage_", "sharpness")  # best at the stated level, or no goal by itself
+_COVERAGE = "coverage_"
+_GOALS = {"scale_drift": 0.0}  # signed
+_NEITHER = ("sharpness",)  # no goal by itself: narrow intervals are good only if they cover
 
 
 def title_of(name: str) -> str:
@@ -31,8 +33,24 @@ def title_of(name: str) -> str:
     return _TITLES.get(name, name.replace("_", " "))
 
 
+def goal_of(name: str) -> float | None:
+    """The value a metric should have, where neither more nor less is better; else None.
+
+    `coverage_90` should be 0.9: more means intervals that are too wide, less too narrow.
+    """
+    level = name.removeprefix(_COVERAGE)
+    if level != name and level.isdigit():
+        return int(level) / 100
+    return _GOALS.get(name)
+
+
+def is_judged(name: str) -> bool:
+    """Whether one value of the metric can be better than another."""
+    return name not in _NEITHER
+
+
 def higher_is_better(name: str) -> bool:
-    """Whether larger values of the metric are better; shares of wrong pixels are not."""
+    """Whether larger values are better; shares of wrong pixels and distances to a goal are not."""
     return not name.endswith("_error") and name.startswith((*_HIGHER, *_HIGHER_ALSO))
 
 
@@ -44,7 +62,10 @@ def shown(value: float | None, digits: int = 4) -> str:
 
 
 def arrow(name: str) -> str:
-    """'up' or 'down', the better direction, for column heads; '' where neither is."""
-    if name.startswith(_NEITHER):
+    """'up', 'down' or 'to 0.9', the better direction, for column heads; '' where there is none."""
+    if not is_judged(name):
         return ""
+    goal = goal_of(name)
+    if goal is not None:
+        return f"to {goal:g}"
     return "up" if higher_is_better(name) else "down"

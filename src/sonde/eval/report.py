@@ -186,11 +186,13 @@ def _beside(folder: Path, result: EvalResult, baselines: Sequence[str | Path]) -
 
 
 def _difference(one: Difference | None) -> str:
-    """`mean [low .. high] verdict` of this run minus another."""
+    """`mean [low .. high] verdict` of this run minus another; distances to a goal say so."""
     if one is None:
         return "-"
-    verdict = {"a": "worse", "b": "better"}.get(one.better, "not clear")
-    return f"{shown(one.mean, 3)} [{shown(one.low, 3)} .. {shown(one.high, 3)}] {verdict}"
+    neutral = "differs" if one.is_clear else "not clear"
+    verdict = {"a": "worse", "b": "better"}.get(one.better, neutral)
+    what = "" if one.goal is None else f"distance to {one.goal:g}: "
+    return f"{what}{shown(one.mean, 3)} [{shown(one.low, 3)} .. {shown(one.high, 3)}] {verdict}"
 
 
 def _histograms(result: EvalResult, table: SampleTable, rows: Sequence[SampleRow]) -> str:

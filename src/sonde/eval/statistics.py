@@ -7,6 +7,7 @@ not independent. For video the unit is the clip.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,6 +37,16 @@ class Interval(NamedTuple):
     clustered: bool
 
 
+class Resampled(NamedTuple):
+    """means_B: of the resamples. mean: of the values themselves. The rest as in `Interval`."""
+
+    means_B: NDArray[np.float64]
+    mean: float
+    values: int
+    units: int
+    clustered: bool
+
+
 def bootstrap_interval(
     values_N: NDArray,
     *,
@@ -44,7 +55,19 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
-    """The mean of the values and its percentile interval; indices are integers(0, n, (B, n)).
+    """The mean of the values and its percentile interval; see `bootstrap_means`."""
+    drawn = bootstrap_means(values_N, generator=generator, scenes=scenes, resamples=resamples)
+    return _interval(drawn, level=level)
+
+
+def bootstrap_means(
+    values_N: NDArray,
+    *,
+    generator: np.random.Generator,
+    scenes: Sequence[object] | NDArray | None = None,
+    resamples: int = RESAMPLES,
+) -> Resampled:
+    """The means of B resamples of the values; indices are integers(0, n, (B, n)).
 
     With `scenes` (one id for each value) whole scenes are drawn, in sorted order of their ids, and
     a resample's mean is sum of sums / sum of counts.
@@ -58,23 +81,13 @@ def bootstrap_interval(
             f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite",
             "Leave out what was skipped for a stated reason, and count it",
         )
-    if resamples < 1 or not 0 < level < 1:
-        raise ConfigError("bootstrap", f"resamples {resamples} or level {level} is impossible")
+    if resamples < 1:
+        raise ConfigError("bootstrap", f"{resamples} resamples are impossible")
     sums, counts = values, np.ones(len(values))
     if scenes is not None:
         sums, counts = _per_scene(values, scenes)
     means = _resampled_means(sums, counts, resamples, generator)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(
-        mean=float(values.mean()),
-        low=float(low),
-        high=float(high),
-        level=level,
-        resamples=resamples,
-        values=values.size,
-        units=sums.size,
-        clustered=scenes is not None,
-    )
+    return Resampled(means, float(values.mean()), values.size, sums.size, scenes is not None)
 
 
 def paired_difference(
@@ -95,6 +108,47 @@ def paired_difference(
         raise DataError("paired difference", f"{a.size} values against {b.size}")
     return bootstrap_interval(
         b - a, generator=generator, scenes=scenes, resamples=resamples, level=level
+    )
+
+
+def paired_goal_difference(
+    a_N: NDArray,
+    b_N: NDArray,
+    *,
+    goal: float,
+    generator: np.random.Generator,
+    scenes: Sequence[object] | NDArray | None = None,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Interval:
+    """The difference |mean(b) - goal| - |mean(a) - goal| on the same images, and its interval.
+
+    For metrics that should have a value, such as coverage: below 0, b lies closer to it.
+    """
+    again = copy.deepcopy(generator)  # both means of a resample are of the same units
+    a = bootstrap_means(a_N, generator=generator, scenes=scenes, resamples=resamples)
+    b = bootstrap_means(b_N, generator=again, scenes=scenes, resamples=resamples)
+    if a.values != b.values:
+        raise DataError("paired difference", f"{a.values} values against {b.values}")
+    distance = np.abs(b.means_B - goal) - np.abs(a.means_B - goal)
+    mean = abs(b.mean - goal) - abs(a.mean - goal)
+    return _interval(b._replace(means_B=distance, mean=mean), level=level)
+
+
+def _interval(drawn: Resampled, *, level: float) -> Interval:
+    """The central share `level` of the resamples."""
+    if not 0 < level < 1:
+        raise ConfigError("bootstrap", f"level {level} is not between 0 and 1")
+    low, high = np.quantile(drawn.means_B, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(
+        mean=drawn.mean,
+        low=float(low),
+        high=float(high),
+        level=level,
+        resamples=drawn.means_B.size,
+        values=drawn.values,
+        units=drawn.units,
+        clustered=drawn.clustered,
     )
 
 

@@ -17,7 +17,12 @@ from sonde.errors import DataError
 from .parts import AveragePart
 from .results import Summary
 from .samples import OK, SampleRow, SampleTable
-from .statistics import Interval, bootstrap_interval, paired_difference
+from .statistics import (
+    Interval,
+    bootstrap_interval,
+    paired_difference,
+    paired_goal_difference,
+)
 
 _RANGES_M = (2.0, 5.0, 10.0, 20.0)  # borders between images by their median true depth
 _SEED = 0
@@ -95,9 +100,17 @@ def subsets(table: SampleTable, average: AveragePart) -> dict[str, dict[str, dic
 
 
 def difference(
-    a: Sequence[SampleRow], b: Sequence[SampleRow], name: str, average: AveragePart
+    a: Sequence[SampleRow],
+    b: Sequence[SampleRow],
+    name: str,
+    average: AveragePart,
+    *,
+    goal: float | None = None,
 ) -> Interval:
-    """The mean of b - a of a metric on the same samples, with its paired interval."""
+    """The mean of b - a of a metric on the same samples, with its paired interval.
+
+    goal: value the mean should have; then the difference is that of the distances to it.
+    """
     both = {row.sample_id: row for row in b if row.status == OK}
     pairs = [
         (row, both[row.sample_id])
@@ -110,6 +123,8 @@ def difference(
     left, right = (column([pair[i] for pair in pairs], name, average) for i in (0, 1))
     values = [_units(part, average)[0] for part in (left, right)]
     scenes = _units(left, average)[1]
+    if goal is not None:
+        return paired_goal_difference(*values, goal=goal, generator=_generator(), scenes=scenes)
     return paired_difference(*values, generator=_generator(), scenes=scenes)
 
 
