@@ -23,6 +23,7 @@ from sonde.encoders.moge2_config import MoGe2Config, from_published
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.ppd import keys
 from sonde.models.ppd.config import PPDConfig
+from sonde.tokenizers import keys as tokenizer_keys
 
 from .networks import build, config_from_metadata, preset_of, require_fit
 from .registry import ENCODER_ENTRIES, NOT_STATED, find_by_file
@@ -136,6 +137,8 @@ def identify(flat: Flat, where: object) -> str:
         )
     if "patch_embed.proj.weight" in names and "cls_token" in names:
         return "depth_anything_v2"
+    if tokenizer_keys.is_published([*names]) and "word_embed.weight" not in names:
+        return "depth_tokenizer"  # a VQ-VAE of VAR or Switti, without a transformer beside it
     raise WeightsError(
         where,
         f"{len(names)} tensors of no known network ({some([*names])})",
@@ -177,6 +180,9 @@ def _recognise(path: Path, flat: Flat, encoder: str | None) -> Weights:
             tag, config = _ppd_tag(path, encoder), _ppd_config(tensors)
         elif family == "moge2":
             tag, config = _encoder_tag(path, encoder, "moge2"), _moge2_config(flat, path)
+        elif family == "depth_tokenizer":
+            tag, (config, tensors, dropped) = "", tokenizer_keys.from_published(tensors, where=path)
+            flat.ignored.update(dropped)
         else:
             tag, config = _encoder_tag(path, encoder, "dav2"), _dinov2_config(tensors, "")
             if "pretrained." not in flat.prefixes and encoder != "dav2":
