@@ -1,7 +1,11 @@
 """Depth families, one folder a paper; `FAMILIES` names their modules, nothing is imported here.
 
 base.py   Predictor, Objective: what every family offers
+depthart/ VAR and DepthART (arXiv 2404.02905, 2409.15010): depth by next-scale prediction
 ppd/      Pixel-Perfect Depth (arXiv 2510.07316)
 """
 
-FAMILIES = {"ppd": "sonde.models.ppd"}
+FAMILIES = {
+    "ppd": "sonde.models.ppd",
+    "depthart": "sonde.models.depthart",
+}

@@ -1,5 +1,6 @@
 """Pure tensor functions of the generative process; networks come in as callables.
 
+categorical.py    top-k, top-p, guidance and draws of tokens from logits
 timesteps.py      PPD's sampling times; logit-normal training times
 flow_matching.py  straight line between clean and noise, its velocity, and back
 euler.py          one Euler step along the velocity

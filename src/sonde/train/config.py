@@ -15,11 +15,12 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
-    """What is trained: a kind of targets.py, its preset, and the frozen encoder it stands on."""
+    """What is trained: a kind of targets.py, its preset, and the frozen networks it stands on."""
 
     kind: str
     preset: str = "tiny"
     encoder: str = ""  # registry name or weights file; only for kinds that stand on one
+    tokenizer: str = ""  # the same, for kinds that predict a tokenizer's codes
     licence: str = "Apache-2.0"  # of the exported weights
 
 

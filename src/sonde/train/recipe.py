@@ -80,9 +80,12 @@ def from_table(config: type[Config], table: Mapping[str, Any], *, where: str) ->
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain nested tables, ready for JSON.
 
-    Without the keys of dataset readers where none is used, so that older runs stay comparable.
+    Without the keys of dataset readers and the tokenizer where none is used, so that older runs
+    stay comparable.
     """
     table: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    if not recipe.model.tokenizer:
+        del table["model"]["tokenizer"]
     if recipe.data.source != "dataset":
         for key in DATASET_KEYS:
             del table["data"][key]

@@ -209,6 +209,87 @@ def _depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
+def _depthart(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.models.depthart.objective import DynamicTargets
+
+    return _next_scale_depth(recipe, device, DynamicTargets)
+
+
+def _depth_var(recipe: Recipe, device: torch.device) -> Target:
+    """The same network taught by the depth map's own tokens."""
+    from sonde.models.depthart.objective import TeacherForcing
+
+    return _next_scale_depth(recipe, device, TeacherForcing)
+
+
+def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> Target:
+    from sonde.geometry.depth_curves import decode_depth
+    from sonde.geometry.resize import resize
+    from sonde.models.depthart.choose import choice
+    from sonde.models.depthart.network import new_network
+    from sonde.models.depthart.presets import PRESETS
+    from sonde.models.depthart.sample import sample_f_hat
+    from sonde.models.depthart.square import squash_photo
+
+    config = _preset(PRESETS, recipe)
+    encoder = _frozen_encoder(recipe, device) if config.prefix == "encoder" else None
+    network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+    _put_tokenizer(network.tokenizer, recipe.model.tokenizer)
+    network.to(device)
+    options = _checked_options(objective, recipe.train.objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
+        started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
+        f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
+        grey_B1HW = network.tokenizer.decode(f_hat_BCHW).mean(dim=1, keepdim=True)
+        depth_BHW, kind = decode_depth(grey_B1HW, curve=config.curve)
+        H, W = image_B3HW.shape[-2:]
+        depth_BHW = resize(depth_BHW, (H, W), method="bilinear")
+        # the other kinds know no metres: as if the far end were at 10 m
+        return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
+
+    return Target(
+        network=network,
+        objective=objective(network, encoder, **options),
+        preview=preview,
+        family="depthart",
+        preset=recipe.model.preset,
+        encoder="" if encoder is None else encoder.name,
+        encoder_sha256="" if encoder is None else _encoder_sha256(recipe.model.encoder),
+    )
+
+
+def _put_tokenizer(tokenizer: nn.Module, name: str) -> None:
+    """Fill the tokenizer from a registry entry or file: of a tokenizer, or of a model with one."""
+    from sonde.weights.load import obtain
+    from sonde.weights.published import read_weights
+    from sonde.weights.registry import ENTRIES, find
+
+    if not name:
+        raise ConfigError(
+            "model.tokenizer",
+            "empty",
+            "Train one (recipes/depth_tokenizer.toml) and name its weights.safetensors",
+        )
+    path = obtain(find(name)) if name in ENTRIES else Path(name)
+    if not path.is_file():
+        raise WeightsError(path, "no such file", "Train one with recipes/depth_tokenizer.toml")
+    weights = read_weights(path)
+    tensors, config = weights.tensors, weights.config
+    if weights.family != "depth_tokenizer":
+        config = getattr(config, "tokenizer", None)
+        prefix = "tokenizer."
+        tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    if config != tokenizer.config:
+        raise WeightsError(
+            path,
+            f"{weights.family} {weights.preset}: not the tokenizer of this preset",
+            f"It needs {tokenizer.config}",
+        )
+    tokenizer.load_state_dict(tensors, strict=True)
+
+
 def _encoder_sha256(name: str) -> str:
     """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
     from sonde.weights.registry import ENTRIES, find
@@ -255,5 +336,7 @@ def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, An
 TARGETS: dict[str, TargetBuilder] = {
     "tiny_encoder": _tiny_encoder,
     "ppd": _ppd,
+    "depthart": _depthart,
+    "depth_var": _depth_var,
     "depth_tokenizer": _depth_tokenizer,
 }

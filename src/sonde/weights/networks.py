@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from sonde.encoders import depth_anything_v2, dinov2, moge2, moge2_config, tiny
 from sonde.errors import ConfigError, WeightsError
+from sonde.models.depthart.config import DepthARTConfig
+from sonde.models.depthart.network import DepthARTNetwork
+from sonde.models.depthart.presets import PRESETS as DEPTHART_PRESETS
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
@@ -39,6 +42,7 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "ppd": Family(config=PPDConfig, network=PPDNetwork, presets=PPD_PRESETS),
+    "depthart": Family(config=DepthARTConfig, network=DepthARTNetwork, presets=DEPTHART_PRESETS),
     "tiny_encoder": Family(
         config=tiny.TinyEncoderConfig, network=tiny.TinyEncoder, presets=tiny.PRESETS
     ),

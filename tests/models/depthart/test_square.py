@@ -1,0 +1,40 @@
+"""Squashing to the tokenizer's square; depth as in the golden normalisation."""
+
+import torch
+
+from sonde.models.depthart.presets import DEPTHART, MICRO, TINY
+from sonde.models.depthart.square import squash, squash_photo
+
+
+def test_photos_shrink_by_area_and_grow_by_bicubic():
+    ramp = torch.linspace(0, 1, 32).expand(1, 3, 64, 32)
+    small = squash_photo(ramp, MICRO)
+    assert small.shape == (1, 3, 16, 16)
+    torch.testing.assert_close(small, ramp.view(1, 3, 64, 16, 2).mean(-1)[:, :, ::4])
+    large = squash_photo(ramp[..., :4, :4], MICRO)
+    assert large.shape == (1, 3, 16, 16) and large.min() >= 0 and large.max() <= 1
+
+
+def test_depth_equals_golden_where_all_is_known(networks, golden):
+    network, io = networks["depthart"], golden("depthart")
+    depth = io["in.depth"][:, 0]
+    known = torch.ones_like(depth, dtype=torch.bool)
+    square = squash(io["in.image01"], depth, valid_BHW=known, sky_BHW=~known, config=network.config)
+    assert network.config.curve == DEPTHART.curve == "linear_q98"
+    assert torch.equal(square.photo_B3HW, io["in.image01"])
+    expected = io["out.depth_normalised"].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(square.depth_BCHW, expected, atol=1e-6, rtol=0)
+    f = network.tokenizer.features(square.depth_BCHW)
+    torch.testing.assert_close(f, io["out.f_depth"], atol=1e-5, rtol=0)
+
+
+def test_sky_and_unknown_pixels_are_the_far_end_and_do_not_count():
+    depth = torch.linspace(1, 5, 96 * 96).view(1, 96, 96).clone()
+    valid, sky = torch.ones(1, 96, 96, dtype=torch.bool), torch.zeros(1, 96, 96, dtype=torch.bool)
+    image = torch.zeros(1, 3, 96, 96)
+    whole = squash(image, depth, valid_BHW=valid, sky_BHW=sky, config=TINY).depth_BCHW
+    sky[:, :10], valid[:, 10:20] = True, False
+    depth[:, :20] = 0
+    holed = squash(image, depth, valid_BHW=valid, sky_BHW=sky, config=TINY).depth_BCHW
+    assert (holed[:, :, :20] == 1).all() and holed[:, :, 20:].min() == -1
+    assert whole[:, :, :20].max() < 0
