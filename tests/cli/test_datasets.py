@@ -24,6 +24,30 @@ def test_list_shows_every_dataset_with_its_licence(capsys):
     assert facts["diode"]["commercial"] is True and facts["nyu"]["counts"]["test"] == 654
 
 
+def test_list_is_a_line_a_dataset_and_fits_80_columns(capsys):
+    assert run(["data", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(DATASETS) + 2 and max(map(len, lines)) <= 80
+    nyu = next(line for line in lines if line.startswith("nyu "))
+    assert nyu.split()[1:3] == ["unclear", "indoor"] and nyu.endswith("test 654, train 795")
+    kitti = next(line for line in lines if line.startswith("kitti "))
+    assert " no " in kitti and "eigen-test 652" in kitti and kitti.endswith(" ...")
+
+
+def test_list_tells_all_of_one_dataset(capsys):
+    assert run(["data", "list", "kitti"]) == 0
+    printed = capsys.readouterr().out
+    for words in ("CC BY-NC-SA 3.0", "selection 1000", "about 175 GB", "1e-05 to 80 m"):
+        assert words in printed
+    assert run(["data", "list", "--long"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{card.name}: {card.title}" in printed for card in DATASETS.values())
+    assert "gt=raw|filled" in printed and "sequences=TEXT" in printed
+    assert run(["data", "list", "kiti"]) == 2
+    assert "Did you mean kitti?" in capsys.readouterr().err
+    assert run(["data", "list", "kitti", "--commercial-only"]) == 2
+
+
 def test_list_of_commercial_ones_leaves_out_unclear_licences(capsys):
     assert run(["data", "list", "--json", "--commercial-only"]) == 0
     names = {entry["name"] for entry in json.loads(capsys.readouterr().out)}

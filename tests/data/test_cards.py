@@ -1,14 +1,35 @@
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 
 import pytest
 
 from sonde.data.benchmarks.cards import NYU
+from sonde.data.catalog import DATASETS
 from sonde.errors import ConfigError
 
 
 def test_only_a_clear_licence_allows_commercial_use():
     allowed = [replace(NYU, commercial=c).allows_commercial_use for c in (True, False, None)]
     assert allowed == [True, False, False]
+
+
+def strings_in(value):
+    """Every text in a card, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from (key, *strings_in(inner))
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from strings_in(inner)
+
+
+def test_cards_speak_to_users():
+    """No shorthand of ours in what `sonde data list` shows."""
+    for card in DATASETS.values():
+        for text in strings_in(asdict(card)):
+            assert not re.search(r"\[[A-Z?]\]", text), (card.name, text)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from sonde.data.check import Examination, Located
 
 LIST_SUFFIXES = (".csv", ".jsonl", ".json")
-COMMERCIAL = {True: "yes", False: "no", None: "unclear (no)"}
+COMMERCIAL = {True: "yes", False: "no", None: "unclear"}
+_WIDTH = 80
 CommercialOnly = Annotated[
     bool, typer.Option("--commercial-only", help="Refuse data whose licence does not allow it.")
 ]
@@ -38,28 +40,63 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def list_datasets(
+    name: Annotated[str | None, typer.Argument(help="Only this dataset, in full.")] = None,
     commercial_only: CommercialOnly = False,
+    is_long: Annotated[bool, typer.Option("--long", help="All that is known of each.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show every dataset with a reader: licence, what it holds, what is known of it."""
-    from sonde.data.catalog import DATASETS
+    """Show every dataset with a reader, a line each; of one NAME, or with --long, everything."""
+    from sonde.data.catalog import DATASETS, find_dataset
 
-    cards = [c for c in DATASETS.values() if c.allows_commercial_use or not commercial_only]
+    cards = list(DATASETS.values()) if name is None else [find_dataset(name)]
+    if commercial_only and name is not None:
+        _require_commercial(cards[0])
+    cards = [card for card in cards if card.allows_commercial_use or not commercial_only]
     if as_json:
         typer.echo(json.dumps([_facts(card) for card in cards], indent=2))
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    elif is_long or name is not None:
+        typer.echo("\n\n".join(_in_full(card) for card in cards))
+    else:
+        for cells in (("name", "commercial", "place", "splits, official counts"), *_rows(cards)):
+            line = "{:15} {:10}  {:8} {}".format(*cells)
+            whole = line[: _WIDTH - 5].rpartition(", ")[0]  # the last split that fits
+            typer.echo(line if len(line) <= _WIDTH else f"{whole}, ...")
+        typer.echo("Licence, options: sonde data list NAME. Your copy: sonde data check FOLDER.")
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    for name in ("name", "commercial", "place", "holds", "splits (official count)", "licence"):
-        table.add_column(name, no_wrap=name in ("name", "commercial", "place"))
-    for card in cards:
-        use = COMMERCIAL[card.commercial]
-        table.add_row(card.name, use, card.place, holds(card), splits(card), card.licence)
-    Console().print(table)
-    typer.echo("Look at a copy: sonde data check FOLDER --dataset NAME. More: docs/datasets.md.")
+
+def _rows(cards: Sequence[DatasetCard]) -> list[tuple[str, ...]]:
+    return [(c.name, COMMERCIAL[c.commercial], c.place, splits(c)) for c in cards]
+
+
+def _in_full(card: DatasetCard) -> str:
+    """Everything a user may want to know of a dataset before looking for it."""
+    span = "" if card.range_m is None else " to ".join(f"{m:g}" for m in card.range_m) + " m"
+    options = [
+        f"{key}={'|'.join(value for value in values if value) or 'TEXT'}"
+        for key, values in card.options.items()
+    ]
+    lines = {
+        "licence": card.licence,
+        "commercial use": "unclear, treated as no" if card.commercial is None else "",
+        "place": card.place,
+        "holds": holds(card),
+        "range": span,
+        "splits": splits(card),
+        "size": card.size,
+        "options": " ".join(options),
+        "look for": card.page,
+        "remarks": card.notes,
+    }
+    lines["commercial use"] = lines["commercial use"] or COMMERCIAL[card.commercial]
+    told = [f"  {key:15} {value}" for key, value in lines.items() if value]
+    return "\n".join([f"{card.name}: {card.title}", *told])
+
+
+def _require_commercial(card: DatasetCard) -> None:
+    """ConfigError unless the licence clearly allows commercial use."""
+    if not card.allows_commercial_use:
+        finding = f"commercial use: {COMMERCIAL[card.commercial]} (licence: {card.licence})"
+        raise ConfigError(f"dataset {card.name}", finding, "Drop --commercial-only")
 
 
 def holds(card: DatasetCard) -> str:
@@ -78,7 +115,7 @@ def holds(card: DatasetCard) -> str:
 def splits(card: DatasetCard) -> str:
     """The splits with their official counts, where they are known."""
     counts = card.expected_counts
-    return ", ".join(f"{s} ({counts[s]})" if s in counts else s for s in card.splits)
+    return ", ".join(f"{s} {counts[s]}" if s in counts else s for s in card.splits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,10 +151,8 @@ def check(context: typer.Context, chosen: CheckOptions) -> None:
     from sonde.data.check import examine
 
     found_at = _locate(chosen)
-    if chosen.commercial_only and not found_at.card.allows_commercial_use:
-        use = COMMERCIAL[found_at.card.commercial]
-        finding = f"commercial use: {use} (licence: {found_at.card.licence})"
-        raise ConfigError(f"dataset {found_at.card.name}", finding, "Drop --commercial-only")
+    if chosen.commercial_only:
+        _require_commercial(found_at.card)
     with counting_bar() as bar:
         task = bar.add_task("samples", total=chosen.samples)
         found = examine(

@@ -1,7 +1,7 @@
 """Cards of the evaluation datasets; a new reader adds its row here.
 
 Counts and fingerprints are those of the official lists, so that a user's own copy can be verified.
-Licences marked [K] are from general knowledge and were not read again.
+A licence that says "not verified" is from general knowledge: nobody read its text for Sonde.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NYU = DatasetCard(
     module=f"{_HERE}.nyu:open_nyu",
     place="indoor",
     splits=("test", "train"),
-    size="labelled .mat 2.8 GB, raw 428 GB [K]",
+    size="labelled .mat 2.8 GB, raw about 428 GB",
     dense=True,
     range_m=(1e-3, 10.0),
     expected_counts={"test": 654, "train": 795, "bts-train": 24231},
@@ -42,7 +42,7 @@ KITTI = DatasetCard(
     module=f"{_HERE}.kitti:open_kitti",
     place="outdoor",
     splits=("eigen-test", "eigen-train", "val-drives", "selection"),
-    size="raw 175 GB [K], depth 14 GB",
+    size="raw about 175 GB, depth 14 GB",
     video=True,
     range_m=(1e-5, 80.0),
     expected_counts={"eigen-test": 652, "eigen-train": 23158, "selection": 1000, "val-800": 800},
@@ -60,7 +60,7 @@ ETH3D = DatasetCard(
     name="eth3d",
     title="ETH3D high-resolution multi-view, training part",
     page="eth3d.net",
-    licence="CC BY-NC-SA 4.0 [K]",
+    licence="CC BY-NC-SA 4.0 (not verified)",
     commercial=False,
     module=f"{_HERE}.eth3d:open_eth3d",
     place="both",
@@ -81,7 +81,7 @@ SCANNET = DatasetCard(
     module=f"{_HERE}.scannet:open_scannet",
     place="indoor",
     splits=("all",),
-    size="1.2 TB .sens [K], scannet_frames_25k 5.6 GB [K]",
+    size="about 1.2 TB .sens, scannet_frames_25k about 5.6 GB",
     video=True,
     has_pose=True,
     range_m=(1e-3, 10.0),
@@ -120,7 +120,7 @@ SUNRGBD = DatasetCard(
     module=f"{_HERE}.sunrgbd:open_sunrgbd",
     place="indoor",
     splits=("test", "train", "all"),
-    size="6.4 GB [K]",
+    size="about 6.4 GB",
     range_m=(1e-3, 8.0),
     expected_counts={"test": 5050, "train": 5285},
     fingerprints={"test": "6fdef67f4eeb214f748a0e9772f41888b772c8eb88e67d0229da9a8bc113b072"},
@@ -133,7 +133,7 @@ IBIMS = DatasetCard(
     name="ibims",
     title="iBims-1",
     page="ibims-1, LMF TUM / mediaTUM m1455541",
-    licence="research use [K]",
+    licence="research use (not verified)",
     commercial=None,
     module=f"{_HERE}.ibims:open_ibims",
     place="indoor",
@@ -150,7 +150,7 @@ TUM = DatasetCard(
     name="tum",
     title="TUM RGB-D",
     page="TUM RGB-D SLAM dataset",
-    licence="CC BY 4.0 [K]",
+    licence="CC BY 4.0 (not verified)",
     commercial=True,
     module=f"{_HERE}.tum:open_tum",
     place="indoor",
@@ -168,7 +168,7 @@ BONN = DatasetCard(
     name="bonn",
     title="Bonn RGB-D Dynamic",
     page="Bonn RGB-D Dynamic Dataset, University of Bonn",
-    licence="not stated [K]",
+    licence="not stated (not verified)",
     commercial=None,
     module=f"{_HERE}.bonn:open_bonn",
     place="indoor",
@@ -200,7 +200,7 @@ SINTEL = DatasetCard(
     name="sintel",
     title="MPI Sintel, training part",
     page="MPI Sintel (images, depth, camera data)",
-    licence="film CC BY 3.0, depth research use [K]",
+    licence="film CC BY 3.0, depth research use (not verified)",
     commercial=None,
     module=f"{_HERE}.sintel:open_sintel",
     place="outdoor",
