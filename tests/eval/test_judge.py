@@ -97,6 +97,35 @@ def test_sky_of_the_prediction_counts_as_its_farthest_depth():
         judged("real-folder", WithSky(), "prediction.sky=fail")
 
 
+def test_dar_puts_nan_at_its_least_and_infinity_at_its_largest_depth():
+    """The released code does so inside the mask; everywhere else such a map ends the run."""
+
+    class Broken(TruthEstimator):
+        def estimate(self, rgb_HW3):
+            found = super().estimate(rgb_HW3)
+            map_HW = found.map_HW.copy()
+            map_HW[12, 20], map_HW[12, 22], map_HW[12, 24] = np.nan, np.inf, -np.inf
+            return found._replace(map_HW=map_HW)
+
+    inside = ("mask.terms=['file', 'range']", "image.crop=none", "truth.crop=none")
+    off = (*inside, "inference.tta=none")
+    data = MiniData()
+    for name, high in (("dar-nyu", 10.0), ("dar-kitti", 80.0), ("dar-sunrgbd", 8.0)):
+        row = judged(name, Broken("metric", lambda d: d), *off, data=data).row
+        g = truth(1).astype(np.float64)
+        errors = [(g[12, 20] - 1e-3) / g[12, 20], (high - g[12, 22]) / g[12, 22]]
+        errors.append((g[12, 24] - 1e-3) / g[12, 24])
+        assert row.values["abs_rel"] == pytest.approx(sum(errors) / row.n_valid, rel=1e-6)
+        assert row.notes["nonfinite_share"] == pytest.approx(3 / g.size)
+    # averaged with its mirror image, a pixel with one NaN is NaN, and then the least depth
+    row = judged("dar-nyu", Broken("metric", lambda d: d), *inside, data=data).row
+    assert row.notes["nonfinite_share"] == pytest.approx(6 / g.size)
+    with pytest.raises(DataError, match="not finite in 3 pixels"):
+        judged("eigen-metric-nyu", Broken("metric", lambda d: d), *inside)
+    with pytest.raises(ConfigError, match="needs metric maps and caps"):
+        mini_protocol("marigold-nyuv2", "prediction.sky='farthest, else caps'")
+
+
 def test_other_sizes_are_resized_as_stated():
     class Half(TruthEstimator):
         def estimate(self, rgb_HW3):

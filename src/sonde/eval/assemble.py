@@ -99,10 +99,9 @@ def _degenerate(table: SampleTable) -> dict[str, float]:
     out: dict[str, float] = {"images_skipped": float(len(table.rows) - len(rows))}
     for name in ("negative_scale", "degenerate", "fallback"):
         out[f"images_{name}"] = float(sum(row.notes.get(name, 0.0) for row in rows))
-    for name in ("nonpositive_share", "clipped_share", "sky_share", "no_sigma_share"):
+    for name in (name for name in table.notes if name.endswith("_share")):
         values = [row.notes[name] for row in rows if name in row.notes]
-        if values or name != "no_sigma_share":  # only ensembles have it
-            out[f"mean_{name}"] = float(np.mean(values)) if values else 0.0
+        out[f"mean_{name}"] = float(np.mean(values)) if values else 0.0
     for name in table.metrics:
         undefined = sum(name in r.values and not np.isfinite(r.values[name]) for r in rows)
         if undefined:

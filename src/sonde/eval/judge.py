@@ -20,7 +20,7 @@ from .families import conversion_for
 from .measures import UNCERTAINTY, Scored, counters, measure, pixels_with_sigma
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, interpolate, nearest, prepare
-from .protocol import Protocol
+from .protocol import ELSE_CAPS, Protocol
 from .results import PREVIEW_SIDE, Preview
 from .samples import OK, SKIPPED, SampleRow
 from .tta import blend_windows, flip_average, split_windows
@@ -33,6 +33,7 @@ _NOTES = (
     "nonpositive_share",
     "clipped_share",
     "sky_share",
+    "nonfinite_share",
 )
 _LARGEST_HALF = 65504.0
 
@@ -45,12 +46,16 @@ class Verdict(NamedTuple):
 
 
 class _Map(NamedTuple):
-    """A prediction on the truth's grid, finite everywhere; sky_share: how much was filled."""
+    """A prediction on the truth's grid, finite everywhere.
+
+    sky_share: how much was filled as sky. nonfinite_share: how much was put to the caps.
+    """
 
     values_HW: NDArray[np.float64]
     sigma_HW: NDArray[np.float64] | None
     family: str
     sky_share: float
+    nonfinite_share: float
     fov_x_deg: float | None
     seconds: float
 
@@ -108,7 +113,10 @@ def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estima
         shift=fitted.shift,
         status=OK,
         values=measured.values,
-        notes=_median_note(case) | fitted.notes | {"sky_share": found.sky_share} | measured.notes,
+        notes=_median_note(case)
+        | fitted.notes
+        | {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
+        | measured.notes,
         seconds=found.seconds,
     )
     return Verdict(row, make_preview(scored))
@@ -158,11 +166,16 @@ def _predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
             align_corners=part.align_corners,
         )
         sigma_HW = None if sigma_HW is None else nearest(sigma_HW, size_hw)
+    bad_HW = ~np.isfinite(values_HW)
+    if bad_HW.any():  # only where the policy lets it through
+        low, high = float(protocol.caps.min), float(protocol.caps.max)
+        values_HW = np.nan_to_num(values_HW, nan=low, posinf=high, neginf=low)
     return _Map(
         values_HW,
         sigma_HW,
         first.family,
         float(np.mean(filled)),
+        float(bad_HW.mean()),
         first.fov_x_deg,
         sum(found.seconds for found in estimates),
     )
@@ -178,19 +191,26 @@ def _known_tta(protocol: Protocol) -> str:
 def _without_sky(
     found: Estimate, size_hw: tuple[int, ...], policy: str
 ) -> tuple[NDArray[np.float64], float]:
-    """The map with its sky at the farthest finite value, and how much that was; else DataError."""
+    """The map with its sky at the farthest finite value, and how much that was.
+
+    DataError for other pixels that are not finite, unless they shall take the caps later.
+    """
     values_HW = found.map_HW
     if values_HW.shape != tuple(size_hw):
         raise DataError("prediction", f"is {values_HW.shape} for a photo of {tuple(size_hw)}")
     bad_HW = ~np.isfinite(values_HW)
     if not bad_HW.any():
         return values_HW, 0.0
-    is_sky = found.sky_HW is not None and policy == "farthest" and not bad_HW.all()
-    if not is_sky or (bad_HW & ~found.sky_HW).any():  # type: ignore[operator]
-        raise DataError("prediction", f"is not finite in {np.count_nonzero(bad_HW)} pixels")
+    is_sky = found.sky_HW is not None and policy != "fail" and not bad_HW.all()
+    sky_HW = bad_HW & found.sky_HW if is_sky else np.zeros_like(bad_HW)  # type: ignore[operator]
+    others = np.count_nonzero(bad_HW & ~sky_HW)
+    if others and policy != ELSE_CAPS:
+        raise DataError("prediction", f"is not finite in {others} pixels")
+    if not sky_HW.any():
+        return values_HW, 0.0
     known = values_HW[~bad_HW]
     far = known.min() if found.family == "affine_disparity" else known.max()
-    return np.where(bad_HW, far, values_HW), float(bad_HW.mean())
+    return np.where(sky_HW, far, values_HW), float(sky_HW.mean())
 
 
 def _known_sigma(found: Estimate) -> NDArray[np.float64] | None:

@@ -75,8 +75,11 @@ class MaskPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionPart:
-    """accepts: family -> conversion made first. resize: to the truth's size. sky: what pixels the
-    prediction calls sky count as: farthest (its farthest finite depth) or fail.
+    """accepts: family -> conversion made first. resize: to the truth's size.
+
+    sky: what pixels without a finite depth count as. farthest: the farthest finite depth where the
+    prediction says sky, elsewhere the run fails. fail: it always fails. 'farthest, else caps': as
+    farthest, elsewhere NaN is caps.min and infinity caps.max, after averaging (DAR's code).
     """
 
     accepts: dict[str, str]

@@ -39,6 +39,7 @@ from .parts import (
 )
 
 _NOT_HASHED = ("notes", "hash")
+ELSE_CAPS = "farthest, else caps"
 STATUSES = ("parity", "ours", "unverified", "custom")
 Part = TypeVar("Part")
 
@@ -148,7 +149,7 @@ def protocol_from_table(table: Mapping[str, Any]) -> Protocol:
         "kind": (protocol.kind, ("image", "video")),
         "average.over": (protocol.average.over, ("images", "scenes", "clips")),
         "mask.empty": (protocol.mask.empty, ("fail", "skip")),
-        "prediction.sky": (protocol.prediction.sky, ("farthest", "fail")),
+        "prediction.sky": (protocol.prediction.sky, ("farthest", "fail", ELSE_CAPS)),
         "truth.map": (protocol.truth.map, ("depth", "filled")),
         "image.warp": (protocol.image.warp, ("none", "moge")),
         "alignment.scope": (protocol.alignment.scope, ("image", "clip", "none")),
@@ -157,6 +158,10 @@ def protocol_from_table(table: Mapping[str, Any]) -> Protocol:
         if value not in allowed:
             raise ConfigError(where, f"{name} is {value!r}", f"Use {', '.join(allowed)}")
     checked_accepts(protocol.prediction.accepts, where=f"{where}: prediction.accepts")
+    if protocol.prediction.sky == ELSE_CAPS:
+        caps = (protocol.caps.min, protocol.caps.max)
+        if set(protocol.prediction.accepts) != {"metric"} or any(isinstance(c, str) for c in caps):
+            raise ConfigError(where, f"prediction.sky {ELSE_CAPS!r} needs metric maps and caps")
     if (protocol.kind == "video") != (protocol.video is not None):
         raise ConfigError(where, "kind and the [video] table contradict each other")
     return protocol
