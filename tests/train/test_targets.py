@@ -3,19 +3,24 @@ from pathlib import Path
 import pytest
 import torch
 from micro_run import MicroNetwork, MicroObjective, micro_recipe
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sonde.encoders.tiny import PRESETS, TinyEncoder
 from sonde.errors import ConfigError, WeightsError
+from sonde.tokenizers.presets import PRESETS as TOKENIZERS
+from sonde.tokenizers.vqvae import VQVAE, draw_codebook
 from sonde.train.config import ModelConfig, Recipe
+from sonde.train.recipe import recipe_table
 from sonde.train.sources import stream
 from sonde.train.targets import (
     TrainedObjective,
     build_target,
     draw_weights,
     load_initial,
+    read_initial,
 )
+from sonde.weights.published import read_weights
 from sonde.weights.safe import sha256_of
 
 CPU = torch.device("cpu")
@@ -115,3 +120,80 @@ def test_ppd_refuses_an_encoder_of_other_width(tmp_path):
     model = ModelConfig(kind="ppd", preset="tiny", encoder=encoder_file(tmp_path, "micro"))
     with pytest.raises(ConfigError, match="gives semantics 48 wide, preset tiny takes 208"):
         build_target(recipe_of(tmp_path, model), CPU)
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """A micro tokenizer's file."""
+    network = VQVAE(TOKENIZERS["micro"])
+    generator = torch.Generator().manual_seed(3)
+    draw_weights(network, generator=generator)
+    draw_codebook(network, generator=generator)
+    metadata = {"family": "depth_tokenizer", "preset": "micro", "sonde_format": "1"}
+    path = tmp_path / "vq" / "weights.safetensors"
+    path.parent.mkdir()
+    save_file(network.state_dict(), path, metadata=metadata)
+    return path
+
+
+def test_depthart_takes_over_a_tokenizer_and_trains_the_rest(tmp_path, tokenizer):
+    model = ModelConfig(kind="depthart", preset="micro", tokenizer=str(tokenizer))
+    target = build_target(recipe_of(tmp_path, model, {"reconstruction_weight": 1.0}), CPU)
+    network = target.network
+    assert (target.family, target.encoder, target.encoder_sha256) == ("depthart", "", "")
+    assert target.objective.reconstruction_weight == 1.0
+    for name, tensor in load_file(tokenizer).items():
+        assert torch.equal(network.tokenizer.state_dict()[name], tensor)
+    trained = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
+    assert trained == {"transformer"}
+    image = torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    depth = target.preview(image, stream(CPU, 1), 4)
+    assert depth.shape == (2, 20, 24) and torch.isfinite(depth).all()
+
+    metadata = {"family": target.family, "preset": target.preset, "sonde_format": "1"}
+    saved = tmp_path / "saved.safetensors"
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in network.state_dict().items()}
+    save_file(halves, saved, metadata=metadata)
+    assert read_weights(saved).config == network.config
+    again = ModelConfig(kind="depth_var", preset="micro", tokenizer=str(saved))
+    teacher = build_target(recipe_of(tmp_path, again), CPU)
+    assert type(teacher.objective).__name__ == "TeacherForcing"
+    codes = teacher.network.tokenizer.quantize.embedding.weight
+    torch.testing.assert_close(
+        codes, network.tokenizer.quantize.embedding.weight, atol=2e-3, rtol=0
+    )
+
+
+def test_depthart_names_what_is_wrong_with_its_tokenizer(tmp_path, tokenizer):
+    def build(preset, path):
+        model = ModelConfig(
+            kind="depthart", preset=preset, encoder="tiny-encoder", tokenizer=str(path)
+        )
+        return build_target(recipe_of(tmp_path, model), CPU)
+
+    with pytest.raises(ConfigError, match=r"model.tokenizer: empty.*depth_tokenizer.toml"):
+        build("micro", "")
+    with pytest.raises(WeightsError, match="no such file"):
+        build("micro", tmp_path / "gone.safetensors")
+    with pytest.raises(WeightsError, match="not the tokenizer of this preset"):
+        build("tiny", tokenizer)
+
+
+def test_a_recipe_without_a_tokenizer_keeps_its_hash(tmp_path):
+    recipe = recipe_of(tmp_path, ModelConfig(kind="tiny_encoder", preset="micro"))
+    assert "tokenizer" not in recipe_table(recipe)["model"]
+    other = recipe_of(tmp_path, ModelConfig(kind="depthart", preset="micro", tokenizer="x"))
+    assert recipe_table(other)["model"]["tokenizer"] == "x"
+
+
+def test_initial_weights_may_be_a_published_var(tmp_path):
+    golden = load_file(Path(__file__).parents[1] / "golden/depthart/var_l2norm.safetensors")
+    var = {n.removeprefix("sd."): t for n, t in golden.items() if n.startswith("sd.")}
+    var["pos_1LC"] = torch.zeros(1, 680, 96)  # the published scales; the golden ones are fewer
+    var["lvl_embed.weight"] = torch.zeros(10, 96)
+    torch.save({"trainer": {"var_wo_ddp": var}}, tmp_path / "ar-ckpt.pth")
+    state = read_initial(tmp_path / "ar-ckpt.pth")
+    assert torch.equal(state["transformer.head.weight"], var["head.weight"])
+    assert not any(name.startswith("tokenizer.") for name in state)
+    save_file({"a": torch.ones(1)}, tmp_path / "own.safetensors")
+    assert list(read_initial(tmp_path / "own.safetensors")) == ["a"]

@@ -6,6 +6,11 @@ from micro_weights import DINO, MOGE, own_metadata
 from safetensors.torch import save_file
 
 from sonde.errors import ConfigError, WeightsError
+from sonde.models.depthart.config import DepthARTConfig
+from sonde.models.depthart.network import new_network
+from sonde.tokenizers.config import VQConfig
+from sonde.tokenizers.keys import published_name
+from sonde.weights.convert import convert_file
 from sonde.weights.published import flatten, read_weights
 from sonde.weights.safe import write_safetensors
 
@@ -176,3 +181,38 @@ def test_flatten_takes_the_prefixes_off_and_remembers_them():
     flat = flatten({"state_dict": {"module.pipeline.dit.x": torch.ones(1), "y": 3}}, "file")
     assert list(flat.tensors) == ["x"]
     assert flat.prefixes == {"module.", "pipeline.", "dit."}
+
+
+@pytest.fixture
+def depthart_file():
+    """A small DepthART as released: transformer, `vae_proxy.`, constants, normaliser."""
+    vq = VQConfig(channels=32, multipliers=(1, 1), blocks=1, code_width=8, codebook=16)
+    config = DepthARTConfig(width=64, depth=1, heads=1, classes=3, tokenizer=vq)
+    network = new_network(config, generator=torch.Generator().manual_seed(0))
+    file = {"normalizer.alpha": torch.ones(1), "lvl_1L": torch.zeros(1, 680, dtype=torch.int64)}
+    for name, tensor in network.state_dict().items():
+        part, _, rest = name.partition(".")
+        released = published_name(rest, phi_count=4) if part == "tokenizer" else rest
+        if released is not None:
+            file["vae_proxy." * (part == "tokenizer") + released] = tensor
+    return config, file
+
+
+def test_depthart_with_its_tokenizer(tmp_path, depthart_file):
+    config, file = depthart_file
+    save_file(file, tmp_path / "model.safetensors")
+    weights = read_weights(tmp_path / "model.safetensors")
+    assert (weights.family, weights.config, weights.encoder) == ("depthart", config, "")
+    assert weights.ignored == {"normalizer.alpha": 1, "lvl_1L": 1}
+    done = convert_file(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
+    again = read_weights(done.path)
+    assert again.config == config and again.preset == "custom"
+    assert all(torch.equal(again.tensors[n], t) for n, t in weights.tensors.items())
+
+
+def test_a_var_file_is_no_depthart(tmp_path, depthart_file):
+    var = {n: t for n, t in depthart_file[1].items() if not n.startswith("vae_proxy.")}
+    for content in (var, {"trainer": {"var_wo_ddp": var}}):
+        torch.save(content, tmp_path / "var_d16.pth")
+        with pytest.raises(WeightsError, match="var_d16.pth: a VAR file.*no tokenizer in it"):
+            read_weights(tmp_path / "var_d16.pth")

@@ -52,7 +52,14 @@ from .sources import (
     stream,
     window,
 )
-from .targets import Target, TargetBuilder, TrainedObjective, build_target, load_initial
+from .targets import (
+    Target,
+    TargetBuilder,
+    TrainedObjective,
+    build_target,
+    load_initial,
+    read_initial,
+)
 from .validation import validate
 from .watch import Clock, Watcher
 
@@ -341,9 +348,7 @@ def _start(run: _Run, path: Path | None) -> list[str]:
         return [f"resumed with another {change}" for change in changes]
     if not train.init_from:
         return []
-    from sonde.weights.safe import read_safetensors
-
-    state = read_safetensors(Path(train.init_from)).tensors
+    state = read_initial(Path(train.init_from))
     faults = load_initial(run.target.network, state, strict=train.init_strict)
     run.average.reset()
     return [f"init_from {train.init_from}: {fault}" for fault in faults]

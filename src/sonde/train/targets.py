@@ -94,6 +94,17 @@ def draw_weights(network: nn.Module, *, generator: torch.Generator) -> None:
                 module.bias.uniform_(-bound, bound, generator=generator)
 
 
+def read_initial(path: Path) -> dict[str, Tensor]:
+    """Tensors to start from, by our names: of a file of ours, or of a published VAR."""
+    from sonde.models.depthart import keys
+    from sonde.weights.safe import is_pickle, read_pickle, read_safetensors
+
+    content = read_pickle(path) if is_pickle(path) else read_safetensors(path).tensors
+    if keys.is_published(content):
+        return keys.from_published(content, where=path).tensors
+    return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+
+
 def load_initial(network: nn.Module, state: Mapping[str, Tensor], *, strict: bool) -> list[str]:
     """Start from other weights; returns what did not fit, one line each (strict: raises)."""
     own = network.state_dict()

@@ -21,6 +21,7 @@ from torch import Tensor
 from sonde.encoders.dinov2 import MEAN_RGB, STD_RGB, DinoV2Config
 from sonde.encoders.moge2_config import MoGe2Config, from_published
 from sonde.errors import ConfigError, WeightsError
+from sonde.models.depthart import keys as depthart_keys
 from sonde.models.ppd import keys
 from sonde.models.ppd.config import PPDConfig
 from sonde.tokenizers import keys as tokenizer_keys
@@ -31,6 +32,7 @@ from .safe import is_pickle, read_pickle, read_safetensors, some
 
 FORMAT = "1"
 PREFIXES = (*keys.PREFIXES, keys.VIDEO_PREFIX, "pretrained.", "_orig_mod.")
+NESTS = (*keys.NESTS, *depthart_keys.NESTS)
 FOREIGN = ("sem_encoder", "depth_head")  # parts beside the network in released files
 UNUSED = ("mask_token", "image_mean", "image_std")  # training only, or constants of ours
 TAG_OF_STEM = {"ppd": "dav2", "ppd_moge": "moge2"}
@@ -90,7 +92,7 @@ def flatten(content: Mapping[str, Any], where: object) -> Flat:
     while True:
         config = content.get("model_config")
         model_config = config if isinstance(config, Mapping) else model_config
-        nest = next((n for n in keys.NESTS if isinstance(content.get(n), Mapping)), None)
+        nest = next((n for n in NESTS if isinstance(content.get(n), Mapping)), None)
         if nest is None:
             break
         content = content[nest]
@@ -137,6 +139,8 @@ def identify(flat: Flat, where: object) -> str:
         )
     if "patch_embed.proj.weight" in names and "cls_token" in names:
         return "depth_anything_v2"
+    if depthart_keys.MARK in names:
+        return "depthart"  # or the VAR that it starts from
     if tokenizer_keys.is_published([*names]) and "word_embed.weight" not in names:
         return "depth_tokenizer"  # a VQ-VAE of VAR or Switti, without a transformer beside it
     raise WeightsError(
@@ -180,6 +184,11 @@ def _recognise(path: Path, flat: Flat, encoder: str | None) -> Weights:
             tag, config = _ppd_tag(path, encoder), _ppd_config(tensors)
         elif family == "moge2":
             tag, config = _encoder_tag(path, encoder, "moge2"), _moge2_config(flat, path)
+        elif family == "depthart":
+            found = depthart_keys.from_published(tensors, where=path)
+            depthart_keys.require_tokenizer(found, where=path)
+            tag, (config, tensors, dropped) = "", found
+            flat.ignored.update(dropped)
         elif family == "depth_tokenizer":
             tag, (config, tensors, dropped) = "", tokenizer_keys.from_published(tensors, where=path)
             flat.ignored.update(dropped)

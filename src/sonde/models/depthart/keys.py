@@ -70,6 +70,11 @@ def our_name(published: str) -> str | None:
     return TRANSFORMER + published
 
 
+def is_published(content: Mapping[str, Any]) -> bool:
+    """Whether this is the content of a VAR or DepthART file."""
+    return MARK in _flat(content)
+
+
 def from_published(
     content: Mapping[str, Any],
     *,
@@ -125,7 +130,8 @@ def require_tokenizer(published: Published, *, where: object) -> None:
         raise WeightsError(
             where,
             "a VAR file, which makes images of classes: no tokenizer in it, no depth learned",
-            "Give DepthART's model.safetensors, or train from this one (train.init_from)",
+            "Give DepthART's model.safetensors; or train from this one: train.init_from=FILE "
+            "train.init_strict=false",
         )
 
 
