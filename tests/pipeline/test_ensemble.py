@@ -85,3 +85,14 @@ def test_a_single_map_has_no_uncertainty():
     merged = merge_hypotheses(base[None], kind=DepthKind.AFFINE_LOG_DEPTH)
     assert merged.uncertainty_HW is None
     assert np.array_equal(merged.depth_HW, base)
+
+
+def test_a_single_map_keeps_the_spread_its_family_knows():
+    base, _ = scene()
+    own = np.full_like(base, 0.25)
+    alone = merge_hypotheses(base[None], kind=DepthKind.METRIC, spread_SHW=own[None])
+    assert np.array_equal(alone.depth_HW, base) and np.array_equal(alone.uncertainty_HW, own)
+    both = merge_hypotheses(
+        np.stack([base, base + 2]), kind=DepthKind.METRIC, spread_SHW=np.stack([own, own])
+    )
+    assert np.allclose(both.uncertainty_HW, np.sqrt(2))  # of the maps, not of their family

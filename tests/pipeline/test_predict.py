@@ -214,3 +214,20 @@ def test_out_of_memory_is_one_line(make_model, rgb):
             make_model(fails=fault).predict(rgb)
     with pytest.raises(RuntimeError, match="a bug"):
         make_model(fails=RuntimeError("a bug")).predict(rgb)
+
+
+def test_one_hypothesis_has_the_uncertainty_its_family_knows(make_model, rgb):
+    model = make_model(reference_name=None)
+    inner = model._predictor.predict
+
+    def with_spread(image, **options):
+        found = inner(image, **options)
+        rows = torch.arange(found.depth_Shw.shape[1]).float()[:, None]
+        return found._replace(spread_Shw=0.01 * (rows + 1).expand_as(found.depth_Shw))
+
+    model._predictor.predict = with_spread
+    alone = model.predict(rgb)
+    assert alone.uncertainty.shape == (60, 90)
+    assert 0 < alone.uncertainty[0].max() < alone.uncertainty[-1].min()
+    several = model.predict(rgb, ensemble_size=3)
+    assert not np.allclose(several.uncertainty[-1], alone.uncertainty[-1])

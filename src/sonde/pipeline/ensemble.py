@@ -22,20 +22,27 @@ _STILL = 1e-4  # of the median's spread
 
 
 class Ensemble(NamedTuple):
-    """depth_HW: float32 median. uncertainty_HW: float32 standard deviation, None for one map."""
+    """depth_HW: float32 median. uncertainty_HW: float32 standard deviation, None if unknown."""
 
     depth_HW: NDArray[np.float32]
     uncertainty_HW: NDArray[np.float32] | None
 
 
-def merge_hypotheses(depth_SHW: NDArray[np.float32], *, kind: DepthKind) -> Ensemble:
+def merge_hypotheses(
+    depth_SHW: NDArray[np.float32],
+    *,
+    kind: DepthKind,
+    spread_SHW: NDArray[np.float32] | None = None,
+) -> Ensemble:
     """The median of the aligned hypotheses and their standard deviation, in the unit of `kind`.
 
     Metric maps are not aligned (their scale is part of what is uncertain), scale-invariant ones by
-    a factor, affine kinds by factor and shift. Two or more maps: sample deviation (S - 1).
+    a factor, affine kinds by factor and shift. Two or more maps: sample deviation (S - 1). A single
+    map keeps the standard deviation its family knows, `spread_SHW`.
     """
     if depth_SHW.shape[0] == 1:
-        return Ensemble(depth_SHW[0].astype(np.float32), None)
+        own_HW = None if spread_SHW is None else spread_SHW[0].astype(np.float32)
+        return Ensemble(depth_SHW[0].astype(np.float32), own_HW)
     scale_S, shift_S = alignment(depth_SHW, kind=kind)
     aligned_SHW = depth_SHW * scale_S[:, None, None] + shift_S[:, None, None]
     median_HW = np.median(aligned_SHW, axis=0).astype(np.float32)

@@ -107,7 +107,9 @@ class Model:
         hypotheses = self._draw(photo, config)
         kind, guess = hypotheses.kind, _as_numpy(hypotheses)
         reference = trusted(guess)
-        merged = merge_hypotheses(hypotheses.depth_Shw.numpy(), kind=kind)
+        merged = merge_hypotheses(
+            hypotheses.depth_Shw.numpy(), kind=kind, spread_SHW=_own_spread(hypotheses)
+        )
         merged = calibrated(merged, self._calibration, kind=kind)
         low, metric_reference = Metres(*merged), None
         if kind is DepthKind.METRIC:
@@ -181,6 +183,12 @@ def _generator(seed: int, hypothesis: int) -> torch.Generator:
     """The CPU generator of one hypothesis: the same whatever the ensemble's size."""
     mixed = np.random.default_rng([seed, _NETWORK, hypothesis]).integers(2**63)
     return torch.Generator().manual_seed(int(mixed))
+
+
+def _own_spread(hypotheses: Hypotheses) -> NDArray[np.float32] | None:
+    """The family's own standard deviations as numpy, None if it has none."""
+    spread = hypotheses.spread_Shw
+    return None if spread is None else spread.numpy()
 
 
 def _as_numpy(hypotheses: Hypotheses) -> Reference | None:
