@@ -45,6 +45,29 @@ def test_bounds_never_drop_the_best_anchor(kind, seed):
         assert found == wanted
 
 
+@pytest.mark.parametrize("kind", ["cauchy", "exact", "constant", "repeated", "far"])
+def test_few_anchors_are_solved_one_by_one(kind, monkeypatch):
+    """4096 points took 13 s when too many anchors stayed; equal ones are tried once."""
+    x, y, w = samples(1, 3, "exact" if kind == "exact" else "cauchy", count=600)
+    if kind == "constant":
+        x = np.ones_like(x)
+    if kind == "repeated":
+        x, y, w = (np.repeat(a[:, ::10], 10, axis=1) for a in (x, y, w))
+    if kind == "far":
+        y = y + 1e6
+    wanted = everything(x, y, w, np.ones(3, bool))
+    solved = []
+
+    def counted(x_LP, *others):
+        solved.append(len(x_LP))
+        return best_scales(x_LP, *others)
+
+    monkeypatch.setattr("sonde.geometry.l1_search.best_scales", counted)
+    found = best_anchor(x, y, w, np.ones(3, bool), None)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-9, abs=1e-9)
+    assert sum(solved) < 200
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sorted_sums_find_the_best_truncated_ratio(seed):
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ every anchor is a candidate. Arrays _KP: K axes (1 for depths, 3 for points) of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,10 @@ _PIVOTS = 1000  # never reached; a descent takes about ten
 _CROSSING = 1e-12  # residuals below this share of the largest value lie on the line
 _PROBES = 32  # anchors solved first, for a good bound
 _ROUNDS = 60
-_FEW = 8  # anchors not worth another round
+_FEW = 64  # anchors not worth another round
+_PARTS = 256  # intervals of scales; more means losses that are nearly equal
+_TIES = 1e-9  # losses within this share are equal
+_FARTHEST = 1e12
 
 Array = NDArray[np.float64]
 
@@ -203,29 +207,43 @@ def _solve(
 
 
 class _Tangents(NamedTuple):
+    """Losses of anchors at one scale, and their slopes over the scale (a subgradient)."""
+
+    scale: float
     value_L: Array
     slope_L: Array
 
+    def of(self, rows: NDArray[np.int64]) -> _Tangents:
+        """Those of some anchors."""
+        return _Tangents(self.scale, self.value_L[rows], self.slope_L[rows])
+
 
 def _tangents(
-    scale_L: Array,
-    anchor_L: NDArray[np.int64],
-    x_KP: Array,
-    y_KP: Array,
-    w_KP: Array,
-    moves_K: NDArray[np.bool_],
+    scale: float, x_KP: Array, y_KP: Array, w_KP: Array, moves_K: NDArray[np.bool_]
 ) -> _Tangents:
-    """Loss and its slope at one scale per anchor."""
-    value_L, slope_L = np.empty(len(anchor_L)), np.empty(len(anchor_L))
-    w_P = w_KP.reshape(-1)
-    step = max(1, _BLOCK // x_KP.size)
-    for start in range(0, len(anchor_L), step):
-        part = slice(start, start + step)
-        x_LP = _differences(anchor_L[part], x_KP, moves_K)
-        off_LP = scale_L[part, None] * x_LP - _differences(anchor_L[part], y_KP, moves_K)
-        value_L[part] = np.abs(off_LP) @ w_P
-        slope_L[part] = (np.sign(off_LP) * x_LP) @ w_P
-    return _Tangents(value_L, slope_L)
+    """Of every anchor at one scale, by sums over sorted residuals: O(P log P) for all together.
+
+    A shift takes the anchor k to zero, so that its loss in an axis is sum w |r_k - r_i| with
+    r = y - scale x.
+    """
+    off_KP = scale * x_KP - y_KP
+    still_KP = w_KP[~moves_K]
+    value_P = np.full(x_KP.shape[1], (still_KP * np.abs(off_KP[~moves_K])).sum())
+    slope_P = np.full_like(value_P, (still_KP * np.sign(off_KP[~moves_K]) * x_KP[~moves_K]).sum())
+    for axis in np.flatnonzero(moves_K):
+        r_P, x_P = -off_KP[axis], x_KP[axis]
+        r_P = r_P - np.median(r_P)  # sums around it lose no digits
+        order_P = np.argsort(r_P)
+        w_P, rank_P = w_KP[axis, order_P], np.empty_like(order_P)
+        rank_P[order_P] = np.arange(order_P.size)
+        # weight, residual and x of what lies below each anchor minus what lies above it
+        weight_P, sum_P, sum_x_P = (
+            (2 * total - total[-1])[rank_P]
+            for total in (np.cumsum(w_P * v) for v in (1.0, r_P[order_P], x_P[order_P]))
+        )
+        value_P += weight_P * r_P - sum_P
+        slope_P += sum_x_P - weight_P * x_P
+    return _Tangents(scale, value_P, slope_P)
 
 
 def _promising(
@@ -233,22 +251,75 @@ def _promising(
 ) -> NDArray[np.int64]:
     """The anchors that may hold the best line; all others are bounded away.
 
-    Follow an anchor's tangent to where it meets the best loss known: nothing better lies before
-    that scale. If the loss rises there already, nothing better lies behind it either.
+    Between two scales the loss of an anchor, which is convex, lies above its tangents at both.
+    Intervals of scales are halved, and anchors whose tangents meet above the best loss known are
+    dropped, until few are left.
     """
-    probes_L = anchor_L[:: max(1, len(anchor_L) // _PROBES)]
+
+    def at(scale: float) -> _Tangents:
+        return _tangents(scale, x_KP, y_KP, w_KP, moves_K).of(every_L)
+
+    # samples that are the same (small images are repeated) make the same line
+    every_L = np.unique(np.vstack([x_KP, y_KP])[:, anchor_L], axis=1, return_index=True)[1]
+    every_L = anchor_L[np.sort(every_L)]
+    probes_L = every_L[:: max(1, len(every_L) // _PROBES)]
     best = _solve(probes_L, x_KP, y_KP, w_KP, moves_K, None)
-    ceiling = best.loss * (1 + 1e-9)
-    scale_L = np.full(len(anchor_L), best.scale)
-    towards_L, kept = np.zeros(len(anchor_L)), [probes_L]
+    size = float((w_KP * np.abs(y_KP)).sum())
+    if best.loss <= _CROSSING * size:
+        return probes_L  # a perfect fit: every anchor has it
+    slack = _TIES * best.loss + _CROSSING * size
+    middle = at(best.scale)
+    ceiling = min(best.loss, float(middle.value_L.min()))
+    inside = np.arange(len(every_L))
+    flat = _CROSSING * float((w_KP * np.abs(x_KP)).sum())
+    parts = [_Part(_end(at, best.scale, -1, flat), middle, inside)]
+    parts += [_Part(middle, _end(at, best.scale, 1, flat), inside)]
+    kept = inside
     for _ in range(_ROUNDS):
-        here = _tangents(scale_L, anchor_L, x_KP, y_KP, w_KP, moves_K)
-        below_L = here.value_L <= ceiling
-        kept.append(anchor_L[below_L])
-        turned_L = (towards_L * here.slope_L > 0) | (here.slope_L == 0)
-        open_L = ~below_L & ~turned_L
-        anchor_L, towards_L = anchor_L[open_L], -here.slope_L[open_L]
-        scale_L = (scale_L - (here.value_L - ceiling) / np.where(open_L, here.slope_L, 1))[open_L]
-        if len(anchor_L) <= _FEW:
+        parts = [part.pruned(ceiling + slack) for part in parts]
+        parts = [part for part in parts if part.inside.size]
+        kept = np.unique(np.concatenate([np.empty(0, np.int64), *(p.inside for p in parts)]))
+        if len(kept) <= _FEW or len(parts) > _PARTS:
             break
-    return np.unique(np.concatenate([*kept, anchor_L]))
+        inner = [at((part.low.scale + part.high.scale) / 2) for part in parts]
+        ceiling = min(ceiling, *(float(one.value_L.min()) for one in inner))
+        halves = zip(parts, inner, strict=True)
+        parts = [half for part, one in halves for half in part.split(one)]
+    return np.unique(np.concatenate([probes_L, every_L[kept]]))
+
+
+def _end(at: Callable[[float], _Tangents], scale: float, sign: int, flat: float) -> _Tangents:
+    """Tangents at a scale beyond which, in this direction, no anchor's loss falls any more.
+
+    flat: slopes of this size are rounding (x is constant).
+    """
+    step = sign * max(abs(scale), DENOMINATOR_FLOOR)
+    found = at(scale + step)
+    while (sign * found.slope_L < -flat).any() and abs(step) < _FARTHEST:
+        step *= 4
+        found = at(scale + step)
+    return found
+
+
+class _Part(NamedTuple):
+    """An interval of scales between two tangents; inside: the rows that may be best in it."""
+
+    low: _Tangents
+    high: _Tangents
+    inside: NDArray[np.int64]
+
+    def split(self, inner: _Tangents) -> tuple[_Part, _Part]:
+        """Both halves."""
+        return self._replace(high=inner), self._replace(low=inner)
+
+    def pruned(self, ceiling: float) -> _Part:
+        """Without the rows whose tangents meet above the ceiling."""
+        a, b = self.low.of(self.inside), self.high.of(self.inside)
+        width = b.scale - a.scale
+        # a tangent that leads out of the interval is flat: its end is the lowest point
+        down_L, up_L = np.minimum(a.slope_L, 0.0), np.maximum(b.slope_L, 0.0)
+        gap_L = np.maximum(up_L - down_L, np.finfo(np.float64).tiny)
+        meet_L = np.clip((a.value_L - b.value_L + up_L * width) / gap_L, 0, width)
+        rising_L = b.value_L - up_L * (width - meet_L)
+        bound_L = np.maximum(a.value_L + down_L * meet_L, rising_L)
+        return self._replace(inside=self.inside[bound_L <= ceiling])
