@@ -6,7 +6,7 @@ safe.py       reading and writing files: damage, code in pickles, NaN and zeros 
 published.py  what a released checkpoint is: nesting, prefixes, kind, config from shapes
 networks.py   network of a family on the meta device, tensors put in, faults named and counted
 convert.py    released checkpoint to our safetensors
-tokenizers.py a tokenizer from a file, ours or released
+tokenizers.py  a tokenizer from a file, ours or released
 hub.py        download with progress, cache, offline message
 load.py       name, folder or file to predictor or encoder
 
