@@ -226,3 +226,24 @@ def test_tokenizer_target_is_seeded_and_learns_from_depth_of_any_shape(tmp_path)
     )
     with pytest.raises(ConfigError, match="unknown 'cubic'. Use one of linear_q98"):
         build_target(recipe_of(tmp_path, model, {"curve": "cubic"}), CPU)
+
+
+def test_dar_starts_from_the_encoder_file_and_freezes_it_on_demand(tmp_path):
+    model = ModelConfig(kind="dar", preset="tiny", encoder=encoder_file(tmp_path, "tiny"))
+    target = build_target(recipe_of(tmp_path, model, {"freeze_encoder": True}), CPU)
+    given = load_file(model.encoder)
+    backbone = target.network.encoder.backbone
+    assert all(torch.equal(t, given[n]) for n, t in backbone.state_dict().items())
+    assert not any(p.requires_grad for p in backbone.parameters())
+    assert (target.family, target.encoder) == ("dar", "")
+    assert target.encoder_sha256 == sha256_of(Path(model.encoder))
+    depth = target.preview(torch.rand(1, 3, 40, 48, generator=stream(CPU, 0)), stream(CPU, 1), 4)
+    assert depth.shape == (1, 40, 48) and (depth > 0).all()
+
+
+def test_dar_warns_of_a_random_encoder_and_refuses_another(tmp_path, caplog):
+    target = build_target(recipe_of(tmp_path, ModelConfig(kind="dar", preset="tiny")), CPU)
+    assert "random weights" in caplog.text and target.encoder_sha256 == ""
+    model = ModelConfig(kind="dar", preset="tiny", encoder=encoder_file(tmp_path, "micro"))
+    with pytest.raises(ConfigError, match="Preset tiny takes TinyEncoderConfig"):
+        build_target(recipe_of(tmp_path, model), CPU)

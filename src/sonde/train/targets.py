@@ -7,6 +7,7 @@ farther, affine in ln(metres + 1).
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from sonde.models.base import Objective
 
 from .config import Recipe
 
+_log = logging.getLogger(__name__)
 Preview = Callable[[Tensor, torch.Generator, int], Tensor]
 
 
@@ -220,6 +222,48 @@ def _depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
+def _dar(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.models.dar.initial import new_network
+    from sonde.models.dar.objective import DARObjective
+    from sonde.models.dar.presets import PRESETS
+    from sonde.models.dar.sample import at_photo, sample_steps
+
+    drawn = torch.Generator().manual_seed(recipe.train.seed)
+    network = new_network(_preset(PRESETS, recipe), generator=drawn)
+    started_from = _put_backbone(network.encoder.backbone, recipe)
+    network.to(device)
+    options = _checked_options(DARObjective, recipe.train.objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
+        sizes_hw = network.sizes(network.padded_size(size_hw))
+        found = sample_steps(network, network.encode(image_B3HW), sizes_hw, stop_at=len(sizes_hw))
+        return torch.log1p(at_photo(network, found[-1].depth_B1hw, size_hw))
+
+    return Target(
+        network=network,
+        objective=DARObjective(network, **options),
+        preview=preview,
+        family="dar",
+        preset=recipe.model.preset,
+        encoder_sha256=started_from,  # the photo encoder itself is saved inside
+    )
+
+
+def _put_backbone(backbone: nn.Module, recipe: Recipe) -> str:
+    """Start a photo encoder that is trained along from model.encoder; the sha256 of its file."""
+    if not recipe.model.encoder:
+        _log.warning("model.encoder is empty: the photo encoder starts from random weights")
+        return ""
+    encoder = _frozen_encoder(recipe, torch.device("cpu"))
+    trunk = getattr(encoder, "pretrained", encoder)  # of Depth Anything
+    if type(trunk) is not type(backbone) or trunk.config != backbone.config:
+        remedy = f"Preset {recipe.model.preset} takes {backbone.config}"
+        raise ConfigError("model.encoder", f"{recipe.model.encoder} is {trunk.config}", remedy)
+    backbone.load_state_dict(trunk.state_dict(), strict=True)
+    return _encoder_sha256(recipe.model.encoder)
+
+
 def _depthart(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.depthart.objective import DynamicTargets
 
@@ -347,6 +391,7 @@ def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, An
 TARGETS: dict[str, TargetBuilder] = {
     "tiny_encoder": _tiny_encoder,
     "ppd": _ppd,
+    "dar": _dar,
     "depthart": _depthart,
     "depth_var": _depth_var,
     "depth_tokenizer": _depth_tokenizer,

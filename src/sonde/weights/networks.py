@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from sonde.encoders import depth_anything_v2, dinov2, moge2, moge2_config, tiny
 from sonde.errors import ConfigError, WeightsError
+from sonde.models.dar.config import DARConfig
+from sonde.models.dar.network import DARNetwork
+from sonde.models.dar.presets import PRESETS as DAR_PRESETS
 from sonde.models.depthart.config import DepthARTConfig
 from sonde.models.depthart.network import DepthARTNetwork
 from sonde.models.depthart.presets import PRESETS as DEPTHART_PRESETS
@@ -42,6 +45,7 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "ppd": Family(config=PPDConfig, network=PPDNetwork, presets=PPD_PRESETS),
+    "dar": Family(config=DARConfig, network=DARNetwork, presets=DAR_PRESETS),
     "depthart": Family(config=DepthARTConfig, network=DepthARTNetwork, presets=DEPTHART_PRESETS),
     "tiny_encoder": Family(
         config=tiny.TinyEncoderConfig, network=tiny.TinyEncoder, presets=tiny.PRESETS

@@ -1,0 +1,64 @@
+"""Named sizes of DAR (spec dar.md section 9; widths of small, base and large are our choice)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
+
+from .config import DARConfig
+
+# The paper gives 5, 7, 13 blocks and 440 M, 1.0 B, 2.0 B parameters; these come nearest.
+SMALL = DARConfig()
+BASE = replace(SMALL, layers=7, width=2400, heads=30)
+LARGE = replace(SMALL, layers=13, width=2816, heads=44)
+
+# The public code: what it does, not what the paper says.
+RELEASED = replace(
+    SMALL,
+    layers=9,
+    width=2048,
+    heads=8,
+    fractions=(0.25, 0.5, 0.75, 1.0),
+    multiple=56,
+    is_masked=False,
+    bin_rule="released",
+    feedback="transformer",
+    has_embeddings=False,
+    norm="batch",
+    pixels="symmetric",
+)
+
+# Ours: trained and run on CPUs, on the tiny encoder. Rendered scenes reach from a hand's breadth
+# to a street's end, hence bins in ln(metres); bins a side per token = what the decoder gives.
+TINY = replace(
+    SMALL,
+    vit=None,
+    tiny=TINY_ENCODERS["tiny"],
+    layers=3,
+    width=192,
+    heads=3,
+    token_width=192,
+    memory_width=192,
+    context_width=24,
+    decoder_width=24,
+    hidden_width=24,
+    bin_width=16,
+    bin_kernel=3,
+    near=0.1,
+    far=100.0,
+    last_grid=(6, 8),
+    bin_grid=8,
+    multiple=16,
+    area=96 * 128,
+    spacing="log",
+    is_grid_per_step=True,
+)
+
+PRESETS: dict[str, DARConfig] = {
+    "small": SMALL,
+    "base": BASE,
+    "large": LARGE,
+    "released": RELEASED,
+    "tiny": TINY,
+}
