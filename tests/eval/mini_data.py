@@ -21,6 +21,16 @@ def truth(index, size_hw=(H, W)):
     return depth.astype(np.float32)
 
 
+FORMULAS = {  # family -> a map of it from true depth
+    "metric": lambda d: d,
+    "scale": lambda d: 0.3 * d,
+    "affine_depth": lambda d: 0.3 * d + 2,
+    "affine_disparity": lambda d: 4 / d + 0.7,
+    "affine_log1p": lambda d: 0.5 * np.log1p(d) - 0.2,
+    "affine_log": lambda d: 0.5 * np.log(d) - 0.2,
+}
+
+
 class MiniData:
     """`count` samples in scenes of two; sample i is found again by the photo's corner."""
 

@@ -2,22 +2,13 @@
 
 import numpy as np
 import pytest
-from mini_data import MiniData, TruthEstimator, mini_protocol, truth
+from mini_data import FORMULAS, MiniData, TruthEstimator, mini_protocol, truth
 
 from sonde.errors import ConfigError, DataError
 from sonde.eval.judge import judge, table_columns
 from sonde.eval.measures import UNCERTAINTY
-from sonde.eval.predictions import Estimate
 from sonde.eval.samples import SKIPPED
 
-FAMILIES = {
-    "metric": lambda d: d,
-    "scale": lambda d: 0.3 * d,
-    "affine_depth": lambda d: 0.3 * d + 2,
-    "affine_disparity": lambda d: 4 / d + 0.7,
-    "affine_log1p": lambda d: 0.5 * np.log1p(d) - 0.2,
-    "affine_log": lambda d: 0.5 * np.log(d) - 0.2,
-}
 # protocol -> (a family it accepts, the metric that must be 0, tolerance)
 IDENTITY = {
     "marigold-scannet": ("affine_depth", "abs_rel", 1e-5),
@@ -42,7 +33,7 @@ def test_the_truth_in_any_family_scores_perfectly(name):
     family, metric, tolerance = IDENTITY[name]
     # at the photo's own size: resizing is tested in test_prepare
     native = ("image.resize=none", "truth.resize=none")
-    row = judged(name, TruthEstimator(family, FAMILIES[family]), *native).row
+    row = judged(name, TruthEstimator(family, FORMULAS[family]), *native).row
     assert abs(row.values[metric]) < tolerance
     assert row.values.get("delta1", row.values.get("delta1_ppd", 1.0)) == 1
     assert row.notes["negative_scale"] == 0 and row.notes["nonpositive_share"] == 0
@@ -65,7 +56,7 @@ def test_an_affine_change_changes_nothing():
 
 
 def test_families_not_accepted_are_refused():
-    one = TruthEstimator("affine_disparity", FAMILIES["affine_disparity"])
+    one = TruthEstimator("affine_disparity", FORMULAS["affine_disparity"])
     with pytest.raises(ConfigError, match="affine_disparity"):
         judged("real-folder", one)
 
@@ -206,7 +197,7 @@ class SkyWithoutSigma(TruthEstimator):
 
 
 def test_sky_has_no_part_in_uncertainty_scores():
-    one = SkyWithoutSigma("affine_log1p", FAMILIES["affine_log1p"], sigma=lambda d: 0.01 * d)
+    one = SkyWithoutSigma("affine_log1p", FORMULAS["affine_log1p"], sigma=lambda d: 0.01 * d)
     verdict = judged("synthetic", one)
     row = verdict.row
     scored = 24 * 32 - 6
@@ -246,7 +237,7 @@ def test_every_image_protocol_accepts_what_it_says():
         if protocol.kind != "image" or name not in cheap or protocol.table.get("sets"):
             continue
         for family in protocol.prediction.accepts:
-            one = TruthEstimator(family, FAMILIES[family])
+            one = TruthEstimator(family, FORMULAS[family])
             plain = ("mask.terms=['file', 'range']", "image.crop=none", "truth.crop=none")
             row = judged(name, one, *plain).row
             assert all(np.isfinite(v) for v in row.values.values()), (name, family)
@@ -255,67 +246,3 @@ def test_every_image_protocol_accepts_what_it_says():
 def test_truth_of_the_mini_room_has_a_step():
     depth = truth(0)
     assert depth.min() < 2 < 5 < depth.max()
-
-
-# protocol -> (module and function that write its layout, list file, changes for the small tree)
-LAYOUTS = {
-    "marigold-nyuv2": ("mini_c:write_nyu", None, ()),
-    "ppd-nyuv2": ("mini_c:write_nyu_marigold", None, ()),
-    "depthart-nyuv2": ("mini_c:write_nyu_bts", None, ("image.crop=none", "truth.crop=none")),
-    "dar-nyu": ("mini_c:write_nyu", None, ()),
-    "marigold-kitti": ("mini_c:write_kitti", "eigen_test_files_with_gt.txt", ()),
-    "eigen-metric-kitti": ("mini_c:write_kitti", "monodepth2.txt", ()),
-    "marigold-eth3d": ("mini_c:write_eth3d", None, ()),
-    "depthpro-metric-eth3d": ("mini_c:write_eth3d_marigold", None, ()),
-    "marigold-diode-disp": ("mini_c:write_diode", None, ()),
-    "ppd-diode": ("mini_c:write_diode", None, ()),
-    "marigold-scannet": ("mini_c:write_scannet", None, ()),
-    "perframe-scannet": ("mini_c:write_scannet", None, ("image.crop=none", "truth.crop=none")),
-    "dar-sunrgbd": ("mini_c:write_sunrgbd", None, ()),
-    "ibims": ("mini_d1:write_ibims", None, ()),
-    "depthart-ibims": ("mini_d1:write_ibims", None, ()),
-    "depthart-tum": ("mini_d1:write_tum", None, ()),
-    "perframe-bonn": ("mini_d1:write_bonn", None, ()),
-    "depthpro-metric-middlebury": ("mini_d1:write_middlebury", None, ("dataset.split=all",)),
-    "depthpro-boundary-f1-sintel": ("mini_d1:write_sintel", None, ()),
-    "da2k": ("mini_d1:write_da2k", None, ()),
-    "moge-scale-sintel": (
-        "mini_d1:write_moge_eval",
-        None,
-        ("image.size=[24, 48]", "truth.size=[24, 48]"),
-    ),
-    "real-folder": ("mini_d1:write_folder", None, ()),
-    "edge-chamfer": ("mini_d2:write_hypersim", None, ("dataset.split=train",)),
-}
-
-
-class Slope(TruthEstimator):
-    """A floor seen from above, whatever the photo, in any family."""
-
-    def estimate(self, rgb_HW3):
-        rows, columns = np.mgrid[0 : rgb_HW3.shape[0], 0 : rgb_HW3.shape[1]]
-        depth = 5.0 - 3 * rows / rgb_HW3.shape[0] + 0.01 * columns / rgb_HW3.shape[1]
-        return Estimate(FAMILIES[self.family](depth), self.family, None, None, 60.0, 0.1)
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_protocols_read_the_layouts_of_their_data(name, tmp_path):
-    from importlib import import_module
-
-    from sonde.data.catalog import open_dataset
-
-    writer, list_name, changes = LAYOUTS[name]
-    module, _, function = writer.partition(":")
-    getattr(import_module(module), function)(tmp_path)
-    protocol = mini_protocol(name, *changes)
-    data = open_dataset(
-        protocol.dataset.name,
-        tmp_path,
-        split=protocol.dataset.split,
-        list_file=None if list_name is None else tmp_path / list_name,
-        options={key: str(value) for key, value in protocol.dataset.options.items()},
-    )
-    row = judge(data.record(0), 0, protocol, Slope(next(iter(protocol.prediction.accepts)))).row
-    assert row.n_valid > 0 and set(protocol.metrics) == set(row.values)
-    may_miss = ("pe_", "dbe_", "edge_", "flying")
-    assert all(np.isfinite(v) or k.startswith(may_miss) for k, v in row.values.items())

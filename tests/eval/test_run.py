@@ -2,11 +2,14 @@
 
 import shutil
 
+import numpy as np
 import pytest
-from mini_data import MiniData, Noisy, TruthEstimator, mini_protocol
+from mini_data import FORMULAS, MiniData, Noisy, TruthEstimator, mini_protocol
+from mini_layouts import LAYOUTS, opened
 
 from sonde.errors import ConfigError, DataError
-from sonde.eval.protocol import load_protocol
+from sonde.eval.predictions import Estimate
+from sonde.eval.protocol import load_protocol, protocol_ids
 from sonde.eval.results import load_preview, load_result, preview_path
 from sonde.eval.run import RunPlan, require_image_protocol, run_protocol, select
 from sonde.eval.samples import read_table
@@ -193,6 +196,37 @@ def test_frames_of_clips_run_for_image_models(tmp_path):
 def test_what_cannot_run_yet_says_so(name, message):
     with pytest.raises(ConfigError, match=message):
         require_image_protocol(load_protocol(name))
+
+
+class Slope(TruthEstimator):
+    """A floor seen from above, whatever the photo, in any family; with the sky unsaid."""
+
+    def estimate(self, rgb_HW3):
+        rows, columns = np.mgrid[0 : rgb_HW3.shape[0], 0 : rgb_HW3.shape[1]]
+        depth = 5.0 - 3 * rows / rgb_HW3.shape[0] + 0.01 * columns / rgb_HW3.shape[1]
+        return Estimate(FORMULAS[self.family](depth), self.family, None, None, 60.0, 0.1)
+
+
+@pytest.mark.parametrize("name", protocol_ids())
+def test_every_protocol_runs_on_the_layout_of_its_data(name, tmp_path):
+    """From files to result.json, each once; what needs whole clips says what it waits for."""
+    if name not in LAYOUTS:
+        protocol = load_protocol(name)
+        assert protocol.kind == "video" and protocol.alignment.scope != "image"
+        with pytest.raises(ConfigError, match="video models come with issue 7"):
+            require_image_protocol(protocol)
+        return
+    protocol, data = opened(name, tmp_path / "data")
+    family = next(iter(protocol.prediction.accepts))
+    plan = RunPlan(limit=1)
+    path = run_protocol(protocol, data, Slope(family), folder=tmp_path / "run", plan=plan)
+    (row,) = read_table(path.parent / "samples.csv").rows
+    assert row.status == "ok" and set(protocol.metrics) == set(row.values)
+    assert row.n_valid > 0 or not protocol.mask.terms
+    absent = ("pe_", "dbe_", "edge_", "flying")  # no plane or edge in a flat picture
+    for metric, value in row.values.items():
+        assert np.isfinite(value) or metric.startswith(absent), metric
+    assert load_result(path).protocol["hash"] == protocol.hash
 
 
 def test_what_fails_leaves_what_was_done(tmp_path):
