@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from sonde.train.config import TrainConfig
 from sonde.train.optimizer import learning_rate, make_optimizer, set_learning_rate
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "dar"
 
 
 def test_only_matrices_decay_and_frozen_weights_stay_out():
@@ -36,6 +41,30 @@ def test_schedule():
     assert rates[60] == pytest.approx(2.0 * 0.55) and rates[110] == pytest.approx(0.2)
     constant = TrainConfig(steps=9, warmup=0, learning_rate=2.0, schedule="constant")
     assert [learning_rate(step, constant) for step in (0, 8)] == [2.0, 2.0]
+
+
+def test_poly_equals_the_released_rates_of_dar():
+    golden = load_file(GOLDEN / "lr_schedule.safetensors")
+    settings = {"lr.ipe10.ep25": (5e-4, 3e-5, 10, 25), "lr.ipe7.ep4": (1e-3, 1e-5, 7, 4)}
+    for name, (high, low, per_epoch, epochs) in settings.items():
+        config = TrainConfig(
+            steps=per_epoch * epochs,
+            warmup=per_epoch * (epochs // 2),
+            learning_rate=high,
+            final_fraction=low / high,
+            schedule="poly",
+        )
+        rates = [learning_rate(step, config) for step in range(config.steps)]
+        assert rates == pytest.approx(golden[name].tolist(), rel=1e-12)
+
+
+def test_linear_rises_and_falls_between_the_same_ends():
+    config = TrainConfig(
+        steps=20, warmup=8, learning_rate=1.0, final_fraction=0.2, schedule="linear"
+    )
+    rates = [learning_rate(step, config) for step in range(20)]
+    assert rates[7] == pytest.approx(1.0) and rates[3] == pytest.approx(0.6)
+    assert rates[13] == pytest.approx(0.6) and rates[-1] == pytest.approx(0.2)
 
 
 def test_every_group_gets_the_rate():

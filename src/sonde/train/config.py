@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sonde.errors import ConfigError
 
 Scalar = bool | int | float | str
+SCHEDULES = ("constant", "cosine", "linear", "poly")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +142,7 @@ class TrainConfig:
         _above_zero("train", learning_rate=self.learning_rate, clip_norm=self.clip_norm)
         _above_zero("train", muon_rate=self.muon_rate)
         _one_of("train.optimizer", self.optimizer, ("adamw", "muon"))
-        _one_of("train.schedule", self.schedule, ("constant", "cosine"))
+        _one_of("train.schedule", self.schedule, SCHEDULES)
         _one_of("train.dtype", self.dtype, ("bf16", "fp32"))
         for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
             if not 0 <= value < 1:

@@ -55,7 +55,19 @@ def _is_orthogonal(name: str, config: TrainConfig) -> bool:
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Learning rate of a step (from 0): linear warm-up, then constant or half a cosine."""
+    """Learning rate of a step (from 0): linear warm-up, then constant or half a cosine.
+
+    linear and poly (the recipes of DAR, spec dar.md section 7) start from final_fraction of the
+    rate, rise until the warm-up's end and fall back to it: linear by the last step, poly, with
+    power 0.9 both ways, in as many steps as the rise took.
+    """
+    if config.schedule in ("linear", "poly"):
+        low, high = config.final_fraction * config.learning_rate, config.learning_rate
+        half, power = max(1, config.warmup), 0.9 if config.schedule == "poly" else 1.0
+        if step + 1 < half:
+            return low + (high - low) * ((step + 1) / half) ** power
+        fall_steps = half if config.schedule == "poly" else max(1, config.steps - half)
+        return max(low, high - (high - low) * ((step + 1 - half) / fall_steps) ** power)
     rise = min(1.0, (step + 1) / (config.warmup + 1))
     if config.schedule == "constant":
         return config.learning_rate * rise
