@@ -2,6 +2,7 @@
 
 config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
+frozen_parts.py  encoders and tokenizers that networks stand on
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits

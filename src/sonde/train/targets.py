@@ -7,7 +7,6 @@ farther, affine in ln(metres + 1).
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,8 +20,8 @@ from sonde.errors import ConfigError, WeightsError
 from sonde.models.base import Objective
 
 from .config import Recipe
+from .frozen_parts import encoder_sha256, frozen_encoder, put_backbone, put_tokenizer
 
-_log = logging.getLogger(__name__)
 Preview = Callable[[Tensor, torch.Generator, int], Tensor]
 
 
@@ -159,7 +158,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.ppd.sample import sample_depth
     from sonde.sampling.timesteps import ppd_timesteps
 
-    encoder = _frozen_encoder(recipe, device)
+    encoder = frozen_encoder(recipe, device)
     config = _preset(PRESETS, recipe)
     if config.semantics_width != encoder.width:
         raise ConfigError(
@@ -192,7 +191,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
         family="ppd",
         preset=recipe.model.preset,
         encoder=encoder.name,
-        encoder_sha256=_encoder_sha256(recipe.model.encoder),
+        encoder_sha256=encoder_sha256(recipe.model.encoder),
     )
 
 
@@ -230,7 +229,7 @@ def _dar(recipe: Recipe, device: torch.device) -> Target:
 
     drawn = torch.Generator().manual_seed(recipe.train.seed)
     network = new_network(_preset(PRESETS, recipe), generator=drawn)
-    started_from = _put_backbone(network.encoder.backbone, recipe)
+    started_from = put_backbone(network.encoder.backbone, recipe)
     network.to(device)
     options = _checked_options(DARObjective, recipe.train.objective)
 
@@ -248,20 +247,6 @@ def _dar(recipe: Recipe, device: torch.device) -> Target:
         preset=recipe.model.preset,
         encoder_sha256=started_from,  # the photo encoder itself is saved inside
     )
-
-
-def _put_backbone(backbone: nn.Module, recipe: Recipe) -> str:
-    """Start a photo encoder that is trained along from model.encoder; the sha256 of its file."""
-    if not recipe.model.encoder:
-        _log.warning("model.encoder is empty: the photo encoder starts from random weights")
-        return ""
-    encoder = _frozen_encoder(recipe, torch.device("cpu"))
-    trunk = getattr(encoder, "pretrained", encoder)  # of Depth Anything
-    if type(trunk) is not type(backbone) or trunk.config != backbone.config:
-        remedy = f"Preset {recipe.model.preset} takes {backbone.config}"
-        raise ConfigError("model.encoder", f"{recipe.model.encoder} is {trunk.config}", remedy)
-    backbone.load_state_dict(trunk.state_dict(), strict=True)
-    return _encoder_sha256(recipe.model.encoder)
 
 
 def _depthart(recipe: Recipe, device: torch.device) -> Target:
@@ -287,9 +272,9 @@ def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> T
     from sonde.models.depthart.square import squash_photo
 
     config = _preset(PRESETS, recipe)
-    encoder = _frozen_encoder(recipe, device) if config.prefix == "encoder" else None
+    encoder = frozen_encoder(recipe, device) if config.prefix == "encoder" else None
     network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
-    _put_tokenizer(network.tokenizer, recipe.model.tokenizer)
+    put_tokenizer(network.tokenizer, recipe.model.tokenizer)
     network.to(device)
     options = _checked_options(objective, recipe.train.objective)
 
@@ -311,60 +296,50 @@ def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> T
         family="depthart",
         preset=recipe.model.preset,
         encoder="" if encoder is None else encoder.name,
-        encoder_sha256="" if encoder is None else _encoder_sha256(recipe.model.encoder),
+        encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
     )
 
 
-def _put_tokenizer(tokenizer: nn.Module, name: str) -> None:
-    """Fill the tokenizer from a registry entry or file: of a tokenizer, or of a model with one."""
-    from sonde.weights.load import obtain
-    from sonde.weights.published import read_weights
-    from sonde.weights.registry import ENTRIES, find
+def _var_depth(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.geometry.depth_curves import decode_depth
+    from sonde.geometry.resize import resize
+    from sonde.models.var_depth.choose import Choose
+    from sonde.models.var_depth.initial import new_network
+    from sonde.models.var_depth.objective import VarDepthObjective
+    from sonde.models.var_depth.presets import PRESETS
+    from sonde.models.var_depth.sample import sample_f_hat
+    from sonde.models.var_depth.square import squash_photo
 
-    if not name:
-        raise ConfigError(
-            "model.tokenizer",
-            "empty",
-            "Train one (recipes/depth_tokenizer.toml) and name its weights.safetensors",
-        )
-    path = obtain(find(name)) if name in ENTRIES else Path(name)
-    if not path.is_file():
-        raise WeightsError(path, "no such file", "Train one with recipes/depth_tokenizer.toml")
-    weights = read_weights(path)
-    tensors, config = weights.tensors, weights.config
-    if weights.family != "depth_tokenizer":
-        config = getattr(config, "tokenizer", None)
-        prefix = "tokenizer."
-        tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-    if config != tokenizer.config:
-        raise WeightsError(
-            path,
-            f"{weights.family} {weights.preset}: not the tokenizer of this preset",
-            f"It needs {tokenizer.config}",
-        )
-    tokenizer.load_state_dict(tensors, strict=True)
+    config = _preset(PRESETS, recipe)
+    encoder = frozen_encoder(recipe, device) if config.photo == "encoder" else None
+    network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
+    put_tokenizer(network.tokenizer, recipe.model.tokenizer, own_scales=True)
+    if network.upsampler is not None:
+        network.upsampler.requires_grad_(False)  # the second stage is trained apart
+    network.to(device)
+    options = _checked_options(VarDepthObjective, recipe.train.objective)
 
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        H, W = image_B3HW.shape[-2:]
+        given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
+        generators = [generator] * len(image_B3HW)
+        choose = Choose(mode="expected")  # draws nothing
+        f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
+        grey_B1HW = network.tokenizer.decode(f_hat_BChw).mean(dim=1, keepdim=True)
+        depth_BHW, kind = decode_depth(grey_B1HW, curve=config.curve)
+        depth_BHW = resize(depth_BHW, (H, W), method="bilinear")
+        # the other kinds know no metres: as if the far end were at 10 m
+        return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
 
-def _encoder_sha256(name: str) -> str:
-    """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
-    from sonde.weights.registry import ENTRIES, find
-    from sonde.weights.safe import sha256_of
-
-    if name in ENTRIES:
-        return find(name).sha256 or ""
-    return sha256_of(Path(name)) if Path(name).is_file() else ""
-
-
-def _frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
-    """The encoder named by registry entry or weights file, frozen, in eval mode, fp32."""
-    from sonde.weights.load import load_encoder
-
-    if not recipe.model.encoder:
-        raise ConfigError(
-            "model.encoder", "empty", 'Name what the network stands on: encoder = "tiny-encoder"'
-        )
-    encoder: Any = load_encoder(recipe.model.encoder, device=device, dtype=torch.float32)
-    return encoder.eval().requires_grad_(False)
+    return Target(
+        network=network,
+        objective=VarDepthObjective(network, encoder, **options),
+        preview=preview,
+        family="var_depth",
+        preset=recipe.model.preset,
+        encoder="" if encoder is None else encoder.name,
+        encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
+    )
 
 
 def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
@@ -394,5 +369,6 @@ TARGETS: dict[str, TargetBuilder] = {
     "dar": _dar,
     "depthart": _depthart,
     "depth_var": _depth_var,
+    "var_depth": _var_depth,
     "depth_tokenizer": _depth_tokenizer,
 }

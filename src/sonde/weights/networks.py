@@ -25,6 +25,9 @@ from sonde.models.depthart.presets import PRESETS as DEPTHART_PRESETS
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
+from sonde.models.var_depth.config import VarDepthConfig
+from sonde.models.var_depth.network import VarDepthNetwork
+from sonde.models.var_depth.presets import PRESETS as VAR_DEPTH_PRESETS
 from sonde.tokenizers.config import VQConfig
 from sonde.tokenizers.presets import PRESETS as TOKENIZER_PRESETS
 from sonde.tokenizers.vqvae import VQVAE
@@ -47,6 +50,7 @@ FAMILIES: Mapping[str, Family] = {
     "ppd": Family(config=PPDConfig, network=PPDNetwork, presets=PPD_PRESETS),
     "dar": Family(config=DARConfig, network=DARNetwork, presets=DAR_PRESETS),
     "depthart": Family(config=DepthARTConfig, network=DepthARTNetwork, presets=DEPTHART_PRESETS),
+    "var_depth": Family(config=VarDepthConfig, network=VarDepthNetwork, presets=VAR_DEPTH_PRESETS),
     "tiny_encoder": Family(
         config=tiny.TinyEncoderConfig, network=tiny.TinyEncoder, presets=tiny.PRESETS
     ),

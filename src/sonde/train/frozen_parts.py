@@ -1,0 +1,91 @@
+"""What networks stand on: encoders and tokenizers named by a recipe, loaded and checked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sonde.errors import ConfigError, WeightsError
+from sonde.tokenizers.vqvae import VQVAE
+
+from .config import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
+    """The encoder named by registry entry or weights file, frozen, in eval mode, fp32."""
+    from sonde.weights.load import load_encoder
+
+    if not recipe.model.encoder:
+        raise ConfigError(
+            "model.encoder", "empty", 'Name what the network stands on: encoder = "tiny-encoder"'
+        )
+    encoder: Any = load_encoder(recipe.model.encoder, device=device, dtype=torch.float32)
+    return encoder.eval().requires_grad_(False)
+
+
+def encoder_sha256(name: str) -> str:
+    """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
+    from sonde.weights.registry import ENTRIES, find
+    from sonde.weights.safe import sha256_of
+
+    if name in ENTRIES:
+        return find(name).sha256 or ""
+    return sha256_of(Path(name)) if Path(name).is_file() else ""
+
+
+def put_backbone(backbone: nn.Module, recipe: Recipe) -> str:
+    """Start a photo encoder that is trained along from model.encoder; the sha256 of its file."""
+    if not recipe.model.encoder:
+        log.warning("model.encoder is empty: the photo encoder starts from random weights")
+        return ""
+    encoder = frozen_encoder(recipe, torch.device("cpu"))
+    trunk = getattr(encoder, "pretrained", encoder)  # of Depth Anything
+    if type(trunk) is not type(backbone) or trunk.config != backbone.config:
+        remedy = f"Preset {recipe.model.preset} takes {backbone.config}"
+        raise ConfigError("model.encoder", f"{recipe.model.encoder} is {trunk.config}", remedy)
+    backbone.load_state_dict(trunk.state_dict(), strict=True)
+    return encoder_sha256(recipe.model.encoder)
+
+
+def put_tokenizer(tokenizer: VQVAE, name: str, *, own_scales: bool = False) -> None:
+    """Fill the tokenizer from a registry entry or file: of a tokenizer, or of a model with one.
+
+    own_scales: it may have been trained with other token maps than the preset's.
+    """
+    from sonde.weights.load import obtain
+    from sonde.weights.published import read_weights
+    from sonde.weights.registry import ENTRIES, find
+
+    if not name:
+        raise ConfigError(
+            "model.tokenizer",
+            "empty",
+            "Train one (recipes/depth_tokenizer.toml) and name its weights.safetensors",
+        )
+    path = obtain(find(name)) if name in ENTRIES else Path(name)
+    if not path.is_file():
+        raise WeightsError(path, "no such file", "Train one with recipes/depth_tokenizer.toml")
+    weights = read_weights(path)
+    tensors, config = weights.tensors, weights.config
+    if weights.family != "depth_tokenizer":
+        config = getattr(config, "tokenizer", None)
+        prefix = "tokenizer."
+        tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    if own_scales and config is not None and config.scales != tokenizer.config.scales:
+        scales = tokenizer.config.scales
+        log.warning("%s: trained with token maps %s, used with %s", path, config.scales, scales)
+        config = replace(config, scales=scales)
+    if config != tokenizer.config:
+        raise WeightsError(
+            path,
+            f"{weights.family} {weights.preset}: not the tokenizer of this preset",
+            f"It needs {tokenizer.config}",
+        )
+    tokenizer.load_state_dict(tensors, strict=True)

@@ -1,0 +1,14 @@
+import torch
+
+from sonde.models.var_depth.network import VarDepthNetwork
+from sonde.models.var_depth.presets import COMPAT, GEO, PRESETS, TINY, TINY_CROSS
+
+
+def test_presets_can_be_built_and_are_what_they_say():
+    for name, config in PRESETS.items():
+        with torch.device("meta"):
+            network = VarDepthNetwork(config)
+        assert len(network.config.tokenizer.scales) == 10, name
+    assert GEO.has_null and GEO.spatial == "ladder" and not COMPAT.has_null
+    assert (TINY.photo, TINY.semantics_width) == ("encoder", 208)  # the tiny encoder's
+    assert TINY_CROSS.spatial == "none"

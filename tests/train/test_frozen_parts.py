@@ -1,0 +1,64 @@
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sonde.errors import ConfigError, WeightsError
+from sonde.tokenizers.presets import PRESETS
+from sonde.tokenizers.vqvae import VQVAE, draw_codebook
+from sonde.train.frozen_parts import encoder_sha256, put_tokenizer
+from sonde.weights.safe import sha256_of
+
+MICRO = PRESETS["micro"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    with torch.random.fork_rng():
+        network = VQVAE(MICRO)
+    draw_codebook(network, generator=torch.Generator().manual_seed(1))
+    metadata = {"sonde_format": "1", "family": "depth_tokenizer", "preset": "micro"}
+    save_file(network.state_dict(), tmp_path / "weights.safetensors", metadata=metadata)
+    return network, tmp_path / "weights.safetensors"
+
+
+def empty(**changes):
+    with torch.random.fork_rng():
+        return VQVAE(replace(MICRO, **changes))
+
+
+def test_a_tokenizer_is_filled_from_its_file(saved):
+    network, path = saved
+    filled = empty()
+    put_tokenizer(filled, str(path))
+    codes = network.quantize.embedding.weight
+    assert torch.equal(filled.quantize.embedding.weight, codes)
+
+
+def test_other_token_maps_only_where_they_may_differ(saved, caplog):
+    network, path = saved
+    other = empty(scales=(1, 4))
+    with pytest.raises(WeightsError, match="not the tokenizer of this preset"):
+        put_tokenizer(other, str(path))
+    with caplog.at_level(logging.WARNING):
+        put_tokenizer(other, str(path), own_scales=True)
+    assert "trained with token maps (1, 2, 3, 4), used with (1, 4)" in caplog.text
+    codes = network.quantize.embedding.weight
+    assert torch.equal(other.quantize.embedding.weight, codes)
+    with pytest.raises(WeightsError, match="not the tokenizer"):
+        put_tokenizer(empty(codebook=8), str(path), own_scales=True)
+
+
+def test_a_recipe_without_a_tokenizer_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"model\.tokenizer: empty"):
+        put_tokenizer(empty(), "")
+    with pytest.raises(WeightsError, match="no such file"):
+        put_tokenizer(empty(), str(tmp_path / "none.safetensors"))
+
+
+def test_the_file_of_an_encoder_is_known_by_its_sha256(saved):
+    _, path = saved
+    assert encoder_sha256(str(path)) == sha256_of(path)
+    assert encoder_sha256("tiny-encoder") and encoder_sha256("nothing") == ""
