@@ -35,6 +35,13 @@ def test_result_follows_the_contract(make_model, rgb):
     assert len(result.points()) == 60 * 90
 
 
+def test_networks_are_named_once(make_model):
+    model, network = make_model(), torch.nn.Linear(2, 2)
+    assert model.networks == {}
+    model._predictor._network, model._predictor.metric_encoder = network, network
+    assert model.networks == {"network": network}
+
+
 def test_metres_are_those_of_the_reference(make_model, rgb):
     result = make_model(noise=0.0, default_area=60 * 90).predict(rgb)
     rows = np.linspace(1, 0, 60)[:, None]

@@ -45,6 +45,13 @@ class Model:
         """Network calls per hypothesis when none are asked for."""
         return self._predictor.default_steps
 
+    @property
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The networks of this model by their part (network, encoder, ...), each once."""
+        parts = {name.strip("_"): part for name, part in vars(self._predictor).items()}
+        modules = {n: part for n, part in parts.items() if isinstance(part, torch.nn.Module)}
+        return {n: part for n, part in modules.items() if _first_name(modules, part) == n}
+
     @overload
     def predict(
         self,
@@ -177,6 +184,11 @@ class Model:
                 "The weights may be damaged; try dtype fp32",
             )
         return hypotheses
+
+
+def _first_name(modules: dict[str, torch.nn.Module], part: torch.nn.Module) -> str:
+    """The first of the names under which a predictor holds a network."""
+    return next(name for name, one in modules.items() if one is part)
 
 
 def _generator(seed: int, hypothesis: int) -> torch.Generator:
