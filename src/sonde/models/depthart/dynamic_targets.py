@@ -1,4 +1,4 @@
-"""DepthART's targets: what is left to say after the network's own choices (arXiv 2409.15010).
+"""Targets from the network's own choices: what is left to say after them (arXiv 2409.15010).
 
 target_k = Q_k[f_D - sum over i < k of eta_i(z_i)], z_i = argmax of the network's logits at scale i
 (spec depthart.md section 3). First of two passes: a generation without gradients records the

@@ -1,5 +1,6 @@
-"""DepthART: a photo and the scales of its depth map as one sequence (spec depthart.md section 3).
+"""The photo and the scales of its depth map as one sequence (spec depthart.md section 3).
 
+DepthART (arXiv 2409.15010):
 [photo tokens | start token | depth tokens of scales 2..K]. Photo tokens are the partial sums
 f_hat_1..f_hat_K of the photo in the depth maps' own tokenizer, each resized to its scale (bicubic);
 the input of depth scale k is f_hat_(k-1) of the depth so far (area). Both go through the same
