@@ -1,0 +1,369 @@
+"""PPD's claims in miniature: each against its rival at equal processor seconds, several seeds.
+
+    python benchmarks/claims_ppd.py --quick                    # under 3 minutes: does it run?
+    python benchmarks/claims_ppd.py --seconds 600 --seeds 3    # 5 trainings a seed
+
+(a) semantics  prompted against the plain transformer (semantics are zeros)
+(b) cascade    half the blocks on tokens of 8 pixels, against all on tokens of 4
+(c) pixels     against a transformer of the same width in the latent of a VAE; the VAE is trained
+               first, within the same seconds; beside it the truth through that VAE
+(d) flow       against the frozen encoder alone (its maps are bilinear), and against the same
+               network trained to answer at once (zeros for noise, squared error: no hypotheses)
+
+All see the same rendered scenes, the frozen tiny encoder's semantics (not counted),
+optimizer (Muon for matrices) and a rate that falls with the clock. Judged on scenes and textures
+nobody trained on. Quality is of one map after --steps; AUSE of 4 maps (encoder and regression:
+steepness of their map as stand-in). Results with mean, spread over seeds and paired differences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from claims_ppd_data import (
+    QUALITY,
+    TEST_SEED,
+    TRAIN_SEED,
+    Maps,
+    Scenes,
+    load_scenes,
+    scores,
+    steepness,
+    summary,
+)
+from claims_ppd_networks import LATENT_CHANNELS, SHRINK, DepthVAE, new_flat, new_vae
+from stamp import RESULTS, store
+from torch import Tensor, nn
+
+from sonde.models.ppd.config import PPDConfig
+from sonde.models.ppd.network import new_network
+from sonde.models.ppd.objective import Target, flow_losses
+from sonde.models.ppd.sample import sample_depth
+from sonde.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
+from sonde.settings import keep_freed_memory, set_threads
+from sonde.train.muon import MuonAdamW
+from sonde.weights.load import load_encoder
+
+CONFIG = PPDConfig(
+    width=128, depth=6, heads=2, patch_size=4, semantics_width=208, activation="silu"
+)
+BATCH, HYPOTHESES, AT_ONCE = 16, 4, 16
+RATE, MUON_RATE, WARM_UP = 1e-3, 0.01, 20  # AdamW, matrices, steps
+VAE_SHARE = 0.35  # of the seconds of the latent arm
+START_SHARE, TIME_MEAN = 0.2, 0.6  # as in our recipe (docs/ppd.md section 7)
+ADAMW = ("x_embedder", "t_embedder", "adaLN_modulation", "final_layer", "coder")
+CLAIMS = {
+    "a: semantics": ("prompted", "plain"),
+    "b: cascade": ("prompted", "flat"),
+    "c: pixels": ("prompted", "latent"),
+    "d: flow over encoder": ("prompted", "encoder"),
+    "d: flow over regression": ("prompted", "regression"),
+}
+
+
+class Arm(NamedTuple):
+    """A trained rival: its maps of scenes, and what it cost."""
+
+    maps: Callable[[Scenes, torch.Generator], Maps]
+    costs: dict[str, float]
+
+
+class Budget(NamedTuple):
+    """seconds: of the processor for each training. steps: network calls a map."""
+
+    seconds: float
+    steps: int
+
+
+def main() -> None:
+    options = read_options()
+    keep_freed_memory()
+    set_threads(options.threads)
+    encoder = load_encoder("tiny-encoder")
+    size = {"size_hw": tuple(options.size), "shard": options.shard}
+    train = load_scenes(encoder, options.scenes, seed=TRAIN_SEED, **size)
+    test = load_scenes(encoder, options.test, seed=TEST_SEED, **size)
+    budget = Budget(options.seconds, options.steps)
+    rows: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.seeds):
+        for name, row in one_seed(train, test, budget, seed).items():
+            rows.setdefault(name, []).append(row)
+            print(f"seed {seed} {name:18} {'  '.join(shown(row, key) for key in row)}", flush=True)
+    numbers = {
+        "seconds": options.seconds,
+        "seeds": options.seeds,
+        "size": options.size,
+        "scenes": options.scenes,
+        "test": options.test,
+        "steps": options.steps,
+        "quick": options.quick,
+        "arms": {name: summary(found) for name, found in rows.items()},
+        "claims": {name: difference(rows[a], rows[b]) for name, (a, b) in CLAIMS.items()},
+    }
+    print_tables(numbers)
+    store("claims_ppd", numbers, path=None if options.quick else options.output)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
+    parser.add_argument("--seconds", type=float, default=600, help="of the processor, a training")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scenes", type=int, default=4096, help="to train on")
+    parser.add_argument("--test", type=int, default=64)
+    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", default=RESULTS / "claims_ppd.json")
+    options = parser.parse_args()
+    options.shard = 256
+    if options.quick:
+        options.seconds, options.seeds, options.scenes, options.test = 4.0, 1, 32, 6
+        options.size, options.shard = [48, 64], 32
+    return options
+
+
+def one_seed(train: Scenes, test: Scenes, budget: Budget, seed: int) -> dict[str, dict[str, float]]:
+    """Every arm trained and judged with one seed, and the maps that need no training."""
+    makers = {
+        "prompted": lambda g: pixel_arm(new_network(CONFIG, generator=g), train, budget, g),
+        "plain": lambda g: pixel_arm(
+            new_network(CONFIG, generator=g), without_semantics(train), budget, g
+        ),
+        "flat": lambda g: pixel_arm(new_flat(CONFIG, generator=g), train, budget, g),
+        "regression": lambda g: regression_arm(train, budget, g),
+        "latent": lambda g: latent_arm(train, budget, g),
+    }
+    rows = {}
+    for name, make in makers.items():
+        arm = make(torch.Generator().manual_seed(1000 * seed + 1))
+        seen = without_semantics(test) if name == "plain" else test
+        start = time.process_time()
+        maps = arm.maps(seen, torch.Generator().manual_seed(1000 * seed + 2))
+        predict_s = (time.process_time() - start) / (test.count * len(maps.depth_SBHW))
+        rows[name] = scores(maps, test) | arm.costs | {"predict_s": predict_s}
+        if name == "latent":
+            rows["truth through VAE"] = scores(arm.maps.through(test), test)
+    log_BHW = torch.log1p(test.guess_BHW)
+    rows["encoder"] = scores(Maps(log_BHW[None], steepness(log_BHW)), test)
+    rows["truth, clamped"] = scores(Maps(test.target.clean_B1HW[None, :, 0]), test)
+    return rows
+
+
+def without_semantics(scenes: Scenes) -> Scenes:
+    return scenes._replace(semantics_BLD=torch.zeros_like(scenes.semantics_BLD))
+
+
+def pixel_arm(network: nn.Module, train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
+    """A flow on pixels."""
+
+    def loss() -> Tensor:
+        return flow_loss(network, train, train.target, generator)
+
+    costs = fit(network, loss, seconds=budget.seconds)
+    return Arm(lambda scenes, g: drawn(network, scenes, budget.steps, g, channels=1), costs)
+
+
+def regression_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
+    """The same network answering at once: zeros at time 1000, so that velocity is minus the map."""
+    network = new_network(CONFIG, generator=generator)
+
+    def loss() -> Tensor:
+        rows = torch.randint(train.count, (BATCH,), generator=generator)
+        target = Target(train.target.clean_B1HW[rows], train.target.usable_B1HW[rows])
+        return flow_losses(
+            network,
+            train.image_B3HW[rows],
+            train.semantics_BLD[rows],
+            target=target,
+            noise_B1HW=torch.zeros_like(target.clean_B1HW),
+            timestep_B=torch.full((BATCH,), 1000),
+            gradient_weight=0.0,
+        ).total
+
+    def maps(scenes: Scenes, _: torch.Generator) -> Maps:
+        zeros_B1HW = torch.zeros_like(scenes.target.clean_B1HW)
+        depth_BHW = sampled(network, scenes, zeros_B1HW, [1000])[:, 0]
+        return Maps(depth_BHW[None], steepness(depth_BHW))
+
+    return Arm(maps, fit(network, loss, seconds=budget.seconds))
+
+
+class LatentMaps:
+    """Maps of a flow in the latent of a VAE."""
+
+    def __init__(self, network: nn.Module, vae: DepthVAE, *, steps: int) -> None:
+        self.network, self.vae, self.steps = network, vae, steps
+
+    @torch.inference_mode()
+    def __call__(self, scenes: Scenes, generator: torch.Generator) -> Maps:
+        shape = {"channels": LATENT_CHANNELS, "shrink": SHRINK}
+        latents = drawn(self.network, scenes, self.steps, generator, **shape).depth_SBHW
+        return Maps(torch.stack([self.vae.decode(latent_BChw)[:, 0] for latent_BChw in latents]))
+
+    @torch.inference_mode()
+    def through(self, scenes: Scenes) -> Maps:
+        """What the VAE leaves of the target."""
+        return Maps(self.vae.decode(self.vae.encode(scenes.target.clean_B1HW))[None, :, 0])
+
+
+def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
+    """VAE first, then a flow in its latent, within the same seconds."""
+    clean_B1HW, usable_B1HW = train.target
+    cells_hw = [side // SHRINK for side in clean_B1HW.shape[-2:]]
+    vae = new_vae(generator=generator)
+
+    def vae_loss() -> Tensor:
+        rows = torch.randint(train.count, (BATCH,), generator=generator)
+        noise = torch.randn(BATCH, LATENT_CHANNELS, *cells_hw, generator=generator)
+        return vae.loss(clean_B1HW[rows], usable_B1HW[rows], noise)
+
+    vae_costs = fit(vae, vae_loss, seconds=VAE_SHARE * budget.seconds)
+    start = time.process_time()
+    with torch.no_grad():
+        vae.standardise(clean_B1HW[:256])
+        latent_BChw = torch.cat([vae.encode(part) for part in clean_B1HW.split(64)])
+    left = (1 - VAE_SHARE) * budget.seconds - (time.process_time() - start)
+    usable_B1hw = nn.functional.max_pool2d(usable_B1HW.float(), SHRINK) > 0
+    target = Target(latent_BChw, usable_B1hw.expand_as(latent_BChw))
+    network = new_flat(CONFIG, generator=generator, channels=LATENT_CHANNELS, shrink=SHRINK)
+
+    def loss() -> Tensor:
+        return flow_loss(network, train, target, generator)
+
+    costs = fit(network, loss, seconds=max(left, 0.1 * budget.seconds))
+    costs["parameters"] += vae_costs["parameters"]
+    costs["train_s"] += vae_costs["train_s"]
+    return Arm(LatentMaps(network, vae, steps=budget.steps), costs)
+
+
+def flow_loss(
+    network: nn.Module, train: Scenes, target: Target, generator: torch.Generator
+) -> Tensor:
+    """Velocity loss of a random batch at random times."""
+    rows = torch.randint(train.count, (BATCH,), generator=generator)
+    clean_BCHW = target.clean_B1HW[rows]
+    return flow_losses(
+        network,
+        train.image_B3HW[rows],
+        train.semantics_BLD[rows],
+        target=Target(clean_BCHW, target.usable_B1HW[rows]),
+        noise_B1HW=torch.randn(clean_BCHW.shape, generator=generator),
+        timestep_B=logit_normal_timesteps(
+            BATCH, generator=generator, mean=TIME_MEAN, start_share=START_SHARE
+        ),
+        gradient_weight=0.0,
+    ).total
+
+
+def fit(network: nn.Module, loss: Callable[[], Tensor], *, seconds: float) -> dict[str, float]:
+    """Train until the processor time is spent; the rate follows the clock along half a cosine."""
+    optimizer = make_optimizer(network)
+    first_rates = [group["lr"] for group in optimizer.param_groups]
+    network.train()
+    start, steps, spent = time.process_time(), 0, 0.0
+    while steps == 0 or spent < seconds:
+        fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, spent / seconds))).item())
+        for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
+            group["lr"] = rate * min(1.0, (steps + 1) / WARM_UP) * max(fall, 0.01)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        steps += 1
+        spent = time.process_time() - start
+    network.eval()
+    parameters = sum(p.numel() for p in network.parameters())
+    costs = {"train_s": spent, "train_steps": steps, "step_s": spent / steps}
+    return {**costs, "parameters": parameters}
+
+
+def make_optimizer(network: nn.Module) -> MuonAdamW:
+    """Muon for the matrices inside, AdamW for first and last layers, time, norms and the VAE."""
+    inside, rest = [], []
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim >= 2 and not any(part in name for part in ADAMW)
+        (inside if is_matrix else rest).append(parameter)
+    groups = [
+        {"params": inside, "orthogonal": True, "lr": MUON_RATE},
+        {"params": rest, "orthogonal": False, "lr": RATE},
+    ]
+    return MuonAdamW([group for group in groups if group["params"]], lr=RATE)
+
+
+def drawn(
+    network: nn.Module,
+    scenes: Scenes,
+    steps: int,
+    generator: torch.Generator,
+    *,
+    channels: int,
+    shrink: int = 1,
+) -> Maps:
+    """Hypotheses of every scene from noise of this generator."""
+    H, W = (side // shrink for side in scenes.image_B3HW.shape[-2:])
+    found = []
+    for _ in range(HYPOTHESES):
+        noise_BCHW = torch.randn(scenes.count, channels, H, W, generator=generator)
+        found.append(sampled(network, scenes, noise_BCHW, ppd_timesteps(steps)))
+    latent_SBCHW = torch.stack(found)
+    return Maps(latent_SBCHW[:, :, 0] if channels == 1 else latent_SBCHW)
+
+
+@torch.inference_mode()
+def sampled(
+    network: nn.Module, scenes: Scenes, noise_BCHW: Tensor, timesteps: Sequence[int]
+) -> Tensor:
+    """Latents of every scene from this noise, float32."""
+    parts = []
+    for first in range(0, scenes.count, AT_ONCE):
+        rows = slice(first, first + AT_ONCE)
+        parts.append(
+            sample_depth(
+                network,
+                scenes.image_B3HW[rows],
+                scenes.semantics_BLD[rows],
+                noise_BCHW[rows],
+                timesteps,
+            )
+        )
+    return torch.cat(parts)
+
+
+def difference(ours: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, object]:
+    """Ours minus the other's, seed by seed, of every number both have."""
+    names = [name for name in ours[0] if name in other[0]]
+    pairs = zip(ours, other, strict=True)
+    return summary([{name: a[name] - b[name] for name in names} for a, b in pairs])
+
+
+def shown(row: dict[str, float], key: str) -> str:
+    return f"{key} {row[key]:.4g}"
+
+
+def print_tables(numbers: dict) -> None:
+    """Means and spreads of every arm, then what each claim gains (first minus second)."""
+    names = [*QUALITY, "ause", "step_s", "predict_s"]
+    for title in ("arms", "claims"):
+        print(f"\n{title:24}" + "".join(f"{name:>20}" for name in names))
+        for row_name, row in numbers[title].items():
+            cells = [cell(row.get(name)) for name in names]
+            print(f"{row_name:24}" + "".join(f"{text:>20}" for text in cells))
+    print("\nlower is better but for delta1 and boundary_f1; +- is the deviation over seeds\n")
+
+
+def cell(entry: dict | None) -> str:
+    if entry is None:
+        return "-"
+    spread = "" if entry["spread"] is None else f" +- {entry['spread']:.2g}"
+    return f"{entry['mean']:.4f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
