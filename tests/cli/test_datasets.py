@@ -104,6 +104,7 @@ def test_commercial_only_refuses_what_is_unclear(tmp_path, capsys):
         (["--dataset", "diode", "--split", "x"], "no split"),
         (["--option", "a=b"], "needs --dataset"),
         ([], "fits no layout"),
+        (["--list", "nowhere.txt"], "nowhere.txt: no such folder or file"),
     ],
 )
 def test_misuse_is_said_in_one_line(tmp_path, capsys, arguments, words):

@@ -56,8 +56,10 @@ def test_run_compare_recompute(sonde, pairs, tmp_path, make_model):
     assert result.settings["ensemble_size"] == 2 and result.settings["seed"] == 0
     assert result.metrics["ause_abs_rel"].n == 3 and (a / "report.html").is_file()
     assert result.model["family"] == "affine_log1p" and result.dataset["root"] == "pairs"
-    b, ran = run("b", "-m", "flat", "--no-report")
-    assert ran.code == 0 and not (b / "report.html").exists()
+    b, ran = run("b", "-m", "flat", "--no-report", "-q")
+    assert ran.code == 0 and not (b / "report.html").exists() and not ran.out + ran.err
+    facts = load_result(b)
+    assert facts.machine["dtype"] == "float64" and facts.dataset["commercial"] is None
     again = run("a", model=make_model())[1]
     assert again.code == 2 and "--resume" in again.err
     compared = sonde("eval", "compare", a, b)
@@ -89,6 +91,9 @@ def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
         (("-p", "vda-kitti-500"), "video models come with issue 7"),
         (("-p", "moge-scale"), "Name one: moge-scale-nyuv2"),
         (("-p", "real-folder"), "needs its folder"),
+        (("-m", "flat", "--ensemble-size", "3"), "means nothing to flat"),
+        (("-m", "flat", "--steps", "3"), "means nothing to flat"),
+        (("-m", "flat", "--root", "."), "reads no files"),
     ],
 )
 def test_what_cannot_work_is_said_before_any_work(sonde, tmp_path, words, message):

@@ -49,10 +49,28 @@ def test_a_run_that_is_not_through_is_refused(tmp_path):
     with pytest.raises(DataError, match="4 rows of 5"):
         assemble(tmp_path)
     (tmp_path / "shares" / "0.json").unlink()
-    with pytest.raises(DataError, match="0 of 1 shares"):
+    with pytest.raises(DataError, match=r"4 of 5 samples.*--resume"):
         assemble(tmp_path)
     with pytest.raises(DataError, match="run.json"):
         assemble(tmp_path / "nothing")
+
+
+def test_a_run_file_of_something_else_is_refused(tmp_path):
+    finished(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(DataError, match="run.json: lacks dataset, machine"):
+        assemble(tmp_path)
+
+
+def test_parts_made_elsewhere_are_told(tmp_path):
+    """A run that was resumed with another commit says so."""
+    assert "resumed_with" not in finished(tmp_path).tool
+    path = tmp_path / "shares" / "0.json"
+    mark = json.loads(path.read_text())
+    mark["tool"]["git_commit"] = "0" * 40
+    path.write_text(json.dumps(mark))
+    (other,) = assemble(tmp_path).tool["resumed_with"]
+    assert other["tool"]["git_commit"] == "0" * 40
 
 
 def test_counters_and_undefined_values(tmp_path):

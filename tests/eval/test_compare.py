@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from mini_data import MiniData, Noisy, mini_protocol
 
-from sonde.errors import ConfigError
+from sonde.errors import ConfigError, DataError
 from sonde.eval.compare import compare
 from sonde.eval.protocol import override
 from sonde.eval.run import RunPlan, run_protocol
@@ -61,6 +63,15 @@ def test_coverage_is_better_near_its_level(tmp_path):
             assert one.mean == pytest.approx(abs(one.b - one.goal) - abs(one.a - one.goal))
         assert found["calibration_error"].better == "b"
         assert found["sharpness"].is_clear and found["sharpness"].better == ""
+
+
+def test_a_result_without_its_protocol_is_not_compared(tmp_path):
+    a = run(tmp_path / "a", 0.05)
+    table = json.loads((a / "result.json").read_text())
+    del table["protocol"]["text"]
+    (a / "result.json").write_text(json.dumps(table))
+    with pytest.raises(DataError, match="no text of its protocol"):
+        compare(a, a)
 
 
 def test_other_protocols_or_lists_are_not_compared(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,21 @@ def test_settings_reach_the_model(make_model, rgb):
     assert one.gives_uncertainty and found.uncertainty_HW is not None
     again = estimator(make_model(), LOG, steps=3, ensemble_size=2, seed=5, resolution=64)
     np.testing.assert_array_equal(found.map_HW, again.estimate(rgb).map_HW)
+
+
+def test_a_spread_of_one_hypothesis_is_scored(make_model, rgb):
+    model = make_model()
+    plain = model.predict
+
+    def with_spread(image, **options):
+        result = plain(image, **options)
+        return replace(result, uncertainty=np.full_like(result.depth, 0.1))
+
+    model.predict = with_spread
+    one = estimator(model, LOG)
+    assert one.gives_uncertainty and one.estimate(rgb).uncertainty_HW is not None
+    assert not estimator(make_model(), LOG).gives_uncertainty
+    assert one.facts["networks"] == {}
 
 
 def test_sky_is_told(make_model, rgb):

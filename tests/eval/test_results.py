@@ -15,6 +15,23 @@ from sonde.eval.results import (
 )
 
 
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"metrics": {"abs_rel": 3}}, "no result of an evaluation"),
+        ({"metrics": {"abs_rel": {"mean": 1}}}, "no result of an evaluation"),
+        ({"subsets": None}, "no result of an evaluation"),
+        ({"protocol": {}}, "protocol lacks hash, id, version"),
+        ({"schema": 9}, "schema is 9"),
+        ({"model": None, "more": 1}, "keys are wrong"),
+    ],
+)
+def test_another_json_is_refused_in_one_line(change, finding):
+    table = json.loads(make_result().to_json()) | change
+    with pytest.raises(DataError, match=finding):
+        EvalResult.from_json(json.dumps(table))
+
+
 def test_json_round_trip_keeps_everything(tmp_path):
     one = make_result(remarks=("custom",), comparable=False, curves={"risk": [1.0, 2.0]})
     path = one.save(tmp_path)

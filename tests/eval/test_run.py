@@ -159,6 +159,8 @@ def test_a_wrong_count_or_list_fails():
     protocol = load_protocol("marigold-scannet")
     with pytest.raises(DataError, match="5 samples, marigold-scannet expects 800"):
         select(protocol, MiniData().sample_ids, None)
+    with pytest.raises(DataError, match="give the list nyuv2_labeled_test with --list"):
+        select(load_protocol("ppd-nyuv2"), MiniData().sample_ids, None)
     with pytest.raises(DataError, match="same id"):
         select(mini_protocol("real-folder"), ["a", "a"], None)
     with pytest.raises(DataError, match="no samples"):

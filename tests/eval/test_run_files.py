@@ -20,6 +20,15 @@ def test_a_used_folder_needs_resume(tmp_path):
         files.begin(SETTINGS | {"model": "n", "protocol": {"hash": "b"}}, resume=True)
 
 
+def test_long_values_do_not_fill_the_message(tmp_path):
+    files = RunFiles(tmp_path)
+    files.begin(SETTINGS, resume=False)
+    files.table.write_text("")
+    with pytest.raises(ConfigError) as caught:
+        files.begin(SETTINGS | {"model": "n" * 500}, resume=True)
+    assert len(str(caught.value)) < 300
+
+
 def test_shares_of_processes(tmp_path):
     first, second = (RunFiles(tmp_path, share=(rank, 2)) for rank in (0, 1))
     two = SETTINGS | {"processes": 2}
@@ -34,6 +43,25 @@ def test_shares_of_processes(tmp_path):
     assert not second.finish({"peak_rss_mb": 2})
     assert first.finish({"peak_rss_mb": 1})
     assert [mark["peak_rss_mb"] for mark in first.marks()] == [1, 2]
+
+
+def test_rows_without_a_run_are_not_trusted(tmp_path):
+    files = RunFiles(tmp_path / "run")
+    files.begin(SETTINGS, resume=False)
+    files.table.write_text("x")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(DataError, match=r"samples.csv but no run.json"):
+        files.begin(SETTINGS, resume=True)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_finished_share_keeps_its_mark(tmp_path):
+    files = RunFiles(tmp_path)
+    assert files.finish({"seconds": 5}, has_worked=False)
+    assert files.finish({"seconds": 1}, has_worked=False)
+    assert files.marks() == [{"seconds": 5}]
+    assert files.finish({"seconds": 7})
+    assert files.marks() == [{"seconds": 7}]
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -10,6 +10,7 @@ datasets.py  sonde data: list, check
 sheets.py   contact sheets of photos and depth
 train.py    sonde train
 eval.py     sonde eval: list, show, run, compare, recompute
+eval_text.py  sonde eval: protocols, results and comparisons as text
 
 Nothing torch is imported before a verb needs it. Errors are one line on stderr. Exit codes:
 0 all done, 1 an input or the machine failed, 2 wrong usage, 130 interrupted.

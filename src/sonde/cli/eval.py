@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sonde.errors import ConfigError
 from sonde.pipeline.config import DEFAULT_MODEL, PredictConfig
 
+from .eval_text import print_comparison, print_protocol, print_result, protocol_facts
 from .options import as_command, set_verbosity
 from .progress import RunProgress
 
 if TYPE_CHECKING:
     from sonde.data.record import Dataset
-    from sonde.eval.compare import Difference
     from sonde.eval.predictions import Estimator
     from sonde.eval.protocol import Protocol
-    from sonde.eval.results import EvalResult
 
 app = typer.Typer(help="Evaluation by locked protocols.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -37,7 +37,7 @@ def list_protocols(as_json: JsonOption = False) -> None:
 
     protocols = [load_protocol(name) for name in protocol_ids()]
     if as_json:
-        typer.echo(json.dumps([_facts(p) for p in protocols], indent=2))
+        typer.echo(json.dumps([protocol_facts(p) for p in protocols], indent=2))
         return
     line = "{:26} {:10} {:11} {:17} {:5} {:>5}"
     typer.echo(line.format("protocol", "status", "data set", "alignment", "scope", "count"))
@@ -60,22 +60,9 @@ def show(
 
     chosen = load_protocol(protocol)
     if as_json:
-        typer.echo(json.dumps(_facts(chosen) | {"text": chosen.table}, indent=2))
+        typer.echo(json.dumps(protocol_facts(chosen) | {"text": chosen.table}, indent=2))
         return
-    typer.echo(f"{chosen.name}  {chosen.status}\n{chosen.title}\n{chosen.reference}")
-    for name, value in chosen.table.items():
-        if name in ("id", "version", "status", "title", "reference", "sets"):
-            continue
-        if isinstance(value, dict):
-            typer.echo(f"\n{name.replace('_', ' ')}")
-            for key, item in value.items():
-                typer.echo(f"  {key.replace('_', ' '):18} {_shown(item)}")
-        elif name != "expected":
-            typer.echo(f"{name.replace('_', ' '):20} {_shown(value)}")
-    for one in chosen.expected:
-        typer.echo(f"expected: {one.model}: {one.metric} {one.value:g} ({one.source})")
-    if sets := chosen.table.get("sets"):
-        typer.echo(f"\nsets: {', '.join(f'{chosen.id}-{name}' for name in sets)}")
+    print_protocol(chosen)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +158,7 @@ def _run(context: typer.Context, options: EvalOptions) -> None:
     result = load_result(done)
     if options.json:
         typer.echo(result.to_json().rstrip())
-    else:
+    elif not options.quiet:
         print_result(result)
     written = str(done)
     if options.report:
@@ -198,23 +185,7 @@ def compare_results(
         rows = [one._asdict() for one in found.differences]
         typer.echo(json.dumps({"protocol": found.a.title, "differences": rows}, indent=2))
         return
-    names = [str(result.model.get("name")) for result in (found.a, found.b)]
-    if names[0] == names[1]:
-        names = [f"{name} ({mark})" for name, mark in zip(names, "ab", strict=True)]
-    typer.echo(f"{found.a.title}: a = {a} ({names[0]}), b = {b} ({names[1]})")
-    for one in found.differences:
-        what = "b - a" if one.goal is None else f"|b - {one.goal:g}| - |a - {one.goal:g}|"
-        typer.echo(
-            f"{one.metric:24} a {_number(one.a)}  b {_number(one.b)}  {what} {one.mean:+.4g} "
-            f"[{one.low:+.4g}, {one.high:+.4g}]  {_verdict(one)}"
-        )
-
-
-def _verdict(one: Difference) -> str:
-    """Who is better, in words."""
-    if not one.is_clear:
-        return "within its interval: no winner"
-    return f"{one.better} is better" if one.better else "they differ; neither is better by it"
+    print_comparison(found, a, b)
 
 
 @app.command("recompute")
@@ -232,28 +203,6 @@ def recompute_result(
         write_report(folder)
 
 
-def print_result(result: EvalResult) -> None:
-    """The metrics as a small table on standard output."""
-    data = result.dataset
-    typer.echo(
-        f"{result.model.get('name')} on {result.title}: {data.get('evaluated')} of "
-        f"{data.get('listed')} images, {data.get('skipped')} skipped, "
-        f"scope {result.protocol.get('scope')}"
-    )
-    for remark in result.remarks:
-        typer.echo(f"not comparable: {remark}")
-    for name, one in result.metrics.items():
-        low, high = one.ci95
-        interval = "" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
-        typer.echo(
-            f"  {name:28} {_number(one.mean):>10} {interval:24} "
-            f"median {_number(one.median)}  n {one.n}"
-        )
-    median = result.timing.get("seconds_median")
-    memory = result.timing.get("peak_rss_mb")
-    typer.echo(f"  seconds per image {_number(median)} (median), memory {_number(memory)} MiB")
-
-
 def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[str, Any]]:
     """The protocol's data set below the root, and what the result says about it."""
     from sonde.data.catalog import find_dataset, list_identity, open_dataset
@@ -261,6 +210,9 @@ def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[st
 
     part = protocol.dataset
     card = find_dataset(part.name)
+    if not card.needs_files and (options.root or options.list_file):
+        name = "--root" if options.root else "--list"
+        raise ConfigError(name, f"{protocol.id} reads no files: {card.title}", f"Drop {name}")
     given = {key: str(value) for key, value in part.options.items()}
     if "cache" in card.options and "cache" not in given:  # decides no number
         given["cache"] = str(cache_folder() / "rendered")
@@ -277,7 +229,7 @@ def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[st
         "fingerprint": identity.sha256,
         "official": identity.official or "",
         "licence": card.licence,
-        "commercial": card.allows_commercial_use,
+        "commercial": card.commercial,
     }
     return dataset, facts
 
@@ -288,6 +240,14 @@ def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
 
     if options.model not in BASELINES:
         return None
+    given = {
+        "--ensemble-size": options.ensemble_size != _PREDICT.ensemble_size,
+        "--steps": options.steps is not None,
+        "--resolution": options.resolution is not None,
+        "--seed": options.seed is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ConfigError(name, f"means nothing to {options.model}, which sees no photo", "Drop it")
     accepts = protocol.prediction.accepts
     return BaselineEstimator(options.model, accepts=accepts, protocol=protocol.id)
 
@@ -330,10 +290,13 @@ def _plan(
     share: tuple[int, int],
     load_seconds: float,
 ) -> Any:
+    from sonde.eval.predictions import BASELINES
     from sonde.eval.run import RunPlan
     from sonde.settings import pick_device, pick_dtype
 
-    device = pick_device(_device(options.device, share))
+    is_baseline = options.model in BASELINES  # numpy, whatever the machine has
+    device = pick_device("cpu" if is_baseline else _device(options.device, share))
+    dtype = "float64" if is_baseline else str(pick_dtype(options.dtype, device))
     settings = {
         "steps": options.steps or "model",
         "ensemble_size": options.ensemble_size,
@@ -347,7 +310,7 @@ def _plan(
         settings=settings,
         dataset=facts,
         device=str(device).partition(":")[0],
-        dtype=str(pick_dtype(options.dtype, device)).removeprefix("torch."),
+        dtype=dtype.removeprefix("torch."),
         command=shlex.join(["sonde", *sys.argv[1:]]),
         load_seconds=round(load_seconds, 3),
     )
@@ -361,36 +324,6 @@ def _device(name: str, share: tuple[int, int]) -> str:
         if torch.cuda.is_available():
             return f"cuda:{share[0] % torch.cuda.device_count()}"
     return name
-
-
-def _facts(protocol: Protocol) -> dict[str, Any]:
-    return {
-        "id": protocol.id,
-        "version": protocol.version,
-        "hash": protocol.hash,
-        "status": protocol.status,
-        "title": protocol.title,
-        "kind": protocol.kind,
-        "dataset": protocol.dataset.name,
-        "images": protocol.dataset.count,
-        "alignment": protocol.alignment.id,
-        "scope": protocol.alignment.scope,
-        "accepts": protocol.prediction.accepts,
-        "metrics": list(protocol.metrics),
-        "sets": sorted(protocol.table.get("sets", {})),
-    }
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {v}" for k, v in value.items()) or "-"
-    return str(value) if value != "" else "-"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
 
 
 def _tell(options: EvalOptions, text: str) -> None:

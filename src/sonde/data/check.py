@@ -85,6 +85,9 @@ def locate(
     generic folder of photos and depth counts only if no other can read, and twins are told apart
     by their official list or by names of files.
     """
+    for path in (root, list_file):
+        if path is not None and not Path(path).exists():
+            raise DataError(path, "no such folder or file", "Check the path")
     opened: list[Located] = []
     for card in DATASETS.values():
         if card.needs_files and (split in (None, *card.splits)):

@@ -20,6 +20,7 @@ from .samples import OK, SampleRow, SampleTable, read_table, write_table
 from .summaries import subsets, summaries
 
 _WARM_UP = 10  # predictions that do not count for the speed, or a fifth of a short run
+_GO_ON = "Go on with sonde eval run ... --resume"
 _LEVELS = ("50", "80", "90", "95")
 
 
@@ -31,15 +32,17 @@ def recompute(folder: str | Path) -> EvalResult:
 def assemble(folder: str | Path) -> EvalResult:
     """Merge the tables of all processes, compute every number, and write `result.json`."""
     folder = Path(folder)
-    run = read_json(folder / RUN_FILE)
+    run = _run_of(folder)
     files = RunFiles(folder, share=(0, int(run["processes"])))
     marks = files.marks()
-    if len(marks) < files.world:
-        raise DataError(folder, f"{len(marks)} of {files.world} shares are finished", "--resume")
-    table = _merged(files)
     wanted = int(run["dataset"]["selected"])
+    if len(marks) < files.world:
+        done = sum(len(read_table(path).rows) for path in files.tables())
+        raise DataError(folder, f"is not finished: {done} of {wanted} samples", _GO_ON)
+    table = _merged(files)
     if len(table.rows) != wanted:
-        raise DataError(folder, f"{len(table.rows)} rows of {wanted} samples", "Use --resume")
+        finding = f"{SAMPLES_FILE} has {len(table.rows)} rows of {wanted} samples"
+        raise DataError(folder, finding, _GO_ON)
     protocol = protocol_from_table(run["protocol"]["text"])
     rows = table.rows
     result = EvalResult(
@@ -47,7 +50,7 @@ def assemble(folder: str | Path) -> EvalResult:
         model=run["model"],
         dataset=run["dataset"] | _counts(rows),
         settings=run["settings"],
-        tool=run["tool"] | {"command": run.get("command", "")},
+        tool=run["tool"] | {"command": run.get("command", "")} | _resumed(run, marks),
         machine=run["machine"],
         metrics=summaries(table, protocol.average),
         comparable=not run["remarks"],
@@ -64,21 +67,40 @@ def assemble(folder: str | Path) -> EvalResult:
     return result
 
 
+def _run_of(folder: Path) -> dict[str, Any]:
+    """The table in `run.json`; DataError if it lacks what a run writes."""
+    run = read_json(folder / RUN_FILE)
+    wanted = {"protocol", "model", "dataset", "settings", "tool", "machine", "processes", "remarks"}
+    if missing := wanted - set(run):
+        raise DataError(folder / RUN_FILE, f"lacks {', '.join(sorted(missing))}", "Run again")
+    return run
+
+
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _resumed(run: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a resumed part was made with, where that is not what the run was begun with."""
+    others = [
+        {name: mark[name] for name in ("tool", "machine")}
+        for mark in marks
+        if any(mark.get(name, run[name]) != run[name] for name in ("tool", "machine"))
+    ]
+    return {"resumed_with": others} if others else {}
 
 
 def _merged(files: RunFiles) -> SampleTable:
     """All rows in list order, each sample once; `samples.csv` holds them afterwards."""
     tables = [read_table(path) for path in files.tables()]
     if not tables:
-        raise DataError(files.folder, "has no table of samples", "Use --resume")
+        raise DataError(files.folder, "has no table of samples", _GO_ON)
     if any((t.metrics, t.notes) != (tables[0].metrics, tables[0].notes) for t in tables):
         raise DataError(files.folder, "the tables of the processes have different columns")
     rows = sorted((row for t in tables for row in t.rows), key=lambda row: row.index)
     if len({row.index for row in rows}) != len(rows):
-        raise DataError(files.folder, "a sample is there twice")
+        raise DataError(files.folder, "a sample is there twice", "Run again in another folder")
     path = files.folder / SAMPLES_FILE
     write_table(path, rows, tables[0].metrics, tables[0].notes)
     return read_table(path)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sonde
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = ("numpy", "torch", "scipy", "scikit-image", "h5py", "pillow")
 
@@ -53,6 +58,41 @@ def machine_facts(*, device: str = "cpu", dtype: str = "") -> dict[str, Any]:
         facts["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
         facts["device_name"] = torch.cuda.get_device_name()
     return facts
+
+
+def network_facts(networks: Mapping[str, torch.nn.Module]) -> dict[str, dict[str, Any]]:
+    """Class, SHA-256 of config and of tensors, size and dtype of each network of a model.
+
+    The tensors are those in use: names, shapes and values after any cast to the dtype, so that the
+    encoder counts too, whatever file it came from.
+    """
+    out = {}
+    for part, network in networks.items():
+        state = network.state_dict()
+        dtypes = {
+            str(t.dtype).removeprefix("torch.") for t in state.values() if t.is_floating_point()
+        }
+        out[part] = {
+            "class": type(network).__name__,
+            "config_sha256": hashlib.sha256(
+                repr(getattr(network, "config", "")).encode()
+            ).hexdigest(),
+            "tensors_sha256": _tensors_hash(state),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "dtype": ", ".join(sorted(dtypes)),
+        }
+    return out
+
+
+def _tensors_hash(state: Mapping[str, torch.Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {list(plain.shape)} {plain.dtype}\n".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def peak_rss_mb() -> float | None:

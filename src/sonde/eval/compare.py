@@ -55,6 +55,8 @@ def compare(path_a: str | Path, path_b: str | Path) -> Comparison:
         if a.dataset.get(name) != b.dataset.get(name):
             raise ConfigError("compare", f"the lists of samples differ ({name})", "Use one list")
     tables = [_table(path) for path in (path_a, path_b)]
+    if not isinstance(a.protocol.get("text"), dict):
+        raise DataError(path_a, "holds no text of its protocol", "Run it again")
     average = protocol_from_table(a.protocol["text"]).average
     out = []
     for name in a.metrics:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sonde.errors import ConfigError
 
+from .circumstances import network_facts
 from .families import conversion_for, family_of
 from .metrics import flat_map, row_ramp
 
@@ -80,15 +81,19 @@ class ModelEstimator:
         """Find out the model's family on a small grey picture; ConfigError if it is refused."""
         self._model, self._settings = model, settings
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
-        own = family_of(model.predict(grey, steps=1, metric=False).kind)
+        probe = model.predict(grey, steps=1, metric=False)
+        own = family_of(probe.kind)
+        # some families state a spread for a single hypothesis
+        self._has_spread = settings.ensemble_size > 1 or probe.uncertainty is not None
         self._wants_metres = own not in accepts and "metric" in accepts
         self.family = "metric" if self._wants_metres else own
         conversion_for(accepts, self.family, protocol=protocol)
         self._own_family, self._protocol = own, protocol
+        self._networks = network_facts(model.networks)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Name, families, weights, licence."""
+        """Name, families, weights, licence, and each network with the hash of its config."""
         model = self._model
         return {
             "name": model.name,
@@ -97,12 +102,13 @@ class ModelEstimator:
             "weights_sha256": model.weights_sha256,
             "licence": model.licence,
             "default_steps": model.default_steps,
+            "networks": self._networks,
         }
 
     @property
     def gives_uncertainty(self) -> bool:
-        """True for ensembles."""
-        return self._settings.ensemble_size > 1
+        """True for ensembles, and for families that know the spread of one hypothesis."""
+        return self._has_spread
 
     def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
         """One prediction with this estimator's settings; ConfigError if it has no metres."""

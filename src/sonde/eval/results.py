@@ -91,12 +91,18 @@ class EvalResult:
         missing = {"protocol", "model", "dataset", "settings", "metrics"} - set(table)
         if missing or set(table) - names:
             raise DataError(where, f"keys are wrong: {sorted(missing | (set(table) - names))}")
-        table["metrics"] = _summaries(table["metrics"])
-        table["subsets"] = {
-            kind: {name: _summaries(metrics) for name, metrics in groups.items()}
-            for kind, groups in table["subsets"].items()
-        }
-        table["remarks"] = tuple(table["remarks"])
+        try:
+            table["metrics"] = _summaries(table["metrics"])
+            table["subsets"] = {
+                kind: {name: _summaries(metrics) for name, metrics in groups.items()}
+                for kind, groups in table["subsets"].items()
+            }
+            table["remarks"] = tuple(table["remarks"])
+            lacks = {"id", "version", "hash"} - set(table["protocol"])
+        except (TypeError, KeyError, AttributeError) as error:
+            raise DataError(where, f"is no result of an evaluation ({error})") from None
+        if lacks:
+            raise DataError(where, f"its protocol lacks {', '.join(sorted(lacks))}")
         return cls(**table)
 
     def save(self, folder: str | Path) -> Path:
@@ -115,9 +121,9 @@ def load_result(path: str | Path) -> EvalResult:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            path, f"cannot be read ({error})", "Name a run folder or its JSON"
-        ) from None
+        why = getattr(error, "strerror", None) or "no text"
+        remedy = "Name a finished run's folder or its JSON"
+        raise DataError(path, f"cannot be read ({why})", remedy) from None
     return EvalResult.from_json(text, where=path)
 
 

@@ -83,6 +83,7 @@ def run_protocol(
     writer = SampleWriter(files.table, metrics, notes)
     finished = {row.index: row for row in read_table(files.table).rows}
     rank, world = plan.share
+    worked = 0
     for place in range(rank, len(chosen), world):
         index = chosen[place]
         record = dataset.record(index)
@@ -94,6 +95,7 @@ def run_protocol(
             if verdict.preview is not None:
                 save_preview(preview_path(folder, place), verdict.preview)
             writer.append(verdict.row)
+            worked += 1
         if progress is not None:
             progress.advance(worked=before is None)
     is_last = files.finish(
@@ -102,7 +104,10 @@ def run_protocol(
             "peak_rss_mb": peak_rss_mb(),
             "peak_device_mb": _peak_device_mb(plan.device),
             "load_seconds": plan.load_seconds,
-        }
+            "tool": run["tool"],
+            "machine": run["machine"],
+        },
+        has_worked=worked > 0,
     )
     if not is_last:
         return None
@@ -133,7 +138,8 @@ def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> l
         raise DataError(
             protocol.dataset.name,
             f"{len(ids)} samples, {protocol.id} expects {protocol.dataset.count}",
-            "Complete the data, or use --set dataset.count=0 --set dataset.fingerprint=",
+            f"Complete the data{_or_list(protocol)}; a part of them runs, not comparable, with "
+            "--set dataset.count=0 --set dataset.fingerprint=",
         )
     chosen = list(range(len(ids)))
     if protocol.video is not None:
@@ -149,6 +155,12 @@ def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> l
     if not chosen:
         raise DataError(protocol.dataset.name, "has no samples")
     return chosen
+
+
+def _or_list(protocol: LockedProtocol) -> str:
+    """Where the published list decides the samples: its name."""
+    name = protocol.list.name
+    return f", or give the list {name} with --list" if name else ""
 
 
 def _run_facts(

@@ -18,6 +18,7 @@ from sonde.io.atomic import atomic_path, ensure_folder
 from .results import PREVIEWS, RESULT_FILE, SAMPLES_FILE
 
 RUN_FILE, SHARES = "run.json", "shares"
+_LONGEST = 60  # characters of a value in a message
 _FREE = ("tool", "machine", "started", "command")  # may differ between the parts of one run
 
 
@@ -49,6 +50,9 @@ class RunFiles:
         used = self.table.exists() or (self.folder / RESULT_FILE).exists()
         if used and not resume:
             raise ConfigError(self.folder, "holds an evaluation", "Use --resume or another -o")
+        if self.table.exists() and not path.is_file():
+            finding = f"has {self.table.name} but no {RUN_FILE}: nobody knows what made its rows"
+            raise DataError(self.folder, finding, "Choose another -o")
         if path.is_file():
             before = read_json(path)
             wanted = _plain(settings)
@@ -59,9 +63,14 @@ class RunFiles:
             ensure_folder(self.folder / name)
         write_json(path, settings)
 
-    def finish(self, mark: Mapping[str, Any]) -> bool:
-        """Mark this process' share as done; True if that makes all shares done."""
-        write_json(self._of(self.rank, "json"), mark)
+    def finish(self, mark: Mapping[str, Any], *, has_worked: bool = True) -> bool:
+        """Mark this process' share as done; True if that makes all shares done.
+
+        An old mark stays where nothing was left to do: time and memory are those of the work.
+        """
+        path = self._of(self.rank, "json")
+        if has_worked or not path.is_file():
+            write_json(path, mark)
         return len(self.marks()) == self.world
 
     def marks(self) -> list[dict[str, Any]]:
@@ -78,7 +87,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read ({error})", "Name the folder of a run") from None
+        why = getattr(error, "strerror", None) or "no JSON"
+        raise DataError(path, f"cannot be read ({why})", "Name the folder of a run") from None
     if not isinstance(table, dict):
         raise DataError(path, "is no JSON object")
     return table
@@ -98,11 +108,13 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
             if isinstance(old, dict) and isinstance(new, dict):
                 inner = next(k for k in sorted({*old, *new}) if old.get(k) != new.get(k))
                 name, old, new = f"{name}.{inner}", old.get(inner), new.get(inner)
-            raise ConfigError(
-                folder,
-                f"was begun with {name} = {old!r}, now it is {new!r}",
-                "Choose another -o",
-            )
+            finding = f"was begun with {name} = {_brief(old)}, now it is {_brief(new)}"
+            raise ConfigError(folder, finding, "Choose another -o")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:

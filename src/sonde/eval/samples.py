@@ -106,7 +106,8 @@ def read_table(path: str | Path) -> SampleTable:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or "no text"
+        raise DataError(path, f"cannot be read ({why})") from None
     whole = text[: text.rfind("\n") + 1]
     lines = list(csv.reader(io.StringIO(whole, newline="")))
     first = len(_FIXED) + len(_STATE)
