@@ -182,10 +182,12 @@ def new_flat(config: PPDConfig, *, generator: torch.Generator, **options: int) -
 
 
 def new_vae(*, generator: torch.Generator) -> DepthVAE:
-    """Kaiming-uniform convolutions, norms of 1 and 0."""
+    """Kaiming-uniform convolutions; residual blocks start as the identity."""
     vae = DepthVAE()
-    for module in vae.modules():
+    for module in reversed(list(vae.modules())):  # parts before wholes
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
             nn.init.zeros_(module.bias)
+        elif isinstance(module, ConvBlock):
+            nn.init.zeros_(module.layers[-1].weight)
     return vae
