@@ -3,11 +3,23 @@ import math
 import pytest
 import torch
 
-from sonde.data.augment import AugmentOptions, Crop, augment_batch, cut, recolour, whole_view
+from sonde.data.augment import (
+    AugmentOptions,
+    Crop,
+    augment_batch,
+    cut,
+    recolour,
+    rotate,
+    whole_view,
+)
 from sonde.data.sample import DepthBatch
 from sonde.errors import ConfigError
 
 HW = (24, 32)
+OFF = dict(
+    gamma=0, gain=0, contrast=0, saturation=0, grey=0, invert=0, blur=0, noise=0, strong=0,
+    rotate=0, random_filter=0, fourier=0, flatten=0, erase=0,
+)  # fmt: skip
 
 
 def batch(count=4, size_hw=HW):
@@ -71,8 +83,7 @@ def test_augmentation_follows_its_generator_and_keeps_pixels_together():
     assert all(torch.equal(a, b) for a, b in zip(one, again))
     assert not torch.equal(one.image_B3HW, other.image_B3HW)
     assert one.image_B3HW.min() >= 0 and one.image_B3HW.max() <= 1
-    still = dict(gamma=0, gain=0, contrast=0, saturation=0, grey=0, invert=0, blur=0, noise=0)
-    plain = run(1, **still)
+    plain = run(1, **OFF)
     column = plain.image_B3HW[:, 0] * 32  # red says which source column a pixel shows
     on = plain.valid_BHW
     assert (column - plain.depth_BHW + 0.5)[on].abs().max() < 1.05
@@ -91,11 +102,11 @@ def test_unknown_field_of_view_stays_unknown():
 
 def test_each_colour_change_happens():
     image = batch(64).image_B3HW
-    off = dict(gamma=0, gain=0, contrast=0, saturation=0, grey=0, invert=0, blur=0, noise=0)
+    image[::2] = image[::2].flip(-1) * 0.7  # two kinds of photos
 
     def change(**on):
         g = torch.Generator().manual_seed(0)
-        return recolour(image, generator=g, options=AugmentOptions(**(off | on)))
+        return recolour(image, generator=g, options=AugmentOptions(**(OFF | on)))
 
     torch.testing.assert_close(change(), image, atol=1e-5, rtol=0)
     torch.testing.assert_close(change(invert=1.0), 1 - image, atol=1e-5, rtol=0)
@@ -104,11 +115,53 @@ def test_each_colour_change_happens():
     assert change(gamma=0.3).mean((1, 2, 3)).std() > 0.02
     assert change(noise=0.1).sub(image).std() > 0.01
     assert change(blur=1.0).sub(image).abs().max() > 1e-3
+    for name in ("random_filter", "fourier", "flatten", "erase"):
+        assert change(**{name: 1.0}).sub(image).abs().max() > 0.01, name
+    calm, strong = change(gamma=0.1), change(gamma=0.1, strong=1.0)
+    assert strong.mean((1, 2, 3)).std() > 1.3 * calm.mean((1, 2, 3)).std()
     gains = change(gain=0.2).mean((2, 3))
     assert (gains[:, 0] / gains[:, 2]).std() > 0.05
 
 
-@pytest.mark.parametrize("values", [{"crop_min": 0.0}, {"flip": 2.0}, {"noise": -1.0}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"crop_min": 0.0},
+        {"flip": 2.0},
+        {"noise": -1.0},
+        {"erase": 1.1},
+        {"rotate": -0.1},
+        {"roll": -1.0},
+    ],
+)
 def test_impossible_options_are_refused(values):
     with pytest.raises(ConfigError):
         AugmentOptions(**values)
+
+
+def test_turning_keeps_pixels_together_and_marks_the_corners():
+    source = batch()
+    angle = torch.tensor([0.0, 0.08, -0.08, 0.05])
+    out = rotate(source, angle)
+    assert torch.equal(out.depth_BHW[0], source.depth_BHW[0])
+    assert torch.equal(out.image_B3HW[0], source.image_B3HW[0])
+    on = out.valid_BHW & (out.depth_BHW > 1) & (out.depth_BHW < 31)
+    column = out.image_B3HW[:, 0] * 32
+    assert (column - out.depth_BHW + 0.5)[on].abs().max() < 0.6
+    assert not (out.valid_BHW & out.sky_BHW).any()
+    known = out.valid_BHW | out.sky_BHW
+    assert known[0].all() and not known[1:, 0, 0].all() and known[1:, 12, 16].all()
+    assert (out.depth_BHW[~known] == 0).all()
+    assert torch.equal(out.fov_x_deg_B, source.fov_x_deg_B)
+    # Turned one way, the left border (column 0) comes down or goes up.
+    row = out.image_B3HW[:, 1, 12, 2] - source.image_B3HW[:, 1, 12, 2]
+    assert row[1] * row[2] < 0
+
+
+def test_batches_are_turned_at_the_rate_asked_for():
+    def invalid(rotate):
+        g, chosen = torch.Generator().manual_seed(0), AugmentOptions(**(OFF | {"rotate": rotate}))
+        out = augment_batch(batch(40), size_hw=HW, generator=g, options=chosen)
+        return (~(out.valid_BHW | out.sky_BHW)).flatten(1).any(1).float().mean()
+
+    assert invalid(0.0) == 0 and invalid(1.0) > 0.35 and 0.05 < invalid(0.3) < 0.3

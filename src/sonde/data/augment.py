@@ -13,7 +13,14 @@ from torch import Tensor
 
 from sonde.errors import ConfigError
 
+from .appearance import Dice, erase_patches, flatten_contrast, mix_amplitudes, random_filter
 from .sample import DepthBatch
+
+_CHANCES = (
+    "flip", "grey", "invert", "blur", "strong", "rotate", "random_filter", "fourier", "flatten",
+    "erase",
+)  # fmt: skip
+_LARGEST_ROLL = 5.0  # degrees
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +28,9 @@ class AugmentOptions:
     """How strongly to augment. crop_min: smallest crop, as a share of the largest that fits.
 
     Fields named after a change are its probability; others are standard deviations (log domain
-    for gamma, gain, contrast).
+    for gamma, gain, contrast; degrees for roll). strong: photos whose gamma, gain, contrast and
+    saturation vary three times as much. rotate: photos turned by roll about the view axis; corners
+    without a pixel become invalid. random_filter, fourier, flatten, erase: see appearance.py.
     """
 
     crop_min: float = 0.6
@@ -34,15 +43,23 @@ class AugmentOptions:
     invert: float = 0.03
     blur: float = 0.2
     noise: float = 0.02
+    strong: float = 0.1
+    rotate: float = 0.3
+    roll: float = 2.5
+    random_filter: float = 0.15
+    fourier: float = 0.15
+    flatten: float = 0.1
+    erase: float = 0.08
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.crop_min <= 1:
             raise ConfigError("AugmentOptions.crop_min", f"{self.crop_min} is not in 0.05..1")
-        chances = {name: getattr(self, name) for name in ("flip", "grey", "invert", "blur")}
-        for name, chance in chances.items():
-            if not 0 <= chance <= 1:
-                raise ConfigError(f"AugmentOptions.{name}", f"{chance} is not a probability")
-        for name in ("gamma", "gain", "contrast", "saturation", "noise"):
+        for name in _CHANCES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"AugmentOptions.{name}", f"{getattr(self, name)} is not a probability"
+                )
+        for name in ("gamma", "gain", "contrast", "saturation", "noise", "roll"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"AugmentOptions.{name}", f"{getattr(self, name)} is negative")
 
@@ -98,7 +115,50 @@ def augment_batch(
         draw[:, 3] < options.flip,
     )
     out = cut(batch, crop, size_hw=size_hw)
-    return out._replace(image_B3HW=recolour(out.image_B3HW, generator=generator, options=options))
+    if options.rotate > 0:
+        draw = torch.randn(count, generator=generator, device=generator.device)
+        chosen = torch.rand(count, generator=generator, device=generator.device) < options.rotate
+        angle_B = torch.deg2rad((options.roll * draw).clamp(-_LARGEST_ROLL, _LARGEST_ROLL))
+        out = rotate(out, torch.where(chosen, angle_B, 0.0).to(batch.image_B3HW.device))
+    image_B3HW = recolour(out.image_B3HW, generator=generator, options=options)
+    return out._replace(image_B3HW=image_B3HW)
+
+
+def rotate(batch: DepthBatch, angle_B: Tensor) -> DepthBatch:
+    """The batch turned by angles (radians) about the middle of each photo.
+
+    The photo is filtered linearly and its border repeated outside; depth and masks take the nearest
+    pixel, and those from outside are neither valid nor sky. A camera that rolls keeps its z-depth,
+    so values stay as they are; the field of view does too.
+    """
+    height, width = batch.depth_BHW.shape[-2:]
+    device = batch.image_B3HW.device
+    turned = (angle_B != 0).nonzero()[:, 0]
+    if not len(turned):
+        return batch
+    cos, sin = torch.cos(angle_B[turned]), torch.sin(angle_B[turned])
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device) + 0.5 - height / 2,
+        torch.arange(width, device=device) + 0.5 - width / 2,
+        indexing="ij",
+    )
+    source_x = cos[:, None, None] * x - sin[:, None, None] * y
+    source_y = sin[:, None, None] * x + cos[:, None, None] * y
+    grid = torch.stack([source_x / (width / 2), source_y / (height / 2)], -1)
+    image, depth = batch.image_B3HW.clone(), batch.depth_BHW.clone()
+    valid, sky = batch.valid_BHW.clone(), batch.sky_BHW.clone()
+    image[turned] = torch.nn.functional.grid_sample(
+        batch.image_B3HW[turned], grid.to(image), padding_mode="border", align_corners=False
+    )
+    row = (source_y + height / 2).floor().long()
+    col = (source_x + width / 2).floor().long()
+    inside = (row >= 0) & (row < height) & (col >= 0) & (col < width)
+    row, col = row.clamp(0, height - 1), col.clamp(0, width - 1)
+    photo = turned[:, None, None]
+    depth[turned] = torch.where(inside, batch.depth_BHW[photo, row, col], 0.0)
+    valid[turned] = batch.valid_BHW[photo, row, col] & inside
+    sky[turned] = batch.sky_BHW[photo, row, col] & inside
+    return DepthBatch(image, depth, valid, sky, batch.fov_x_deg_B)
 
 
 def cut(batch: DepthBatch, crop: Crop, *, size_hw: tuple[int, int]) -> DepthBatch:
@@ -143,27 +203,25 @@ def _weights(position_BN: Tensor, length: int, step_B: Tensor) -> Tensor:
 
 
 def recolour(image_B3HW: Tensor, *, generator: torch.Generator, options: AugmentOptions) -> Tensor:
-    """Photometric changes per photo: gain, gamma, contrast, saturation, inversion, blur, noise."""
-    count, device, origin = len(image_B3HW), image_B3HW.device, generator.device
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(count, *shape, generator=generator, device=origin).to(device)
-
-    def uniform() -> Tensor:
-        return torch.rand(count, 1, 1, 1, generator=generator, device=origin).to(device)
-
-    x = image_B3HW * torch.exp(options.gain * (normal(3, 1, 1) + normal(1, 1, 1)))
-    x = x.clamp(1e-4, 1) ** torch.exp(options.gamma * normal(1, 1, 1))
+    """Changes of look per photo: spectrum, texture, light, colour, sharpness, erased patches."""
+    dice = Dice(len(image_B3HW), generator, image_B3HW.device)
+    x = mix_amplitudes(image_B3HW, dice, chance=options.fourier)
+    x = random_filter(x, dice, chance=options.random_filter, strength=0.8)
+    x = flatten_contrast(x, dice, chance=options.flatten)
+    more = torch.where(dice.chance(options.strong), 3.0, 1.0)
+    x = x * torch.exp(more * options.gain * (dice.normal(3, 1, 1) + dice.normal(1, 1, 1)))
+    x = x.clamp(1e-4, 1) ** torch.exp(more * options.gamma * dice.normal(1, 1, 1))
     middle = x.mean((1, 2, 3), keepdim=True)
-    x = middle + (x - middle) * torch.exp(options.contrast * normal(1, 1, 1))
+    x = middle + (x - middle) * torch.exp(more * options.contrast * dice.normal(1, 1, 1))
     grey = x.mean(1, keepdim=True)
-    colour = torch.where(
-        uniform() < options.grey, 0.0, torch.exp(options.saturation * normal(1, 1, 1))
-    )
+    vivid = torch.exp(more * options.saturation * dice.normal(1, 1, 1))
+    colour = torch.where(dice.chance(options.grey), 0.0, vivid)
     x = grey + (x - grey) * colour.clamp_max(2.5)
-    x = torch.where(uniform() < options.invert, 1 - x, x)
-    x = torch.where(uniform() < options.blur, _blurred(x), x)
-    return (x + options.noise * uniform() ** 2 * normal(*x.shape[1:])).clamp(0, 1)
+    x = torch.where(dice.chance(options.invert), 1 - x, x)
+    soft = dice.chosen(options.blur)
+    x = x.index_copy(0, soft, _blurred(x[soft]))
+    x = erase_patches(x, dice, chance=options.erase)
+    return (x + options.noise * dice.uniform(1, 1, 1) ** 2 * dice.normal(*x.shape[1:])).clamp(0, 1)
 
 
 def _blurred(image_B3HW: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ import pytest
 
 from sonde.data.scenes.builder import SceneBuilder
 from sonde.data.scenes.cameras import Camera, look
+from sonde.data.scenes.sensor import neutral_sensor
 from sonde.data.scenes.textures import make_atlas, texture_index
 
 CAMERA = Camera(np.zeros(3), look(0, 0, 0), 0.7)
@@ -18,7 +19,7 @@ def extents():
     """Corners (low, high) [K,3] of the axis-aligned bounds of all shapes of a builder."""
 
     def measure(b):
-        scene = b.build(CAMERA, sensor=np.ones(10), noise_seed=0)
+        scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
         used = scene.centre[:, 1] > -1000
         centre, half, axes = (t[used].numpy() for t in (scene.centre, scene.half, scene.axes))
         reach = np.einsum("kij,ki->kj", np.abs(axes), half)

@@ -11,6 +11,8 @@ from sonde.data.scenes.builder import (
     turn,
 )
 from sonde.data.scenes.cameras import Camera, look
+from sonde.data.scenes.options import SceneOptions
+from sonde.data.scenes.sensor import neutral_sensor
 from sonde.data.scenes.shapes import BOXES, ELLIPSOIDS, SLOTS
 from sonde.data.scenes.textures import texture_index
 
@@ -28,7 +30,7 @@ def test_shapes_land_in_the_slots_of_their_kind():
     b.ball([4, 5, 6], [1, 1, 1], wood, turn(0.3))
     b.tube([7, 8, 9], [0.5, 1, 0.5], wood)
     assert b.free() == (BOXES - 1, ELLIPSOIDS - 1, SLOTS - BOXES - ELLIPSOIDS - 1)
-    scene = b.build(CAMERA, sensor=np.ones(10), noise_seed=7)
+    scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=7)
     assert scene.centre[0].tolist() == [1, 2, 3]
     assert scene.centre[BOXES].tolist() == [4, 5, 6]
     assert scene.centre[BOXES + ELLIPSOIDS].tolist() == [7, 8, 9]
@@ -42,15 +44,31 @@ def test_what_does_not_fit_is_left_out():
     stone = b.material("masonry")
     for i in range(BOXES + 5):
         b.box([i, 0, 0], [1, 1, 1], stone)
-    scene = b.build(CAMERA, sensor=np.ones(10), noise_seed=0)
+    scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
     assert scene.centre[BOXES - 1, 0].item() == BOXES - 1
     assert b.free()[0] == 0
+
+
+def test_a_thing_fits_only_whole():
+    b = builder()
+    wood = b.material("furniture")
+    assert b.has(BOXES, ELLIPSOIDS, 1)
+    b.ball([0, 0, 0], [1, 1, 1], wood)
+    assert not b.has(1, ELLIPSOIDS, 1) and b.has(BOXES, 1, 1)
+
+
+def test_switched_down_clutter_makes_counts_small():
+    b = SceneBuilder(
+        np.random.default_rng(0), texture_index(), plain=0.5, options=SceneOptions(clutter=0.0)
+    )
+    assert {b.several(2, 9) for _ in range(5)} == {0}
+    assert 2 <= builder().several(2, 9) < 9
 
 
 def test_lights_keep_their_kind_and_missing_ones_are_dark():
     b = builder()
     b.sun([0, 2, 0], 3.0, 0.01)
-    scene = b.build(CAMERA, sensor=np.ones(10), noise_seed=0)
+    scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
     assert scene.light_position[0].tolist() == [0, 1, 0]
     assert scene.light_is_sun.tolist() == [1, 1]
     assert scene.light_colour[1].abs().max() == 0
@@ -71,7 +89,7 @@ def test_any_rotation_is_a_rotation_and_varies():
 
 
 def test_stacking_adds_a_batch_axis():
-    scene = builder().build(CAMERA, sensor=np.ones(10), noise_seed=0)
+    scene = builder().build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
     stacked = stack_scenes([scene, scene], torch.device("cpu"))
     assert stacked.centre.shape == (2, SLOTS, 3) and stacked.tan_half_x.shape == (2,)
     assert stacked.primitives().half_BK3.shape == (2, SLOTS, 3)

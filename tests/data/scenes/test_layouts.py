@@ -1,13 +1,13 @@
 import numpy as np
 import torch
 
-from sonde.data.scenes.layouts import KINDS, build_scene
-from sonde.data.scenes.options import SceneOptions
+from sonde.data.scenes.layouts import build_scene
+from sonde.data.scenes.options import KINDS, SceneOptions
 from sonde.data.scenes.textures import texture_index
 
 
 def test_scenes_follow_their_generator_and_the_mix():
-    options = SceneOptions(room=0.5, table=0.5, street=0, field=0)
+    options = SceneOptions(room=0.5, table=0.5, street=0, field=0, floor=0, desk=0)
     kinds = []
     for seed in range(12):
         scene, kind = build_scene(np.random.default_rng(seed), texture_index(), options)

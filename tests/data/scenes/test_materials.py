@@ -1,20 +1,20 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes.materials import FAMILIES, draw_colour, draw_material
+from sonde.data.scenes.materials import FAMILIES, NATURAL, draw_colour, draw_material
 from sonde.data.scenes.textures import PATTERNS, texture_index
 
 INDEX = texture_index()
 
 
-def drawn(family, *, plain, count=60):
+def drawn(family, *, plain, count=60, **switches):
     rng = np.random.default_rng(0)
-    return [draw_material(rng, INDEX, family, plain=plain) for _ in range(count)]
+    return [draw_material(rng, INDEX, family, plain=plain, **switches) for _ in range(count)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_materials_of_every_family_are_physical(family):
-    patterns = FAMILIES[family].patterns
+    patterns = FAMILIES[family].patterns + NATURAL.get(family, FAMILIES[family]).patterns
     allowed = {number for pattern in patterns for number in INDEX.ranges[pattern]}
     assert all(pattern in PATTERNS or pattern == "photo" for pattern in patterns)
     for material in drawn(family, plain=0.5):
@@ -24,9 +24,9 @@ def test_materials_of_every_family_are_physical(family):
 
 
 def test_plain_share_is_about_as_asked():
-    faint = [m.contrast <= 0.3 for m in drawn("wall", plain=0.7, count=400)]
+    faint = [m.contrast <= 0.3 for m in drawn("wall", plain=0.7, count=400, natural=0.0)]
     assert 0.62 < np.mean(faint) < 0.78
-    assert not any(m.contrast <= 0.3 for m in drawn("package", plain=1.0))
+    assert not any(m.contrast <= 0.3 for m in drawn("package", plain=1.0, natural=0.0))
 
 
 def test_colours_are_mostly_muted_unless_vivid():
@@ -37,3 +37,18 @@ def test_colours_are_mostly_muted_unless_vivid():
         return np.median(colours.max(1) / colours.min(1))
 
     assert spread(0.0) < 1.8 < spread(1.0)
+
+
+def test_switches_choose_older_surfaces_and_blank_packages():
+    old = set(FAMILIES["floor"].patterns)
+    allowed = {number for pattern in old for number in INDEX.ranges[pattern]}
+    assert {m.texture for m in drawn("floor", plain=0.5, natural=0.0)} <= allowed
+    assert not {m.texture for m in drawn("floor", plain=0.5, natural=1.0)} <= allowed
+    assert all(m.contrast <= 0.5 for m in drawn("carton", plain=1.0, prints=0.0))
+    assert all(m.contrast >= 0.7 for m in drawn("carton", plain=1.0, prints=1.0))
+
+
+def test_cardboard_is_brown_and_prints_keep_their_own_colours():
+    for material in drawn("cardboard", plain=0.5):
+        assert material.colour[0] > material.colour[1] > material.colour[2]
+    assert all(len(set(m.colour)) == 1 for m in drawn("carton", plain=0.5))

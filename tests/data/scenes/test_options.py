@@ -1,6 +1,6 @@
 import pytest
 
-from sonde.data.scenes.options import SceneOptions
+from sonde.data.scenes.options import INDOOR, KINDS, SceneOptions
 from sonde.errors import ConfigError
 
 
@@ -9,6 +9,10 @@ def test_identity_changes_with_pixels_only():
     assert SceneOptions(compile=True).identity() == base
     assert SceneOptions(plain=0.5).identity() != base
     assert SceneOptions(texture_seed=1).identity() != base
+    switches = ("clutter", "prints", "albedo", "lights", "sensor", "floor", "desk")
+    changed = {SceneOptions(**{name: 0.0}).identity() for name in switches}
+    assert len(changed) == len(switches) and base not in changed
+    assert set(INDOOR) < set(KINDS)
 
 
 def test_identity_changes_with_the_version(monkeypatch):
@@ -18,7 +22,7 @@ def test_identity_changes_with_the_version(monkeypatch):
 
 
 @pytest.mark.parametrize("values", [{"room": -1.0}, {"plain": 1.5},
-                                    {"room": 0, "table": 0, "street": 0, "field": 0}])  # fmt: skip
+                                    {"sensor": 2.0}, dict.fromkeys(KINDS, 0)])  # fmt: skip
 def test_impossible_values_are_refused(values):
     with pytest.raises(ConfigError):
         SceneOptions(**values)

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from sonde.data.scenes import furniture as things
 from sonde.data.scenes import outdoor
+from sonde.data.scenes.placing import frame
 
 
 @pytest.mark.parametrize("place", [outdoor.street, outdoor.field])
@@ -18,24 +18,24 @@ def test_the_ground_is_at_zero_and_the_camera_above(builder, extents, place):
 
 
 def test_a_car_stands_on_its_wheels(builder, extents):
-    outdoor.car(builder, things.frame(5.0, 5.0, 0.5))
+    outdoor.car(builder, frame(5.0, 5.0, 0.5))
     low, high = extents(builder)
     assert low[:, 1].min() == pytest.approx(0, abs=0.02)
     assert 1.1 < high[:, 1].max() < 3.2
 
 
 def test_houses_have_their_size_and_trees_crowns_above_trunks(builder, extents):
-    outdoor.house(builder, things.frame(0, 0, 0.0), half_x=3, half_z=5, height=12)
+    outdoor.house(builder, frame(0, 0, 0.0), half_x=3, half_z=5, height=12)
     low, high = extents(builder)
     assert 12 <= high[:, 1].max() < 12.5
     assert low[:, 1].min() > -1e-5
-    outdoor.tree(builder, things.frame(20.0, 0, 0.0))
+    outdoor.tree(builder, frame(20.0, 0, 0.0))
     low, high = extents(builder)
     assert high[-1, 1] > 1 or high[:, 1].max() > 1
 
 
 def test_yaw_of_a_frame_and_daylight(builder):
-    assert outdoor.yaw_of(things.frame(0, 0, 0.7)) == pytest.approx(0.7)
+    assert outdoor.yaw_of(frame(0, 0, 0.7)) == pytest.approx(0.7)
     outdoor.daylight(builder)
     assert (builder.horizon > 0).all() and 0 < builder.ambient < 1 and builder.fog > 0
 

@@ -6,8 +6,7 @@ import torch
 
 from sonde.data.scenes.builder import SceneBuilder, stack_scenes
 from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.layouts import KINDS
-from sonde.data.scenes.options import SceneOptions
+from sonde.data.scenes.options import KINDS, SceneOptions
 from sonde.data.scenes.renderer import (
     camera_rays,
     is_usable,
@@ -122,7 +121,9 @@ def test_a_larger_picture_shows_the_same_scene():
 
 
 def test_kinds_follow_the_mix():
-    only = rendered(range(6), options=SceneOptions(room=0, table=0, street=1, field=0))
+    only = rendered(
+        range(6), options=SceneOptions(room=0, table=0, street=1, field=0, floor=0, desk=0)
+    )
     assert [KINDS[i] for i in only.kind_B] == ["street"] * 6
     assert only.sky_BHW.any()
 

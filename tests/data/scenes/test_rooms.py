@@ -5,6 +5,7 @@ from sonde.data.scenes import rooms
 from sonde.data.scenes.builder import stack_scenes
 from sonde.data.scenes.cameras import Camera, look
 from sonde.data.scenes.rooms import Opening, Room
+from sonde.data.scenes.sensor import neutral_sensor
 from sonde.data.scenes.shapes import FAR, components, trace
 
 ROOM = Room(2.0, 3.0, 2.5)
@@ -12,7 +13,7 @@ ROOM = Room(2.0, 3.0, 2.5)
 
 def depths(builder, directions, position=(0.0, 1.2, 0.0)):
     camera = Camera(np.array(position), look(0, 0, 0), 0.7)
-    built = builder.build(camera, sensor=np.ones(10), noise_seed=0)
+    built = builder.build(camera, sensor=neutral_sensor(), noise_seed=0)
     scene = stack_scenes([built], torch.device("cpu"))
     d = torch.tensor(directions, dtype=torch.float32).T[:, None]
     return trace(scene.primitives(), components(scene.position), tuple(d)).t_BP[0]

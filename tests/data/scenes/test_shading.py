@@ -6,21 +6,25 @@ from sonde.data.scenes.builder import SceneBuilder, stack_scenes
 from sonde.data.scenes.cameras import Camera, look
 from sonde.data.scenes.materials import Material
 from sonde.data.scenes.renderer import draw_pixels
+from sonde.data.scenes.sensor import neutral_sensor
 from sonde.data.scenes.textures import texture_index
 
 GREY = Material((0.5, 0.5, 0.5), 0, 0, 0.0, 1.0)
-NEUTRAL = np.array([0.2, 1, 1, 1, 1, 1, 0, 0, 0, 0])
 
 
-def floor(*, with_box=False, fog=0.0, surface=GREY):
+def floor(*, with_box=False, fog=0.0, surface=GREY, bounce=0.0, fill=0.0):
     b = SceneBuilder(np.random.default_rng(0), texture_index(), plain=1.0)
     b.box([0, -1, 0], [3000, 1, 3000], surface)
     if with_box:
         b.box([0, 2.0, 3.0], [0.4, 0.05, 0.4], GREY)
     b.sun([0, 1, 0], 3.0, 0.01)
+    b.bounce, b.fill_colour = bounce, np.array([fill] * 3)
+    b.fill_direction = np.array([0, 0.39, 0.92])
     b.ambient, b.fog, b.clouds = 0.2, fog, 0.0
     camera = Camera(np.array([0.0, 1.2, 0.0]), look(0, -0.4, 0), 0.7)
-    return stack_scenes([b.build(camera, sensor=NEUTRAL, noise_seed=3)], torch.device("cpu"))
+    return stack_scenes(
+        [b.build(camera, sensor=neutral_sensor(), noise_seed=3)], torch.device("cpu")
+    )
 
 
 @pytest.fixture
@@ -54,3 +58,31 @@ def test_glowing_things_are_bright(photo):
     glowing = photo(floor(surface=Material((0.5, 0.5, 0.5), 0, 0, 0.0, 1.0, glow=20.0)))
     assert torch.isfinite(glowing.image_B3HW).all()
     assert glowing.image_B3HW[0, :, 40:].mean() > glowing.image_B3HW[0, :, :3].mean()
+
+
+def test_bounced_light_has_the_colour_of_the_neighbour(photo):
+    red = Material((0.8, 0.02, 0.02), 0, 0, 0.0, 1.0)
+
+    def wall(bounce):
+        b = SceneBuilder(np.random.default_rng(0), texture_index(), plain=1.0)
+        b.box([0, -1, 0], [3000, 1, 3000], GREY)
+        b.box([0, 1.0, 3.2], [2.0, 1.0, 0.1], red)
+        b.sun([0, 1, -0.2], 3.0, 0.01)
+        b.ambient, b.clouds, b.bounce = 0.2, 0.0, bounce
+        camera = Camera(np.array([0.0, 1.2, 1.2]), look(0, -0.7, 0), 0.5)
+        built = b.build(camera, sensor=neutral_sensor(), noise_seed=3)
+        return photo(stack_scenes([built], torch.device("cpu")))
+
+    lit, plain = wall(1.0), wall(0.0)
+    assert torch.equal(lit.depth_BHW, plain.depth_BHW)
+    floor_at_wall = lit.normal_B3HW[0, 1, 16:19, 32] < -0.5
+    assert floor_at_wall.any()
+    ratio = (lit.image_B3HW / plain.image_B3HW.clamp_min(1e-3))[0, :, 16:19, 32]
+    assert (ratio[0] / ratio[1])[floor_at_wall].max() > 1.03
+
+
+def test_smooth_floors_mirror_the_soft_light(photo):
+    dull = Material((0.3, 0.3, 0.3), 0, 0, 0.0, 1.0, gloss=0.0)
+    glossy = Material((0.3, 0.3, 0.3), 0, 0, 0.0, 1.0, gloss=0.5)
+    flat, shiny = (photo(floor(surface=s, fill=1.0)).image_B3HW for s in (dull, glossy))
+    assert (shiny[0, :, 20:] - flat[0, :, 20:]).abs().max() > 0.03

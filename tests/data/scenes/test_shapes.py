@@ -177,6 +177,10 @@ def test_corners_are_darker_than_open_floor():
         vector([0.02, 0.3, 3.0], [0, 0, 0], [0, 0, 0]),
         vector([0.0] * 3, [1.0] * 3, [0.0] * 3),
     )
-    share = ambient_share(room, point, up)[0]
+    colour = torch.zeros(1, SLOTS, 3)
+    colour[0, 1] = torch.tensor([0.9, 0.5, 0.1])
+    near = ambient_share(room, point, up, colour)
+    share = near.open_share[0]
+    assert near.colour[0][0, 0] > 1.5 * near.colour[1][0, 0] > 2 * near.colour[2][0, 0]
     assert share[0] < share[1] < share[2] and share[2] > 0.97
     assert math.isclose(share[0].item(), math.exp(-1.2 * 0.5), rel_tol=0.2)

@@ -15,22 +15,19 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonde.data.record import DepthRecord
+from sonde.data.scenes.options import INDOOR, KINDS, SceneOptions
 from sonde.errors import ConfigError
 from sonde.io.atomic import atomic_path, ensure_folder
-
-if TYPE_CHECKING:
-    from sonde.data.scenes.options import SceneOptions
 
 FIRST_VALIDATION_SEED = 1_000_003
 HELD_OUT_SEED = 2_000_003
 FARTHEST = 80.0  # metres; what is farther has no depth here
-INDOOR = ("room", "table")
 _DEFAULTS = {"count": 64, "height": 192, "width": 256}
 
 
@@ -117,14 +114,11 @@ class RenderedScenes:
 
 
 def _scene_options() -> SceneOptions:
-    from sonde.data.scenes.options import SceneOptions
-
     return SceneOptions(texture_seed=HELD_OUT_SEED)
 
 
 def _render(index: int, size_hw: tuple[int, int]) -> dict[str, NDArray[Any]]:
     """One scene as arrays: rgb, depth (0 on sky), sky, intrinsics, pose, kind."""
-    from sonde.data.scenes.layouts import KINDS
     from sonde.data.scenes.renderer import render_scenes
 
     drawn = render_scenes(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .cameras import Camera
 from .materials import Material, draw_material
+from .options import SceneOptions
 from .shapes import BOXES, CYLINDERS, ELLIPSOIDS, SLOTS, Primitives
 from .textures import TextureIndex
 
@@ -34,6 +35,7 @@ class Scene(NamedTuple):
     axes: Tensor
     texture: Tensor
     stain: Tensor
+    stain_share: Tensor
     tile_scale: Tensor  # tiles per unit coordinate, per axis [K,3]
     contrast: Tensor
     colour: Tensor
@@ -43,6 +45,9 @@ class Scene(NamedTuple):
     light_is_sun: Tensor
     light_colour: Tensor
     light_radius: Tensor  # metres; for suns radians
+    fill_direction: Tensor  # unit, towards the middle of a broad soft light without shadows
+    fill_colour: Tensor
+    bounce: Tensor  # strength of the light that neighbours throw back in their colour
     sky_colour: Tensor
     horizon_colour: Tensor
     ground_colour: Tensor
@@ -52,7 +57,7 @@ class Scene(NamedTuple):
     position: Tensor
     rotation: Tensor  # columns: right, down, forward
     tan_half_x: Tensor
-    sensor: Tensor  # see sensor.SENSOR_FIELDS
+    sensor: Tensor  # see sensor.py
     noise_seed: Tensor
 
     def primitives(self) -> Primitives:
@@ -88,10 +93,18 @@ def any_rotation(rng: np.random.Generator) -> Array:
 class SceneBuilder:
     """Collects shapes, lights and sky; shapes beyond the slots of their kind are left out."""
 
-    def __init__(self, rng: np.random.Generator, textures: TextureIndex, *, plain: float) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        textures: TextureIndex,
+        *,
+        plain: float,
+        options: SceneOptions | None = None,
+    ) -> None:
         self.rng = rng
         self.textures = textures
         self.plain = plain
+        self.options = options or SceneOptions()
         self._boxes: list[tuple[Array, Array, Array, Material]] = []
         self._ellipsoids: list[tuple[Array, Array, Array, Material]] = []
         self._cylinders: list[tuple[Array, Array, Array, Material]] = []
@@ -100,12 +113,28 @@ class SceneBuilder:
         self.horizon = np.array([0.7, 0.8, 0.95])
         self.ground = np.array([0.2, 0.18, 0.15])
         self.ambient = 0.3
+        self.fill_direction = np.array([0.0, 1.0, 0.0])
+        self.fill_colour = np.zeros(3)
+        self.bounce = 0.0
         self.clouds = 0.3
         self.fog = 0.0
 
     def material(self, family: str, *, glow: float = 0.0) -> Material:
         """A random surface of a family (materials.FAMILIES)."""
-        return draw_material(self.rng, self.textures, family, plain=self.plain, glow=glow)
+        look = self.options
+        return draw_material(
+            self.rng,
+            self.textures,
+            family,
+            plain=self.plain,
+            glow=glow,
+            natural=look.albedo,
+            prints=look.prints,
+        )
+
+    def several(self, low: int, high: int) -> int:
+        """A random count from low to high - 1, less where clutter is switched down."""
+        return round(float(self.rng.integers(low, high)) * self.options.clutter)
 
     def box(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
         """Add a box; `half` are half extents along its axes."""
@@ -127,6 +156,10 @@ class SceneBuilder:
             CYLINDERS - len(self._cylinders),
         )
 
+    def has(self, boxes: int, balls: int, tubes: int) -> bool:
+        """Whether so many slots are free: a thing without its body would float in parts."""
+        return all(free >= need for free, need in zip(self.free(), (boxes, balls, tubes)))
+
     def light(self, position: object, colour: object, radius: float) -> None:
         """Add a lamp at a place; `colour` is its strength at 1 m."""
         self._lights.append(
@@ -138,6 +171,14 @@ class SceneBuilder:
         towards = np.asarray(direction, float)
         towards = towards / np.linalg.norm(towards)
         self._lights.append((towards, True, np.asarray(colour, float) * np.ones(3), radius))
+
+    def soft_light(self, colour: object) -> None:
+        """Broad light from a random side and the colours that surfaces throw at each other."""
+        rng, strength = self.rng, self.options.lights
+        towards = rng.normal(size=3) * [1, 0.4, 1] + [0, 0.5, 0]
+        self.fill_direction = towards / np.linalg.norm(towards)
+        self.fill_colour = strength * np.asarray(colour, float) * np.ones(3)
+        self.bounce = strength * rng.uniform(0.3, 0.9)
 
     def _add(
         self,
@@ -158,14 +199,14 @@ class SceneBuilder:
         centre[:, 1] = -1e4
         axes = np.tile(np.eye(3), (SLOTS, 1, 1))
         numbers = np.zeros((SLOTS, 2), np.int64)
-        looks = np.zeros((SLOTS, 9))
+        looks = np.zeros((SLOTS, 10))
         kinds = ((0, self._boxes), (BOXES, self._ellipsoids), (BOXES + ELLIPSOIDS, self._cylinders))
         for start, shapes in kinds:
             for slot, (c, h, r, m) in enumerate(shapes, start):
                 centre[slot], half[slot], axes[slot] = c, h, r
                 numbers[slot] = m.texture, m.stain
                 tiles = h / m.size_m if m.size_m > 0 else np.full(3, 0.5)
-                looks[slot] = *tiles, m.contrast, *m.colour, m.gloss, m.glow
+                looks[slot] = *tiles, m.contrast, *m.colour, m.gloss, m.glow, m.stain_share
         lights = (self._lights + [(np.array([0.0, 1, 0]), True, np.zeros(3), 0.1)] * 2)[:LIGHTS]
         cloud_texture = self.textures.draw(self.rng, "clouds")
         arrays = {
@@ -179,10 +220,14 @@ class SceneBuilder:
             "colour": looks[:, 4:7],
             "gloss": looks[:, 7],
             "glow": looks[:, 8],
+            "stain_share": looks[:, 9],
             "light_position": np.stack([light[0] for light in lights]),
             "light_is_sun": np.array([float(light[1]) for light in lights]),
             "light_colour": np.stack([light[2] for light in lights]),
             "light_radius": np.array([light[3] for light in lights]),
+            "fill_direction": self.fill_direction,
+            "fill_colour": self.fill_colour,
+            "bounce": np.array(self.bounce),
             "sky_colour": self.sky,
             "horizon_colour": self.horizon,
             "ground_colour": self.ground,

@@ -6,40 +6,17 @@ A frame's origin is on the floor (or table) below the thing; x is its width, z i
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .builder import UPRIGHT, SceneBuilder, any_rotation, tilt_x, tilt_z, turn
 from .materials import Material
-
-Array = NDArray[np.float64]
-
-
-class Frame(NamedTuple):
-    """Where a thing stands: origin in the world and its axes (rows)."""
-
-    origin: Array
-    axes: Array
-
-    def at(self, x: float, y: float, z: float) -> Array:
-        """World position of a local point."""
-        return np.asarray(self.origin + np.array([x, y, z]) @ self.axes)
-
-    def moved(self, x: float, y: float, z: float, angle: float = 0.0) -> Frame:
-        """A frame at a local point, turned about the vertical."""
-        return Frame(self.at(x, y, z), turn(angle) @ self.axes)
-
-
-def frame(x: float, z: float, angle: float, y: float = 0.0) -> Frame:
-    """A frame on the floor."""
-    return Frame(np.array([x, y, z]), turn(angle))
+from .placing import Frame, Spots
 
 
 def table(b: SceneBuilder, f: Frame, *, half_x: float, half_z: float, height: float) -> None:
     """A table top on four legs, a pedestal or two side panels."""
-    rng, wood = b.rng, b.material("furniture")
+    rng, wood = b.rng, b.material("tabletop")
     legs = wood if rng.random() < 0.6 else b.material("metal")
     thick = rng.uniform(0.012, 0.03)
     style = rng.random()
@@ -132,9 +109,10 @@ def things_on_board(b: SceneBuilder, f: Frame, half: float, deep: float, room: f
     rng, x = b.rng, -half + 0.04
     while x < half - 0.06:
         if rng.random() < 0.55:  # a block of books: few boxes of different height
-            width = min(rng.uniform(0.03, 0.2), half - x)
+            width = min(rng.uniform(0.03, 0.3), half - x)
             tall = rng.uniform(0.5, 0.95) * room / 2
-            b.box(f.at(x + width / 2, tall, 0.0), [width / 2, tall, deep * 0.7], book(b), f.axes)
+            cover = b.material("spines") if width > 0.12 else book(b)
+            b.box(f.at(x + width / 2, tall, 0.0), [width / 2, tall, deep * 0.7], cover, f.axes)
             x += width + (rng.uniform(0.01, 0.2) if rng.random() < 0.5 else 0.003)
         else:
             small_thing(b, f.moved(x + 0.05, 0, 0, rng.uniform(0, 6)), limit=room)
@@ -143,13 +121,13 @@ def things_on_board(b: SceneBuilder, f: Frame, half: float, deep: float, room: f
 
 def book(b: SceneBuilder) -> Material:
     """A book's surface."""
-    return b.material(("paper", "package", "object", "object")[int(b.rng.integers(4))])
+    return b.material(("paper", "carton", "object", "object")[int(b.rng.integers(4))])
 
 
-def cabinet(b: SceneBuilder, f: Frame) -> float:
-    """A chest, fridge or wardrobe with doors at +z; returns its height."""
+def cabinet(b: SceneBuilder, f: Frame, *, half: float = 0.5) -> float:
+    """A chest, fridge or wardrobe `2 * half` wide with doors at +z; returns its height."""
     rng, wood = b.rng, b.material("furniture")
-    half, height, deep = rng.uniform(0.25, 0.9), rng.uniform(0.4, 2.1), rng.uniform(0.2, 0.35)
+    height, deep = rng.uniform(0.4, 2.1), rng.uniform(0.2, 0.35)
     b.box(f.at(0, height / 2, 0), [half, height / 2, deep], wood, f.axes)
     doors = int(rng.integers(0, 4))
     front = wood if rng.random() < 0.5 else b.material("furniture")
@@ -182,15 +160,6 @@ def kitchen(b: SceneBuilder, f: Frame, half: float) -> None:
         b.box(f.at(half + 0.34, 0.9, 0.33), [0.3, 0.9, 0.32], b.material("lamp"), f.axes)
 
 
-def radiator(b: SceneBuilder, f: Frame) -> None:
-    """A radiator or low heater with a few ribs."""
-    rng, white = b.rng, b.material("lamp")
-    half = rng.uniform(0.3, 0.8)
-    b.box(f.at(0, 0.4, 0.06), [half, 0.28, 0.03], white, f.axes)
-    for i in range(3):
-        b.box(f.at((i - 1) * half * 0.6, 0.4, 0.1), [0.03, 0.27, 0.015], white, f.axes)
-
-
 def stool(b: SceneBuilder, f: Frame) -> None:
     """A round stool on three legs."""
     wood, height = b.material("furniture"), b.rng.uniform(0.4, 0.7)
@@ -206,8 +175,10 @@ def soft_heap(b: SceneBuilder, f: Frame) -> None:
     size = rng.uniform(0.12, 0.3)
     for _ in range(int(rng.integers(2, 4))):
         half = rng.uniform(0.5, 1, 3) * size
-        place = f.at(rng.normal(0, 0.4) * size, half[1] * 0.8, rng.normal(0, 0.4) * size)
-        b.ball(place, half, cloth, any_rotation(rng))
+        axes = any_rotation(rng)
+        high = 0.92 * float(np.linalg.norm(axes[:, 1] * half))
+        place = f.at(rng.normal(0, 0.4) * size, high, rng.normal(0, 0.4) * size)
+        b.ball(place, half, cloth, axes)
 
 
 def floor_lamp(b: SceneBuilder, f: Frame) -> None:
@@ -248,15 +219,13 @@ def screen(b: SceneBuilder, f: Frame) -> None:
     """A monitor on its foot."""
     rng = b.rng
     half_x, half_y = rng.uniform(0.2, 0.36), rng.uniform(0.13, 0.2)
-    dark = b.material("object")
+    dark = b.material("metal")
     b.box(f.at(0, 0.01, 0), [0.12, 0.008, 0.09], dark, f.axes)
     b.box(f.at(0, 0.1, -0.02), [0.025, 0.1, 0.012], dark, f.axes)
     b.box(f.at(0, 0.12 + half_y, 0), [half_x, half_y, 0.015], dark, f.axes)
     glow = rng.uniform(0, 1.5) if rng.random() < 0.6 else 0.0
-    lit = b.material("paper", glow=glow)
+    lit = b.material("display", glow=glow)
     b.box(f.at(0, 0.12 + half_y, 0.004), [half_x * 0.96, half_y * 0.93, 0.0125], lit, f.axes)
-    if rng.random() < 0.6:
-        b.box(f.at(0, 0.01, 0.25), [0.21, 0.01, 0.065], b.material("object"), f.axes)
 
 
 def laptop(b: SceneBuilder, f: Frame) -> None:
@@ -264,15 +233,18 @@ def laptop(b: SceneBuilder, f: Frame) -> None:
     case = b.material("metal")
     b.box(f.at(0, 0.009, 0), [0.165, 0.009, 0.115], case, f.axes)
     lid = tilt_x(-b.rng.uniform(0.1, 0.5)) @ f.axes
-    b.box(f.at(0, 0.11, -0.14), [0.165, 0.11, 0.004], b.material("paper", glow=0.6), lid)
+    b.box(f.at(0, 0.11, -0.14), [0.165, 0.11, 0.004], b.material("display", glow=0.6), lid)
+    b.box(f.at(0, 0.018, -0.01), [0.15, 0.001, 0.06], b.material("keys"), f.axes)
 
 
 def small_thing(b: SceneBuilder, f: Frame, *, limit: float = 0.35) -> None:
     """One hand-sized thing: cup, bottle, book, bowl, can, box, fruit, plate, toy."""
     rng = b.rng
+    if not b.has(3, 2, 2):
+        return
     kind = int(rng.integers(10))
     printed = kind in (1, 4, 5, 9) and rng.random() < 0.6
-    stuff = b.material("package" if printed else "object")
+    stuff = b.material(("carton", "label")[int(kind in (1, 4))] if printed else "object")
     tall = min(limit / 2, rng.uniform(0.03, 0.13))
     r = rng.uniform(0.025, 0.06)
     if kind == 0:  # cup
@@ -308,11 +280,12 @@ def small_thing(b: SceneBuilder, f: Frame, *, limit: float = 0.35) -> None:
 
 
 def clutter(b: SceneBuilder, f: Frame, half_x: float, half_z: float, count: int) -> None:
-    """Small things scattered over a surface."""
-    rng = b.rng
-    for _ in range(count):
-        x, z = rng.uniform(-1, 1) * half_x, rng.uniform(-1, 1) * half_z
-        small_thing(b, f.moved(x, 0, z, rng.uniform(0, 6.3)))
+    """Small things scattered over a surface, none inside another."""
+    spots = Spots()
+    for _ in range(round(count * b.options.clutter)):
+        spot = spots.find(b.rng, f, (half_x, half_z), 0.07)
+        if spot is not None:
+            small_thing(b, spot)
 
 
 def loose_block(b: SceneBuilder, f: Frame) -> None:
@@ -321,7 +294,7 @@ def loose_block(b: SceneBuilder, f: Frame) -> None:
     half = rng.uniform(0.08, 0.35, 3)
     kind = rng.random()
     if kind < 0.55:
-        card = b.material("package" if rng.random() < 0.5 else "furniture")
+        card = b.material(("cardboard", "carton", "furniture")[int(rng.integers(3))])
         b.box(f.at(0, half[1], 0), half, card, f.axes)
         if rng.random() < 0.3:
             top = half * rng.uniform(0.4, 0.9)

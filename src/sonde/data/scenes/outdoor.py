@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from . import furniture as things
 from .builder import SceneBuilder, any_rotation, tilt_z, turn
 from .cameras import Camera, make_camera
-from .furniture import Frame
 from .materials import Material
+from .placing import Frame
 
 Array = NDArray[np.float64]
 
@@ -110,6 +110,7 @@ def daylight(b: SceneBuilder) -> None:
         b.horizon = np.array([0.62, 0.74, 0.92]) * bright
         b.sun(direction, warm * rng.uniform(1.2, 3.2), rng.uniform(0.006, 0.03))
         b.ambient = rng.uniform(0.3, 0.6)
+    b.soft_light(b.horizon * rng.uniform(0, 0.2))
     b.clouds = rng.uniform(0, 2.5) if rng.random() < 0.7 else 0.0
     b.ground = np.array([0.25, 0.24, 0.2]) * rng.uniform(0.5, 1.2)
     b.fog = 1 / rng.uniform(50, 700) if rng.random() < 0.6 else 1 / 4000

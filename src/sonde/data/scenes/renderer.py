@@ -20,8 +20,8 @@ from sonde.errors import ConfigError
 
 from .builder import Scene, stack_scenes
 from .cameras import Camera, camera_path
-from .layouts import KINDS, build_scene
-from .options import SceneOptions
+from .layouts import build_scene
+from .options import KINDS, SceneOptions
 from .sensor import expose
 from .shading import View, shade, sky_radiance
 from .shapes import Vector, along, components, contains, dot, surface_at, trace
@@ -39,7 +39,7 @@ class RenderedBatch(NamedTuple):
 
     image_B3HW: RGB 0..1. depth_BHW: z-depth in metres, 0 on sky. normal_B3HW: unit, camera axes
     (OpenCV), towards the camera, 0 on sky. intrinsics_B33: pixels. camera_to_world_B44: OpenCV
-    camera to a right-handed world, y up. kind_B: index into layouts.KINDS.
+    camera to a right-handed world, y up. kind_B: index into options.KINDS.
     """
 
     image_B3HW: Tensor

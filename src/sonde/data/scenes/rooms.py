@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import fittings
 from . import furniture as things
 from .builder import SceneBuilder, turn
 from .cameras import Camera, make_camera
-from .furniture import Frame
 from .materials import Material
+from .placing import Frame, Spots, frame
 
 Array = NDArray[np.float64]
 _THICK = 0.12
@@ -38,10 +39,10 @@ class Opening(NamedTuple):
 def wall_frames(room: Room) -> list[tuple[Frame, float]]:
     """Frame (x along the wall, z into the room) and half length of each of the four walls."""
     return [
-        (things.frame(0, -room.half_z, 0.0), room.half_x),
-        (things.frame(0, room.half_z, math.pi), room.half_x),
-        (things.frame(-room.half_x, 0, math.pi / 2), room.half_z),
-        (things.frame(room.half_x, 0, -math.pi / 2), room.half_z),
+        (frame(0, -room.half_z, 0.0), room.half_x),
+        (frame(0, room.half_z, math.pi), room.half_x),
+        (frame(-room.half_x, 0, math.pi / 2), room.half_z),
+        (frame(room.half_x, 0, -math.pi / 2), room.half_z),
     ]
 
 
@@ -75,15 +76,17 @@ def window(b: SceneBuilder, f: Frame, hole: Opening) -> None:
     if rng.random() < 0.5:
         b.box(f.at(x, y + rng.uniform(-0.3, 0.3) * half_y, -0.1), [half_x, 0.02, 0.02], bar, f.axes)
     b.box(f.at(x, hole.bottom, 0.02), [half_x + 0.05, 0.02, 0.08], bar, f.axes)
-    if rng.random() < 0.5:
-        glow = rng.uniform(2, 12)
+    if rng.random() < 0.4:
+        glow = rng.uniform(1, 8)
         b.box(f.at(x, y, -0.15), [half_x, half_y, 0.01], b.material("lamp", glow=glow), f.axes)
-    if rng.random() < 0.35:  # curtains
-        cloth = b.material("fabric")
-        for side in (-1, 1):
-            part = rng.uniform(0.15, 0.4)
-            place = f.at(x + side * (half_x + 0.1), y - 0.1, 0.08)
-            b.box(place, [half_x * part, half_y + 0.25, 0.03], cloth, f.axes)
+    if rng.random() < 0.45:
+        floor = rng.random() < 0.4
+        for side in (-1, 1) if rng.random() < 0.7 else (1,):
+            part = half_x * rng.uniform(0.15, 0.5)
+            place = f.moved(x + side * (half_x + 0.1 - part), 0, 0)
+            fittings.curtain(b, place, part, 0.02 if floor else hole.bottom - 0.1, hole.top + 0.1)
+    elif hole.bottom > 0.5 and rng.random() < 0.5:
+        fittings.radiator(b, f.moved(x, 0, 0))
 
 
 def door_leaf(b: SceneBuilder, f: Frame, x: float) -> None:
@@ -160,42 +163,73 @@ def pictures(b: SceneBuilder, f: Frame, half: float, height: float) -> None:
             things.clutter(b, f.moved(x, y + 0.012, 0.1), w * 0.8, 0.05, int(rng.integers(1, 4)))
 
 
-def _along_walls(b: SceneBuilder, room: Room) -> None:
-    """Furniture with its back to the walls."""
-    rng = b.rng
-    for f, half in wall_frames(room):
-        x = -half + rng.uniform(0.2, 1.0)
+def along_walls(b: SceneBuilder, room: Room, spots: Spots) -> None:
+    """Furniture with its back to the walls, where `spots` leaves room."""
+    for number in b.rng.permutation(4):
+        f, half = wall_frames(room)[number]
+        x = -half + b.rng.uniform(0.05, 0.8)
         while x < half - 0.4:
-            kind, step = rng.random(), rng.uniform(0.8, 2.2)
-            spot = f.moved(x + step / 2, 0, 0.24)
-            if kind < 0.08 and half - x > 1.4:
-                step = rng.uniform(1.4, min(3.2, half - x))
-                things.kitchen(b, f.moved(x + step / 2, 0, 0), step / 2 - 0.3)
-            elif kind < 0.24:
-                things.cabinet(b, f.moved(x + step / 2, 0, 0.36))
-            elif kind < 0.37:
-                things.shelf(b, spot)
-            elif kind < 0.48:
-                things.sofa(b, f.moved(x + step / 2, 0, 0.5))
-            elif kind < 0.56 and min(room.half_x, room.half_z) > 1.3:
-                things.bed(b, f.moved(x + step / 2, 0, 1.1))
-            elif kind < 0.68:
-                _desk(b, f.moved(x + step / 2, 0, 0.4))
-            elif kind < 0.74:
-                things.floor_lamp(b, spot)
-            elif kind < 0.8:
-                things.plant(b, spot, scale=rng.uniform(0.8, 2.0))
-            elif kind < 0.84:
-                things.radiator(b, f.moved(x + step / 2, 0, 0))
-            elif kind < 0.94:
-                things.loose_block(b, spot)
-            x += step + rng.uniform(0, 0.6)
+            wide = min(b.rng.uniform(0.3, 1.0), (half - x) / 2)
+            _stand(b, f.moved(x + wide, 0, 0), wide, half, spots)
+            x += 2 * wide + (b.rng.uniform(0, 0.7) if b.rng.random() < 0.6 else 0.02)
 
 
-def _desk(b: SceneBuilder, f: Frame) -> None:
+def _stand(b: SceneBuilder, f: Frame, wide: float, half: float, spots: Spots) -> None:
+    """One piece of furniture within +-wide of the frame, which lies on the wall."""
+    rng = b.rng
+    kind = int(rng.choice(len(_PIECES), p=_PIECE_SHARES))
+    name, deep, least, _ = _PIECES[kind]
+    if not b.has(18 if name in ("kitchen", "shelf", "drawers", "desk") else 10, 3, 4):
+        return
+    if wide < least or not spots.take(f.moved(0, 0, deep / 2), wide, deep / 2):
+        return
+    spot = f.moved(0, 0, deep / 2)
+    if name == "kitchen":
+        things.kitchen(b, f, wide)
+    elif name == "cabinet":
+        things.cabinet(b, f.moved(0, 0, 0.36), half=wide - 0.02)
+    elif name == "drawers":
+        high = fittings.drawers(b, f.moved(0, 0, 0.32))
+        if rng.random() < 0.6 and b.has(4, 4, 3):
+            fittings.lying_on(b, f.moved(0, high, 0.32))
+    elif name == "desk":
+        _desk(b, f.moved(0, 0, 0.4), wide)
+    elif name == "parcel":
+        _, high = fittings.parcel(b, spot)
+        if rng.random() < 0.4:
+            fittings.lying_on(b, spot.moved(0, high, 0, rng.normal(0, 0.3)))
+    elif name == "plant":
+        grow = things.plant if rng.random() < 0.5 else fittings.leafy_plant
+        grow(b, spot, scale=rng.uniform(0.8, 2.0))
+    elif name == "curtain":
+        fittings.curtain(b, f, wide, 0.02, rng.uniform(1.9, 2.4))
+    elif name == "radiator":
+        fittings.radiator(b, f)
+    elif name == "person":
+        things.person(b, spot)
+    elif name != "gap":
+        add = {"shelf": things.shelf, "sofa": things.sofa, "bed": things.bed,
+               "lamp": things.floor_lamp, "chair": fittings.folding_chair,
+               "block": things.loose_block}[name]  # fmt: skip
+        add(b, spot)
+
+
+# Piece, its depth, half the width that it needs, and how often it stands at a wall.
+_PIECES = (
+    ("kitchen", 0.65, 0.7, 0.07), ("cabinet", 0.75, 0.3, 0.13), ("drawers", 0.65, 0.3, 0.11),
+    ("shelf", 0.48, 0.3, 0.12), ("sofa", 1.0, 0.6, 0.08), ("bed", 2.2, 0.6, 0.05),
+    ("desk", 0.85, 0.5, 0.1), ("lamp", 0.45, 0.2, 0.04), ("plant", 0.5, 0.2, 0.06),
+    ("radiator", 0.15, 0.3, 0.05), ("curtain", 0.15, 0.3, 0.04), ("parcel", 0.6, 0.3, 0.07),
+    ("block", 0.6, 0.3, 0.04), ("chair", 0.7, 0.25, 0.03), ("person", 0.4, 0.25, 0.01),
+    ("gap", 0.3, 0.2, 0.1),
+)  # fmt: skip
+_PIECE_SHARES = np.array([row[3] for row in _PIECES]) / sum(row[3] for row in _PIECES)
+
+
+def _desk(b: SceneBuilder, f: Frame, half_x: float) -> None:
     """A desk with a screen or clutter, and often a chair."""
     rng = b.rng
-    half_x, half_z, height = rng.uniform(0.45, 0.9), rng.uniform(0.27, 0.4), rng.uniform(0.7, 0.78)
+    half_z, height = rng.uniform(0.27, 0.4), rng.uniform(0.7, 0.78)
     things.table(b, f, half_x=half_x, half_z=half_z, height=height)
     top = f.moved(0, height, 0)
     if rng.random() < 0.6:
@@ -231,11 +265,13 @@ def room_light(b: SceneBuilder, room: Room, daylight: list[Array]) -> None:
     b.sky = np.array([0.6, 0.75, 1.0]) * rng.uniform(0.7, 1.2)
     b.horizon = np.array([0.9, 0.92, 0.95]) * rng.uniform(0.8, 1.3)
     b.ground = np.array([0.45, 0.4, 0.35]) * rng.uniform(0.5, 1.3)
+    b.soft_light(rng.uniform(0, 0.5) * b.horizon * warm)
     if daylight and rng.random() < 0.75:
         where = daylight[int(rng.integers(len(daylight)))]
         b.light(where, np.array([0.9, 0.97, 1.05]) * rng.uniform(1, 5) * size**0.5, 0.45)
-        b.sky, b.horizon = b.sky * 5, b.horizon * 5
-        b.ambient /= 5
+        outside_gain = rng.uniform(1.2, 5)
+        b.sky, b.horizon = b.sky * outside_gain, b.horizon * outside_gain
+        b.ambient /= outside_gain
         if rng.random() < 0.4:
             b.sun(rng.normal(size=3) * [1, 0.3, 1] + [0, 0.9, 0], warm * rng.uniform(2, 8), 0.01)
             return
@@ -270,38 +306,41 @@ def outside(b: SceneBuilder) -> None:
 
 def furnished_room(b: SceneBuilder) -> Camera:
     """A whole room; returns the camera that looks into it."""
-    rng = b.rng
+    rng, spots = b.rng, Spots()
     room = draw_room(rng)
     daylight = shell(b, room)
     outside(b)
     for _ in range(int(rng.integers(0, 3)) if min(room.half_x, room.half_z) > 1.2 else 0):
-        spot = things.frame(
+        spot = frame(
             rng.uniform(-0.5, 0.5) * room.half_x,
             rng.uniform(-0.5, 0.5) * room.half_z,
             rng.choice([0, math.pi / 2]) + rng.normal(0, 0.15),
         )
-        dining(b, spot)
-    if rng.random() < 0.3:
+        if spots.take(spot, 0.9, 0.8):
+            dining(b, spot)
+    if rng.random() < 0.35:
         rug = [rng.uniform(0.5, 1.4), 0.006, rng.uniform(0.4, 1.0)]
-        b.box([rng.normal(0, 0.4), 0.006, rng.normal(0, 0.4)], rug, b.material("fabric"))
+        b.box([rng.normal(0, 0.4), 0.006, rng.normal(0, 0.4)], rug, b.material("rug"))
     if rng.random() < 0.12:
         x, z = rng.uniform(-0.6, 0.6, 2) * [room.half_x, room.half_z]
-        things.person(b, things.frame(x, z, rng.uniform(0, 6.3)))
-    _along_walls(b, room)
-    for _ in range(int(rng.integers(0, 6))):
+        if spots.take(frame(x, z, 0.0), 0.25, 0.25):
+            things.person(b, frame(x, z, rng.uniform(0, 6.3)))
+    along_walls(b, room, spots)
+    for _ in range(b.several(0, 7)):
         x, z = rng.uniform(-0.8, 0.8, 2) * [room.half_x, room.half_z]
-        spot = things.frame(x, z, rng.uniform(0, 6.3))
-        kind = rng.random()
-        if kind < 0.6:
-            things.loose_block(b, spot)
-        elif kind < 0.8:
-            things.chair(b, spot)
-        elif kind < 0.9:
-            things.stool(b, spot)
-        else:
-            things.small_thing(b, spot)
+        spot = frame(x, z, rng.uniform(0, 6.3))
+        if b.has(8, 3, 4) and spots.take(frame(x, z, 0.0), 0.25, 0.25):
+            _loose(b, spot)
     room_light(b, room, daylight)
     return room_camera(rng, room)
+
+
+def _loose(b: SceneBuilder, spot: Frame) -> None:
+    """Something that stands about in a room."""
+    adds = (things.loose_block, fittings.parcel, things.chair, fittings.folding_chair,
+            fittings.swivel_chair, things.stool, things.small_thing, things.soft_heap)  # fmt: skip
+    pick = int(b.rng.choice(8, p=[0.2, 0.25, 0.13, 0.1, 0.1, 0.06, 0.08, 0.08]))
+    adds[pick](b, spot)
 
 
 def room_camera(rng: np.random.Generator, room: Room) -> Camera:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .builder import LIGHTS, Scene
+from .patterns import SIZE
 from .shapes import (
     Hits,
     Primitives,
@@ -19,7 +20,7 @@ from .shapes import (
     dot,
     light_share,
 )
-from .textures import SIZE, Atlas, look_up
+from .textures import Atlas, look_up
 
 
 class View(NamedTuple):
@@ -54,8 +55,9 @@ def reflectance(scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: 
     pattern = look_up(atlas, scene.texture[row, slot], u + 0.5, v + 0.5, level)
     stain = look_up(atlas, scene.stain[row, slot], u * 0.13, v * 0.13, level - 3)
     contrast = scene.contrast[row, slot][..., None]
-    shade = (1 + contrast * (pattern - 1)) * (0.85 + 0.15 * stain.mean(-1, keepdim=True))
-    return scene.colour[row, slot] * shade.clamp_min(0)
+    share = scene.stain_share[row, slot][..., None]
+    shade = (1 + contrast * (pattern - 1)) * (1 - share + share * stain.mean(-1, keepdim=True))
+    return (scene.colour[row, slot] * shade).clamp(0, 0.95)
 
 
 class Light(NamedTuple):
@@ -63,6 +65,7 @@ class Light(NamedTuple):
 
     towards: Vector
     strength: Tensor  # visible share x falloff [B,P]
+    falloff: Tensor
 
 
 def _light(scene: Scene, shapes: Primitives, number: int, start: Vector, view: View) -> Light:
@@ -77,7 +80,7 @@ def _light(scene: Scene, shapes: Primitives, number: int, start: Vector, view: V
     reach = torch.where(is_sun, 1e6, distance - radius)
     share = light_share(shapes, SoftRays(start, towards, reach, spread, 0.7 * view.pixel))
     falloff = torch.where(is_sun, 1.0, 1 / (distance * distance + radius * radius + 0.05))
-    return Light(towards, share * falloff)
+    return Light(towards, share * falloff, falloff)
 
 
 def sky_radiance(scene: Scene, atlas: Atlas, view: View) -> Tensor:
@@ -107,11 +110,17 @@ def shade(
     start: Vector = tuple(  # type: ignore[assignment]
         p + lift * n for p, n in zip(view.point, surface.normal)
     )
-    open_share = ambient_share(shapes, start, surface.normal)
+    near = ambient_share(shapes, start, surface.normal, scene.colour)
+    open_share = near.open_share
     upward = 0.5 + 0.5 * surface.normal[1]
     above = (scene.sky_colour + scene.horizon_colour)[:, None] * 0.5
     ambient = above * upward[..., None] + scene.ground_colour[:, None] * (1 - upward)[..., None]
-    diffuse = ambient * (scene.ambient[:, None] * open_share)[..., None]
+    ambient = ambient * scene.ambient[:, None, None]
+    fill = components(scene.fill_direction)
+    broad = (0.5 + 0.5 * dot(surface.normal, fill)) ** 2
+    ambient = ambient + scene.fill_colour[:, None] * broad[..., None]
+    diffuse = ambient * open_share[..., None]
+    thrown = ambient
     shine = torch.zeros_like(diffuse)
     eye: Vector = tuple(-d / view.length for d in view.direction)  # type: ignore[assignment]
     for number in range(LIGHTS):
@@ -119,14 +128,30 @@ def shade(
         colour = scene.light_colour[:, None, number]
         cosine = dot(surface.normal, light.towards).clamp_min(0)
         diffuse = diffuse + colour * (cosine * light.strength * open_share.sqrt())[..., None]
+        thrown = thrown + colour * (0.25 * light.falloff)[..., None]
         between: Vector = tuple(a + b for a, b in zip(light.towards, eye))  # type: ignore[assignment]
         facing = dot(surface.normal, between) * torch.rsqrt(dot(between, between) + 1e-9)
         glint = facing.clamp(0, 1) ** 48 * gloss * light.strength
         shine = shine + colour * glint[..., None]
-    rim = (1 - dot(surface.normal, eye).clamp(0, 1)) ** 4
-    shine = (
-        shine + ambient * (scene.ambient[:, None] * gloss * (0.15 + rim) * open_share)[..., None]
-    )
+    closed = scene.bounce[:, None] * (1 - open_share)
+    diffuse = diffuse + thrown * torch.stack(near.colour, -1) * closed[..., None]
+    shine = shine + _reflected(scene, surface, eye, fill, gloss * open_share)
     colour = albedo * diffuse + shine + albedo * scene.glow[row, hits.slot_BP][..., None]
     air = (1 - torch.exp(-view.depth * view.length * scene.fog[:, None]))[..., None]
     return colour * (1 - air) + sky_BP3 * air
+
+
+def _reflected(scene: Scene, surface: Surface, eye: Vector, fill: Vector, gloss: Tensor) -> Tensor:
+    """What a smooth surface mirrors [B,P,3]: the surroundings' colours and a soft bright field."""
+    facing = dot(surface.normal, eye).clamp(0, 1)
+    rim = (1 - facing) ** 4
+    mirrored: Vector = tuple(  # type: ignore[assignment]
+        2 * facing * n - e for n, e in zip(surface.normal, eye)
+    )
+    up = (0.5 + 0.5 * mirrored[1])[..., None]
+    sky = (scene.sky_colour + scene.horizon_colour)[:, None] * 0.5
+    around = (sky * up + scene.ground_colour[:, None] * (1 - up)) * scene.ambient[:, None, None]
+    field = dot(mirrored, fill).clamp_min(0) ** 12
+    seen = around * (0.15 + rim)[..., None]
+    seen = seen + scene.fill_colour[:, None] * (field * (0.6 + 2 * rim))[..., None]
+    return seen * gloss[..., None]

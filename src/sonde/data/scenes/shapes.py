@@ -242,10 +242,17 @@ def light_share(shapes: Primitives, rays: SoftRays) -> Tensor:
     return 1 - torch.as_tensor(hidden).clamp(0, 1)
 
 
+class Near(NamedTuple):
+    """What is near each point: open share of the hemisphere [B,P], colour of the rest [B,P] x 3."""
+
+    open_share: Tensor
+    colour: Vector
+
+
 def ambient_share(
-    shapes: Primitives, point: Vector, normal: Vector, *, reach: float = 0.35
-) -> Tensor:
-    """Share 0..1 of the hemisphere that is open near each point [B,P] (contact shadows).
+    shapes: Primitives, point: Vector, normal: Vector, colour_BK3: Tensor, *, reach: float = 0.35
+) -> Near:
+    """How open the hemisphere near each point is (contact shadows), and what colour closes it.
 
     For every primitive's box: the point nearest to (point + reach * normal) hides
     cos * area / (area + distance^2), area at most reach^2.
@@ -261,7 +268,10 @@ def ambient_share(
     cosine = (rise[0] + rise[1] + rise[2]).clamp_min(0) * torch.rsqrt(square)
     x, y, z = half
     area = torch.maximum(torch.maximum(x * y, y * z), x * z).clamp_max(reach * reach)
-    return torch.exp(-1.2 * (cosine * area / (area + square)).sum(1))
+    hidden = cosine * area / (area + square)
+    total = hidden.sum(1)
+    r, g, b = ((hidden * colour_BK3[:, :, i, None]).sum(1) / (total + 1e-6) for i in range(3))
+    return Near(torch.exp(-1.2 * total), (r, g, b))
 
 
 class Surface(NamedTuple):
