@@ -118,6 +118,15 @@ def test_other_numbers_of_stages_are_refused(micro):
         VarDepthPredictor(micro(tokenizer=FOUR_SCALES))
 
 
+def test_weights_of_a_half_precision_file_run(micro, image):
+    network = micro()
+    wanted = VarDepthPredictor(network).predict(image, generators=seeds(1), **SMALL)
+    found = VarDepthPredictor(network.half()).predict(image, generators=seeds(1), **SMALL)
+    assert found.depth_Shw.shape == wanted.depth_Shw.shape and found.depth_Shw.isfinite().all()
+    dtypes = {name: value.dtype for name, value in network.named_parameters()}
+    assert set(dtypes.values()) == {torch.float32}
+
+
 def test_bfloat16_runs(micro, image):
     predictor = VarDepthPredictor(micro(), dtype=torch.bfloat16)
     found = predictor.predict(image, generators=seeds(1), **SMALL)

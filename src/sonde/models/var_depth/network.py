@@ -180,7 +180,11 @@ class VarDepthNetwork(nn.Module):
         return Said(logits_BLV, None if found is None else found.u_BChw)
 
     def cast(self, dtype: torch.dtype) -> VarDepthNetwork:
-        """Itself with block matrices and convolutions in `dtype`; the rest stays float32."""
+        """Itself with block matrices and the tokenizer in `dtype`, the rest float32.
+
+        Whatever the file's precision was: exported files are float16.
+        """
+        self.float()
         self.transformer.cast(dtype)
         self.tokenizer.cast(dtype)
         return self
