@@ -12,6 +12,7 @@ from sonde.data.benchmarks.rendered import (
 )
 from sonde.data.catalog import find_dataset, open_dataset
 from sonde.data.record import DepthRecord
+from sonde.data.scenes.options import SCENES_VERSION
 from sonde.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -124,3 +125,13 @@ def test_what_it_cannot_do_is_refused(wrong):
         open_rendered(**wrong)
     with pytest.raises(IndexError):
         open_rendered(options=SMALL).record(3)
+
+
+def test_a_number_belongs_to_one_version_of_the_renderer():
+    table = tomllib.loads(
+        (ROOT / "src/sonde/eval/protocols/synthetic.toml").read_text(encoding="utf-8")
+    )
+    assert table["dataset"]["options"]["scenes"] == str(SCENES_VERSION), "raise the protocol too"
+    assert len(open_dataset("rendered", None, options={"scenes": str(SCENES_VERSION)}).sample_ids)
+    with pytest.raises(ConfigError, match=rf"version 1 .* draws version {SCENES_VERSION}"):
+        open_rendered(options={"scenes": "1"})

@@ -276,7 +276,7 @@ RENDERED = DatasetCard(
     has_pose=True,
     dense=True,
     range_m=(1e-3, 80.0),
-    options={"count": (), "height": (), "width": (), "cache": ()},
+    options={"count": (), "height": (), "width": (), "scenes": (), "cache": ()},
     needs_files=False,
 )
 

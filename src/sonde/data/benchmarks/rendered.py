@@ -4,8 +4,9 @@ Scenes and textures come from `HELD_OUT_SEED`, which no training and no validati
 uses: training scenes have seeds below `FIRST_VALIDATION_SEED`, validation adds that number to
 them. Scene i is the same whatever the count, order or process.
 
-Options: count (default 64), height and width (default 192 and 256), cache (a folder; scenes drawn
-once are read from there the next time).
+Options: count (default 64), height and width (default 192 and 256), scenes (the version of the
+renderer a number belongs to; another one is refused), cache (a folder; scenes drawn once are read
+from there the next time).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonde.data.record import DepthRecord
-from sonde.data.scenes.options import INDOOR, KINDS, SceneOptions
+from sonde.data.scenes.options import INDOOR, KINDS, SCENES_VERSION, SceneOptions
 from sonde.errors import ConfigError
 from sonde.io.atomic import atomic_path, ensure_folder
 
@@ -40,10 +41,18 @@ def open_rendered(
 ) -> RenderedScenes:
     """The held-out scenes; nothing is drawn before the first record. `store` is not needed."""
     given = {name: value for name, value in (options or {}).items() if value != ""}
-    unknown = set(given) - {*_DEFAULTS, "cache"}
+    known = (*_DEFAULTS, "scenes", "cache")
+    unknown = set(given) - set(known)
     if unknown:
         raise ConfigError(
-            "rendered", f"unknown option {min(unknown)!r}", f"Known: {', '.join(_DEFAULTS)}, cache"
+            "rendered", f"unknown option {min(unknown)!r}", f"Known: {', '.join(known)}"
+        )
+    version = _whole("scenes", given.get("scenes", SCENES_VERSION))
+    if version != SCENES_VERSION:
+        raise ConfigError(
+            "rendered: scenes",
+            f"version {version} is asked for, this renderer draws version {SCENES_VERSION}",
+            "Use the release that made the number, or the protocol of this version",
         )
     if split not in (None, "test"):
         raise ConfigError("rendered", f"no split {split!r}", "The only one is test")
