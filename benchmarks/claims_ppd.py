@@ -52,7 +52,7 @@ CONFIG = PPDConfig(
     width=128, depth=6, heads=2, patch_size=4, semantics_width=208, activation="silu"
 )
 BATCH, HYPOTHESES, AT_ONCE = 16, 4, 16
-RATE, MUON_RATE, WARM_UP = 1e-3, 0.01, 20  # AdamW, matrices, steps
+RATE, MUON_RATE, WARM_UP = 1e-3, 0.02, 20  # AdamW, matrices, steps
 VAE_SHARE = 0.35  # of the seconds of the latent arm
 START_SHARE, TIME_MEAN = 0.2, 0.6  # as in our recipe (docs/ppd.md section 7)
 ADAMW = ("x_embedder", "t_embedder", "adaLN_modulation", "final_layer", "coder")
@@ -265,7 +265,7 @@ def fit(network: nn.Module, loss: Callable[[], Tensor], *, seconds: float) -> di
     optimizer = make_optimizer(network)
     first_rates = [group["lr"] for group in optimizer.param_groups]
     network.train()
-    start, steps, spent = time.process_time(), 0, 0.0
+    start, steps, spent, mean_loss = time.process_time(), 0, 0.0, 0.0
     while steps == 0 or spent < seconds:
         fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, spent / seconds))).item())
         for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
@@ -277,10 +277,11 @@ def fit(network: nn.Module, loss: Callable[[], Tensor], *, seconds: float) -> di
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         steps += 1
+        mean_loss += (value.item() - mean_loss) * max(0.05, 1 / steps)
         spent = time.process_time() - start
     network.eval()
     parameters = sum(p.numel() for p in network.parameters())
-    costs = {"train_s": spent, "train_steps": steps, "step_s": spent / steps}
+    costs = {"train_s": spent, "train_steps": steps, "step_s": spent / steps, "loss": mean_loss}
     return {**costs, "parameters": parameters}
 
 
