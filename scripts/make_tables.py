@@ -28,13 +28,14 @@ def protocol_table() -> str:
         p = load_protocol(name)
         sets = list(p.table.get("sets", {}))
         shown = f"`{p.id}`" if not sets else f"`{p.id}-`{', '.join(sets)}"
+        names = [f"{p.id}-{chosen}" for chosen in sets] or [p.id]
         scope = "" if p.alignment.scope == "none" else f" per {p.alignment.scope}"
         cells = (
             shown,
             str(p.version),
             p.status,
-            p.dataset.name,
-            str(p.dataset.count or ("by set" if sets else "all")),
+            ", ".join(dict.fromkeys(load_protocol(one).dataset.name for one in names)),
+            "by set" if sets else str(p.dataset.count or "all"),
             p.alignment.id + scope,
             p.average.over,
         )

@@ -33,6 +33,7 @@ def test_list_and_show(sonde):
     lines = ran.out.splitlines()
     assert ran.code == 0 and any(line.startswith("marigold-nyuv2 ") for line in lines)
     assert all(len(line) <= 80 for line in lines)
+    assert any(line.split()[:3] == ["boundary-f1-masked", "ours", "by"] for line in lines)
     facts = json.loads(sonde("eval", "list", "--json").out)
     assert len(facts) == len(lines) - 2 and {"id", "hash", "accepts"} <= set(facts[0])
     shown = sonde("eval", "show", "moge-disparity").out

@@ -43,10 +43,10 @@ def list_protocols(as_json: JsonOption = False) -> None:
     typer.echo(line.format("protocol", "status", "data set", "alignment", "scope", "count"))
     for p in protocols:
         scope = "" if p.alignment.scope == "none" else p.alignment.scope
-        count = str(p.dataset.count or ("sets" if p.table.get("sets") else "all"))
-        typer.echo(
-            line.format(p.id, p.status, p.dataset.name, p.alignment.id, scope, count).rstrip()
-        )
+        has_sets = bool(p.table.get("sets"))
+        count = "sets" if has_sets else str(p.dataset.count or "all")
+        data = "by set" if has_sets else p.dataset.name
+        typer.echo(line.format(p.id, p.status, data, p.alignment.id, scope, count).rstrip())
     typer.echo("Details: sonde eval show ID. Protocols with sets are run as ID-SET.")
 
 

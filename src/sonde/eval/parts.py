@@ -126,7 +126,9 @@ class AveragePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferencePart:
-    """steps, ensemble_size: those of the published numbers ('model' = free). seed: per image."""
+    """steps, ensemble_size: those of the published numbers, told but not forced on other models
+    ('model' = none are stated). seed: the default of a run, the same for every image.
+    """
 
     steps: int | str
     ensemble_size: int | str

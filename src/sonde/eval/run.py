@@ -158,9 +158,10 @@ def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> l
 
 
 def _or_list(protocol: LockedProtocol) -> str:
-    """Where the published list decides the samples: its name."""
-    name = protocol.list.name
-    return f", or give the list {name} with --list" if name else ""
+    """Where a published list decides the samples: its name, if it has one."""
+    if not protocol.list.name and not protocol.dataset.fingerprint:
+        return ""
+    return f", or give the list {protocol.list.name or 'of the paper'} with --list"
 
 
 def _run_facts(
@@ -204,6 +205,8 @@ def _run_facts(
         "settings": {
             **plan.settings,
             "tta": protocol.inference.tta,
+            "published_steps": protocol.inference.steps,
+            "published_ensemble_size": protocol.inference.ensemble_size,
             "seed_of_sample": "the same seed for every photo; alignments draw from [seed, place]",
         },
         "tool": tool_facts(),

@@ -116,7 +116,7 @@ def _table(one: Standing) -> str:
         timing = result.timing
         cells.append("-" if is_baseline else shown(timing.get("seconds_median"), 2))
         cells.append("-" if is_baseline else shown(timing.get("peak_rss_mb"), 3))
-        cells.append(_machine(result))
+        cells.append("-" if is_baseline else _machine(result))
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     about = ", ".join(part for part in (one.about, one.data, f"status: {one.status}") if part)
     return f"## {one.title}\n\n{about}.\n\n" + "\n".join(lines)
