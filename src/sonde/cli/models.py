@@ -142,6 +142,7 @@ def _facts(entry: WeightsEntry) -> dict[str, Any]:
     return {
         **{field.name: getattr(entry, field.name) for field in fields(entry)},
         "metrics": dict(entry.metrics),
+        "uncertainty": dict(entry.uncertainty),
         "sha256": entry.sha256 or NOT_PINNED,
         "path": None if path is None else str(path),
     }
