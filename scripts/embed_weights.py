@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("name", choices=("tiny_encoder", "ppd_tiny"))
     parser.add_argument("--after", type=Path, action="append", default=[])
     parser.add_argument("--area", type=int, help="network pixels when no resolution is asked for")
+    parser.add_argument("--steps", type=int, help="network calls when none are asked for")
+    parser.add_argument("--note", help="what the recipes do not tell, for the card")
     options = parser.parse_args()
 
     weights = (options.run / "weights.safetensors").read_bytes()
@@ -37,6 +39,10 @@ def main() -> None:
     card["size_mb"] = round(size_mb, 2)
     if options.area:
         card["default_area"] = options.area
+    if options.steps:
+        card["default_steps"] = options.steps
+    if options.note:
+        card["note"] = options.note
 
     EMBEDDED_FOLDER.mkdir(exist_ok=True)
     target = EMBEDDED_FOLDER / f"{options.name}.safetensors"
