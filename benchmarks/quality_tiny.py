@@ -91,7 +91,7 @@ def predictors(model_name: str, encoder_name: str) -> dict[str, Predict]:
         return np.log1p(guess.depth_BHW[0].double().numpy())
 
     return {
-        f"{model_name}, 4 steps": generative(1),
+        f"{model_name}, {model.default_steps} steps": generative(1),
         f"{model_name}, median of 8": generative(8),
         f"{encoder_name} alone": discriminative,
         "row ramp": lambda rgb_HW3: row_ramp(rgb_HW3.shape[:2]),
