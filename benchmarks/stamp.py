@@ -20,7 +20,7 @@ def circumstances() -> dict[str, object]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *(short_path(word) for word in sys.argv)]),
         "machine": machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -28,6 +28,11 @@ def circumstances() -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def short_path(word: str) -> str:
+    """A word of the command line; of an absolute path only the name, since machines differ."""
+    return f".../{Path(word).name}" if word.startswith("/") else word
 
 
 def commit() -> str:
