@@ -14,13 +14,12 @@ import argparse
 import copy
 import resource
 import statistics
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from stamp import RESULTS, store
+from stopwatch import Seconds, fastest, matmul_limit, timed
 from torch import Tensor
 
 from sonde.models.depthart.choose import Greedy
@@ -155,32 +154,6 @@ def cache_megabytes(network: DepthARTNetwork) -> float:
     config = network.config
     tokens = network.prefix_count + config.tokenizer.token_count
     return round(2 * 2 * config.depth * tokens * config.width / 1e6, 1)
-
-
-class Seconds(NamedTuple):
-    """wall: as a user waits. cpu: of all threads, tells more on a machine that others use too."""
-
-    wall: float
-    cpu: float
-
-
-def timed(work: Callable[[], Tensor]) -> tuple[Tensor, Seconds]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def fastest(times: list[Seconds]) -> Seconds:
-    """The least wall and the least CPU time, each on its own."""
-    return Seconds(min(t.wall for t in times), min(t.cpu for t in times))
-
-
-def matmul_limit(size: int = 2048, repeats: int = 6) -> Seconds:
-    """Seconds per FLOP of the best bfloat16 matmul of this machine now."""
-    generator = torch.Generator().manual_seed(2)
-    a, b = (torch.randn(size, size, generator=generator).bfloat16() for _ in range(2))
-    best = fastest([timed(lambda: a @ b)[1] for _ in range(repeats)])
-    return Seconds(best.wall / (2 * size**3), best.cpu / (2 * size**3))
 
 
 def summary(turns: dict[str, list[Seconds]], *, flops: float, limit: Seconds) -> dict[str, Any]:
