@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from sonde.models.base import Objective
 
 from .config import Recipe
 from .frozen_parts import encoder_sha256, frozen_encoder, put_backbone, put_tokenizer
+
+if TYPE_CHECKING:
+    from sonde.tokenizers.vqvae import VQVAE
 
 Preview = Callable[[Tensor, torch.Generator, int], Tensor]
 
@@ -263,8 +266,6 @@ def _depth_var(recipe: Recipe, device: torch.device) -> Target:
 
 
 def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> Target:
-    from sonde.geometry.depth_curves import decode_depth
-    from sonde.geometry.resize import resize
     from sonde.models.depthart.choose import choice
     from sonde.models.depthart.network import new_network
     from sonde.models.depthart.presets import PRESETS
@@ -282,12 +283,7 @@ def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> T
         photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
         started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
         f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
-        grey_B1HW = network.tokenizer.decode(f_hat_BCHW).mean(dim=1, keepdim=True)
-        depth_BHW, kind = decode_depth(grey_B1HW, curve=config.curve)
-        H, W = image_B3HW.shape[-2:]
-        depth_BHW = resize(depth_BHW, (H, W), method="bilinear")
-        # the other kinds know no metres: as if the far end were at 10 m
-        return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
+        return _decoded(network.tokenizer, f_hat_BCHW, config.curve, like=image_B3HW)
 
     return Target(
         network=network,
@@ -301,8 +297,6 @@ def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> T
 
 
 def _var_depth(recipe: Recipe, device: torch.device) -> Target:
-    from sonde.geometry.depth_curves import decode_depth
-    from sonde.geometry.resize import resize
     from sonde.models.var_depth.choose import Choose
     from sonde.models.var_depth.initial import new_network
     from sonde.models.var_depth.objective import VarDepthObjective
@@ -320,16 +314,11 @@ def _var_depth(recipe: Recipe, device: torch.device) -> Target:
     options = _checked_options(VarDepthObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        H, W = image_B3HW.shape[-2:]
         given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
         generators = [generator] * len(image_B3HW)
         choose = Choose(mode="expected")  # draws nothing
         f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
-        grey_B1HW = network.tokenizer.decode(f_hat_BChw).mean(dim=1, keepdim=True)
-        depth_BHW, kind = decode_depth(grey_B1HW, curve=config.curve)
-        depth_BHW = resize(depth_BHW, (H, W), method="bilinear")
-        # the other kinds know no metres: as if the far end were at 10 m
-        return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
+        return _decoded(network.tokenizer, f_hat_BChw, config.curve, like=image_B3HW)
 
     return Target(
         network=network,
@@ -340,6 +329,18 @@ def _var_depth(recipe: Recipe, device: torch.device) -> Target:
         encoder="" if encoder is None else encoder.name,
         encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
     )
+
+
+def _decoded(tokenizer: VQVAE, f_hat_BCHW: Tensor, curve: str, *, like: Tensor) -> Tensor:
+    """ln(metres + 1) [B,H,W], up to scale and shift, at the size of the photos `like`."""
+    from sonde.geometry.depth_curves import decode_depth
+    from sonde.geometry.resize import resize
+
+    grey_B1HW = tokenizer.decode(f_hat_BCHW).mean(dim=1, keepdim=True)
+    depth_BHW, kind = decode_depth(grey_B1HW, curve=curve)
+    depth_BHW = resize(depth_BHW, (like.shape[-2], like.shape[-1]), method="bilinear")
+    # the other kinds know no metres: as if the far end were at 10 m
+    return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
 
 
 def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
