@@ -1,7 +1,7 @@
 """Images to discrete tokens and back: the multi-scale residual VQ-VAE of VAR, DepthART and Switti.
 
 config.py       sizes of a tokenizer
-presets.py      named sizes: var and switti are published, tiny and tiny_depth ours
+presets.py      named sizes: var and switti are published, tiny, tiny_depth, tiny_depth10 ours
 phi.py          which correction convolution serves which scale
 quantiser.py    residual quantisation over scales, partial sums, next-scale inputs
 autoencoder.py  convolutional encoder and decoder

@@ -15,7 +15,7 @@ VAR = VQConfig()
 SWITTI = replace(VAR, scales=(1, 2, 3, 4, 6, 9, 13, 18, 24, 32))
 
 # Ours, 96 px, stride 8, trained on CPUs: few channels where pixels are many, dense convolutions. It
-# takes photos and depth maps (as grey photos), so that DepthART can put both through it.
+# takes photos and depth maps (as grey photos), so that DepthART's tiny_rgb can put both through it.
 TINY = replace(
     VAR,
     channels=32,
@@ -26,7 +26,9 @@ TINY = replace(
     scales=(1, 2, 3, 4, 6, 8, 12),
     groups=8,
 )
-TINY_DEPTH = replace(TINY, image_channels=1)  # depth maps only
+TINY_DEPTH = replace(TINY, image_channels=1)  # depth maps only: what our small models stand on
+# For VAR-Depth, which always has ten scales; tiny_depth's weights fit too.
+TINY_DEPTH10 = replace(TINY_DEPTH, scales=(1, 2, 3, 4, 5, 6, 7, 8, 10, 12))
 
 MICRO = replace(
     TINY,
@@ -43,5 +45,6 @@ PRESETS: dict[str, VQConfig] = {
     "switti": SWITTI,
     "tiny": TINY,
     "tiny_depth": TINY_DEPTH,
+    "tiny_depth10": TINY_DEPTH10,
     "micro": MICRO,
 }

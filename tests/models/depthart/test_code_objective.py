@@ -1,6 +1,7 @@
 """The batch's way into the losses: squash, encode, stochastic depth, Gumbel noise."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from sonde.errors import ConfigError
 from sonde.models.base import Losses
 from sonde.models.depthart.code_objective import CodeObjective, code_losses, gumbel_noise
 from sonde.models.depthart.network import new_network
-from sonde.models.depthart.objective import TeacherForcing
+from sonde.models.depthart.objective import DynamicTargets, TeacherForcing
 from sonde.models.depthart.presets import MICRO
 
 
@@ -44,6 +45,26 @@ def test_maps_reach_the_tokenizer_as_images(network):
     photo, f = objective.seen
     assert photo.shape == (2, 30, 4) and f.shape == (2, 4, 4, 4)
     assert f.dtype == torch.float32 and not f.requires_grad
+
+
+class Pooled:
+    name, width, stride = "pooled", 3, 4
+
+    def semantics(self, image):
+        tokens = torch.nn.functional.avg_pool2d(image, 4).flatten(2).transpose(1, 2)
+        return tokens * torch.tensor([1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("kind", [TeacherForcing, DynamicTargets])
+def test_depth_of_one_channel_is_learnt_beside_an_encoder(kind):
+    tokenizer = replace(MICRO.tokenizer, image_channels=1)
+    config = replace(MICRO, prefix="encoder", semantics_width=3, tokenizer=tokenizer)
+    network = new_network(config, generator=torch.Generator().manual_seed(0))
+    depth = torch.linspace(1, 9, 2 * 30 * 40).view(2, 30, 40)
+    losses = call(kind(network, Pooled()), depth, torch.ones(2, 30, 40, dtype=torch.bool))
+    losses.total.backward()
+    assert network.semantic_prefix.embed.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in network.tokenizer.parameters())
 
 
 @pytest.mark.parametrize("known", [0, 1])

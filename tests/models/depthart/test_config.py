@@ -6,7 +6,7 @@ import pytest
 
 from sonde.errors import ConfigError
 from sonde.models.depthart.config import DepthARTConfig
-from sonde.models.depthart.presets import TINY
+from sonde.models.depthart.presets import TINY, TINY_RGB
 from sonde.tokenizers.presets import TINY_DEPTH
 
 
@@ -31,6 +31,7 @@ def test_impossible_values(change, message):
 
 
 def test_an_encoder_lets_the_tokenizer_know_depth_only():
-    assert dataclasses.replace(TINY, tokenizer=TINY_DEPTH).tokenizer.image_channels == 1
+    assert TINY.tokenizer == TINY_DEPTH and TINY_DEPTH.image_channels == 1
+    assert TINY_RGB.tokenizer.image_channels == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         TINY.width = 3

@@ -2,6 +2,7 @@ import torch
 
 from sonde.models.var_depth.network import VarDepthNetwork
 from sonde.models.var_depth.presets import COMPAT, GEO, PRESETS, TINY, TINY_CROSS
+from sonde.tokenizers.presets import TINY_DEPTH10
 
 
 def test_presets_can_be_built_and_are_what_they_say():
@@ -12,3 +13,4 @@ def test_presets_can_be_built_and_are_what_they_say():
     assert GEO.has_null and GEO.spatial == "ladder" and not COMPAT.has_null
     assert (TINY.photo, TINY.semantics_width) == ("encoder", 208)  # the tiny encoder's
     assert TINY_CROSS.spatial == "none"
+    assert TINY.tokenizer == TINY_DEPTH10  # so that a file of that preset fits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sonde.tokenizers.presets import MICRO as MICRO_TOKENIZER
-from sonde.tokenizers.presets import SWITTI
+from sonde.tokenizers.presets import SWITTI, TINY_DEPTH
 from sonde.tokenizers.presets import TINY as TINY_TOKENIZER
 
 from .config import DepthARTConfig
@@ -22,8 +22,9 @@ D30 = replace(D16, width=1920, depth=30, heads=30)
 D36 = replace(D16, width=2304, depth=36, heads=36, modulation="shared", tokenizer=SWITTI)
 
 # Ours, 96 px, trained and run on CPUs: the frozen tiny encoder instead of photo tokens, since what
-# a tokenizer of this size keeps of a photo says little about depth. SiLU: bf16 tanh-GELU costs
-# three times as much there. There is one condition only, so its modulation itself is trained.
+# a tokenizer of this size keeps of a photo says little about depth; so its tokenizer knows depth
+# alone. SiLU: bf16 tanh-GELU costs three times as much there. There is one condition only, so its
+# modulation itself is trained.
 TINY = replace(
     DEPTHART,
     width=256,
@@ -36,10 +37,10 @@ TINY = replace(
     semantics_width=208,
     activation="silu",
     curve="log",
-    tokenizer=TINY_TOKENIZER,
+    tokenizer=TINY_DEPTH,
 )
 # The paper's way at the same size: photo and depth through one tokenizer.
-TINY_RGB = replace(TINY, prefix="tokenizer", semantics_width=0)
+TINY_RGB = replace(TINY, prefix="tokenizer", semantics_width=0, tokenizer=TINY_TOKENIZER)
 
 # For tests.
 MICRO = replace(TINY_RGB, width=32, depth=2, heads=2, tokenizer=MICRO_TOKENIZER)

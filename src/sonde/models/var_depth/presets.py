@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sonde.tokenizers.presets import MICRO as MICRO_TOKENIZER
-from sonde.tokenizers.presets import TINY_DEPTH
+from sonde.tokenizers.presets import TINY_DEPTH10
 
 from .config import VarDepthConfig
 
@@ -27,7 +27,6 @@ COMPAT = replace(
 
 # Ours, 96 px, trained and run on CPUs: semantics of the frozen tiny encoder, since a tokenizer of
 # this size keeps little of a photo. Ten stages as everywhere.
-TINY_SCALES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12)
 TINY = VarDepthConfig(
     width=256,
     depth=4,
@@ -42,7 +41,7 @@ TINY = VarDepthConfig(
     ladder_width=96,
     inject_every=2,
     curve="log",
-    tokenizer=replace(TINY_DEPTH, scales=TINY_SCALES),
+    tokenizer=TINY_DEPTH10,
 )
 # Ablations of it: the photo joined to the input tokens, and cross-attention alone.
 TINY_CONCAT = replace(TINY, spatial="concat")
