@@ -1,4 +1,4 @@
-"""`SemanticEncoder`: what PPD needs from a frozen foundation network (spec ppd.md section 4)."""
+"""What PPD and its video form need from a frozen foundation network (spec ppd.md section 4)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,31 @@ class SemanticEncoder(Protocol):
     def semantics(self, image_B3HW: Tensor) -> Tensor:
         """Un-normalised semantics [B, h*w, D], row-major, for RGB in 0..1; h, w = H, W / stride."""
         ...
+
+
+class ClipEncoder(Protocol):
+    """A frozen network that looks at all frames of a window together."""
+
+    name: str  # the tag that converted weights carry: pi3, tiny_video
+    width: int
+    stride: int
+
+    def clip_semantics(self, frames_BT3HW: Tensor) -> Tensor:
+        """Un-normalised semantics [B, T, h*w, D], row-major, for clips of RGB in 0..1."""
+        ...
+
+
+class FrameByFrame:
+    """An encoder of photos as a `ClipEncoder`: every frame for itself."""
+
+    def __init__(self, encoder: SemanticEncoder) -> None:
+        self.encoder = encoder
+        self.name, self.width, self.stride = encoder.name, encoder.width, encoder.stride
+
+    def clip_semantics(self, frames_BT3HW: Tensor) -> Tensor:
+        """The photo encoder's semantics of every frame, [B, T, h*w, D]."""
+        B, T = frames_BT3HW.shape[:2]
+        return self.encoder.semantics(frames_BT3HW.flatten(0, 1)).unflatten(0, (B, T))
 
 
 class MetricGuess(NamedTuple):

@@ -147,17 +147,22 @@ class DinoV2(nn.Module):
         H, W = image_B3HW.shape[-2:]
         if H % PATCH or W % PATCH:
             raise ConfigError("DinoV2", f"image {H}x{W} is no multiple of {PATCH} pixels")
-        patches_BLD = self.patch_embed(image_B3HW.to(self.cls_token.dtype))
-        class_B1D = self.cls_token.expand(len(patches_BLD), -1, -1)
-        x_BLD = torch.cat([class_B1D, patches_BLD], dim=1)
-        x_BLD = x_BLD + self.positions(H // PATCH, W // PATCH)
+        x_BLD = self.tokens(image_B3HW)
+        first = x_BLD.shape[1] - (H // PATCH) * (W // PATCH)  # what stands before the patches
         found: dict[int, DinoV2Features] = {}
         for i, block in enumerate(self.blocks[: max(layers) + 1]):
             x_BLD = block(x_BLD)
             if i in layers:
                 y_BLD = self.norm(x_BLD)
-                found[i] = DinoV2Features(y_BLD[:, 1:], y_BLD[:, 0])
+                found[i] = DinoV2Features(y_BLD[:, first:], y_BLD[:, 0])
         return [found[i] for i in layers]
+
+    def tokens(self, image_B3HW: Tensor) -> Tensor:
+        """Class token and patches with their positions: what the first block takes."""
+        h, w = image_B3HW.shape[-2] // PATCH, image_B3HW.shape[-1] // PATCH
+        patches_BLD = self.patch_embed(image_B3HW.to(self.cls_token.dtype))
+        class_B1D = self.cls_token.expand(len(patches_BLD), -1, -1)
+        return torch.cat([class_B1D, patches_BLD], dim=1) + self.positions(h, w)
 
     def positions(self, h: int, w: int) -> Tensor:
         """Position embedding [1, 1 + h*w, D] of a grid: bicubic from the learned square one."""
