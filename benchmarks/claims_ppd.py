@@ -33,9 +33,10 @@ from claims_ppd_data import (
     load_scenes,
     scores,
     steepness,
-    summary,
 )
 from claims_ppd_networks import LATENT_CHANNELS, SHRINK, DepthVAE, new_flat, new_vae
+from claims_report import difference, print_tables, shown, summary
+from claims_training import fit
 from stamp import RESULTS, store
 from torch import Tensor, nn
 
@@ -45,14 +46,12 @@ from sonde.models.ppd.objective import Target, flow_losses
 from sonde.models.ppd.sample import sample_depth
 from sonde.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
 from sonde.settings import keep_freed_memory, set_threads
-from sonde.train.muon import MuonAdamW
 from sonde.weights.load import load_encoder
 
 CONFIG = PPDConfig(
     width=128, depth=6, heads=2, patch_size=4, semantics_width=208, activation="silu"
 )
 BATCH, HYPOTHESES, AT_ONCE = 16, 4, 16
-RATE, MUON_RATE, WARM_UP = 1e-3, 0.02, 20  # AdamW, matrices, steps
 VAE_SHARE = 0.35  # of the seconds of the latent arm
 START_SHARE, TIME_MEAN = 0.2, 0.6  # as in our recipe (docs/ppd.md section 7)
 ADAMW = ("x_embedder", "t_embedder", "adaLN_modulation", "final_layer", "coder")
@@ -104,7 +103,7 @@ def main() -> None:
         "arms": {name: summary(found) for name, found in rows.items()},
         "claims": {name: difference(rows[a], rows[b]) for name, (a, b) in CLAIMS.items()},
     }
-    print_tables(numbers)
+    print_tables(numbers, names=[*QUALITY, "ause", "step_s", "predict_s"])
     store("claims_ppd", numbers, path=None if options.quick else options.output)
 
 
@@ -164,7 +163,7 @@ def pixel_arm(network: nn.Module, train: Scenes, budget: Budget, generator: torc
     def loss() -> Tensor:
         return flow_loss(network, train, train.target, generator)
 
-    costs = fit(network, loss, seconds=budget.seconds)
+    costs = fit(network, loss, seconds=budget.seconds, adamw=ADAMW)
     return Arm(lambda scenes, g: drawn(network, scenes, budget.steps, g, channels=1), costs)
 
 
@@ -190,7 +189,7 @@ def regression_arm(train: Scenes, budget: Budget, generator: torch.Generator) ->
         depth_BHW = sampled(network, scenes, zeros_B1HW, [1000])[:, 0]
         return Maps(depth_BHW[None], steepness(depth_BHW))
 
-    return Arm(maps, fit(network, loss, seconds=budget.seconds))
+    return Arm(maps, fit(network, loss, seconds=budget.seconds, adamw=ADAMW))
 
 
 class LatentMaps:
@@ -222,7 +221,7 @@ def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm
         noise = torch.randn(BATCH, LATENT_CHANNELS, *cells_hw, generator=generator)
         return vae.loss(clean_B1HW[rows], usable_B1HW[rows], noise)
 
-    vae_costs = fit(vae, vae_loss, seconds=VAE_SHARE * budget.seconds)
+    vae_costs = fit(vae, vae_loss, seconds=VAE_SHARE * budget.seconds, adamw=ADAMW)
     start = time.process_time()
     with torch.no_grad():
         vae.standardise(clean_B1HW[:256])
@@ -235,7 +234,7 @@ def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm
     def loss() -> Tensor:
         return flow_loss(network, train, target, generator)
 
-    costs = fit(network, loss, seconds=max(left, 0.1 * budget.seconds))
+    costs = fit(network, loss, seconds=max(left, 0.1 * budget.seconds), adamw=ADAMW)
     costs["parameters"] += vae_costs["parameters"]
     costs["train_s"] += vae_costs["train_s"]
     return Arm(LatentMaps(network, vae, steps=budget.steps), costs)
@@ -258,44 +257,6 @@ def flow_loss(
         ),
         gradient_weight=0.0,
     ).total
-
-
-def fit(network: nn.Module, loss: Callable[[], Tensor], *, seconds: float) -> dict[str, float]:
-    """Train until the processor time is spent; the rate follows the clock along half a cosine."""
-    optimizer = make_optimizer(network)
-    first_rates = [group["lr"] for group in optimizer.param_groups]
-    network.train()
-    start, steps, spent, mean_loss = time.process_time(), 0, 0.0, 0.0
-    while steps == 0 or spent < seconds:
-        fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, spent / seconds))).item())
-        for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
-            group["lr"] = rate * min(1.0, (steps + 1) / WARM_UP) * max(fall, 0.01)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            value = loss()
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-        mean_loss += (value.item() - mean_loss) * max(0.05, 1 / steps)
-        spent = time.process_time() - start
-    network.eval()
-    parameters = sum(p.numel() for p in network.parameters())
-    costs = {"train_s": spent, "train_steps": steps, "step_s": spent / steps, "loss": mean_loss}
-    return {**costs, "parameters": parameters}
-
-
-def make_optimizer(network: nn.Module) -> MuonAdamW:
-    """Muon for the matrices inside, AdamW for first and last layers, time, norms and the VAE."""
-    inside, rest = [], []
-    for name, parameter in network.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not any(part in name for part in ADAMW)
-        (inside if is_matrix else rest).append(parameter)
-    groups = [
-        {"params": inside, "orthogonal": True, "lr": MUON_RATE},
-        {"params": rest, "orthogonal": False, "lr": RATE},
-    ]
-    return MuonAdamW([group for group in groups if group["params"]], lr=RATE)
 
 
 def drawn(
@@ -335,35 +296,6 @@ def sampled(
             )
         )
     return torch.cat(parts)
-
-
-def difference(ours: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, object]:
-    """Ours minus the other's, seed by seed, of every number both have."""
-    names = [name for name in ours[0] if name in other[0]]
-    pairs = zip(ours, other, strict=True)
-    return summary([{name: a[name] - b[name] for name in names} for a, b in pairs])
-
-
-def shown(row: dict[str, float], key: str) -> str:
-    return f"{key} {row[key]:.4g}"
-
-
-def print_tables(numbers: dict) -> None:
-    """Means and spreads of every arm, then what each claim gains (first minus second)."""
-    names = [*QUALITY, "ause", "step_s", "predict_s"]
-    for title in ("arms", "claims"):
-        print(f"\n{title:24}" + "".join(f"{name:>20}" for name in names))
-        for row_name, row in numbers[title].items():
-            cells = [cell(row.get(name)) for name in names]
-            print(f"{row_name:24}" + "".join(f"{text:>20}" for text in cells))
-    print("\nlower is better but for delta1 and boundary_f1; +- is the deviation over seeds\n")
-
-
-def cell(entry: dict | None) -> str:
-    if entry is None:
-        return "-"
-    spread = "" if entry["spread"] is None else f" +- {entry['spread']:.2g}"
-    return f"{entry['mean']:.4f}{spread}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Scenes and scores of claims_ppd.py: rendered photos with frozen semantics, maps judged."""
+"""Scenes and scores of claims_*.py: rendered photos with frozen semantics, maps judged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sonde.data.sample import DepthBatch
 from sonde.data.scenes.options import SceneOptions
 from sonde.data.scenes.shards import SceneShards
 from sonde.encoders.tiny import TinyEncoder
@@ -19,6 +19,7 @@ from sonde.eval.metrics import image_metrics
 from sonde.eval.uncertainty import ause_aurg, propagate_sigma
 from sonde.geometry.camera import intrinsics_from_fov
 from sonde.geometry.fits import fit_lstsq_log1p
+from sonde.geometry.resize import resize
 from sonde.models.ppd.objective import Target, log_depth_target
 from sonde.pipeline.ensemble import merge_hypotheses
 from sonde.result import DepthKind
@@ -33,7 +34,10 @@ QUALITY = ("abs_rel", "delta1", "boundary_f1", "edge_chamfer_m", "edge_chamfer_l
 
 
 class Scenes(NamedTuple):
-    """N scenes in RAM; semantics and metres of the frozen encoder; target as PPD learns it."""
+    """N scenes in RAM; semantics and metres of the frozen encoder; target as PPD learns it.
+
+    photo_hw: shape before squashing, None where nothing was squashed.
+    """
 
     image_B3HW: Tensor
     semantics_BLD: Tensor
@@ -42,10 +46,18 @@ class Scenes(NamedTuple):
     depth_BHW: Tensor
     valid_BHW: Tensor
     fov_x_deg_B: Tensor
+    photo_hw: tuple[int, int] | None = None
 
     @property
     def count(self) -> int:
         return len(self.image_B3HW)
+
+    def intrinsics(self, index: int) -> NDArray[np.float64]:
+        """[3,3] in pixels of the maps, which are not square where photos were squashed."""
+        H, W = self.image_B3HW.shape[-2:]
+        height, width = self.photo_hw or (H, W)
+        intrinsics_33 = intrinsics_from_fov(float(self.fov_x_deg_B[index]), (height, width))
+        return np.diag([W / width, H / height, 1.0]) @ intrinsics_33
 
 
 class Maps(NamedTuple):
@@ -56,30 +68,49 @@ class Maps(NamedTuple):
 
 
 def load_scenes(
-    encoder: TinyEncoder, count: int, *, seed: int, size_hw: tuple[int, int], shard: int
+    encoder: TinyEncoder,
+    count: int,
+    *,
+    seed: int,
+    size_hw: tuple[int, int],
+    shard: int,
+    square: int | None = None,
 ) -> Scenes:
-    """The first `count` scenes of a seed, rendered into the cache where they are not there yet."""
+    """The first `count` scenes of a seed, rendered into the cache where they are not there yet.
+
+    square: pixels a side to squash them to, photos by area, maps by nearest neighbour, as the
+    next-scale families do; metres are guessed from the photo in its own shape.
+    """
     options = SceneOptions(texture_seed=0 if seed == TRAIN_SEED else seed)
     shards = SceneShards(
         cache_folder() / "scenes", seed=seed, size_hw=size_hw, options=options, shard_size=shard
     )
     shards.ensure(count)
     batch = shards.batch(torch.arange(count))
+    image_B3HW, own_B3HW, photo_hw = batch.image_B3HW, batch.image_B3HW, None
+    if square is not None:
+        side_hw, photo_hw = (square, square), size_hw
+        image_B3HW = resize(own_B3HW, side_hw, method="area").clamp(0, 1)
+        maps = (resize(map_BHW, side_hw, method="nearest") for map_BHW in batch[1:4])
+        batch = DepthBatch(image_B3HW, *maps, batch.fov_x_deg_B)
     semantics, guesses = [], []
     with torch.inference_mode():
         for first in range(0, count, _CHUNK):
-            said = encoder.both(batch.image_B3HW[first : first + _CHUNK])
+            rows = slice(first, first + _CHUNK)
+            said = encoder.both(image_B3HW[rows])
+            guess = said.guess if square is None else encoder.metric(own_B3HW[rows])
             semantics.append(said.semantics_BLD)
-            guesses.append(said.guess.depth_BHW)
+            guesses.append(resize(guess.depth_BHW, image_B3HW.shape[-2:], method="bilinear"))
     target = log_depth_target(batch.depth_BHW, valid_BHW=batch.valid_BHW, sky_BHW=batch.sky_BHW)
     return Scenes(
-        batch.image_B3HW,
+        image_B3HW,
         torch.cat(semantics).clone(),
         torch.cat(guesses).clone(),
         target,
         batch.depth_BHW,
         batch.valid_BHW & (batch.depth_BHW < FARTHEST),
         batch.fov_x_deg_B,
+        photo_hw,
     )
 
 
@@ -102,8 +133,7 @@ def row_of(maps: Maps, scenes: Scenes, index: int) -> dict[str, float]:
         return {}
     depth_SHW = maps.depth_SBHW[:, index].float().numpy()
     metres_HW, _ = in_metres(depth_SHW[0], truth_HW, valid_HW)
-    intrinsics_33 = intrinsics_from_fov(float(scenes.fov_x_deg_B[index]), truth_HW.shape)
-    edges = edge_chamfer(metres_HW, truth_HW, valid_HW, intrinsics_33)
+    edges = edge_chamfer(metres_HW, truth_HW, valid_HW, scenes.intrinsics(index))
     row = image_metrics(metres_HW, truth_HW, valid_HW, names=("abs_rel", "delta1"))
     row |= {
         "boundary_f1": boundary_f1(metres_HW, truth_HW, valid_HW=valid_HW).f1,
@@ -148,13 +178,3 @@ def steepness(depth_BHW: Tensor) -> Tensor:
     padded_B1HW = torch.nn.functional.pad(depth_BHW[:, None], (1, 1, 1, 1), mode="replicate")
     pool = torch.nn.functional.max_pool2d
     return (pool(padded_B1HW, 3, 1) + pool(-padded_B1HW, 3, 1))[:, 0]
-
-
-def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
-    """Mean, sample deviation over seeds (None for one) and the values themselves, by name."""
-    out: dict[str, dict[str, object]] = {}
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        out[name] = {"mean": float(np.mean(values)), "spread": spread, "values": values}
-    return out

@@ -12,15 +12,16 @@ from sonde.models.ppd.objective import log_depth_target
 
 @pytest.fixture(scope="module")
 def claims():
-    """The benchmark and its two parts, imported as a script imports them."""
+    """The benchmark and its parts, imported as a script imports them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         import claims_ppd
         import claims_ppd_data
         import claims_ppd_networks
+        import claims_report
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return claims_ppd, claims_ppd_data, claims_ppd_networks
+    return claims_ppd, claims_ppd_data, claims_ppd_networks, claims_report
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def seeded(number):
 
 
 def test_truth_is_perfect_and_stand_ins_show_edges(claims, scenes):
-    _, data, _ = claims
+    data = claims[1]
     log_depth = torch.log1p(scenes.depth_BHW)
     edges = data.steepness(log_depth)
     assert edges[0, 7, 10] > 0.5 > edges[0, 2, 40]
@@ -58,7 +59,7 @@ def test_truth_is_perfect_and_stand_ins_show_edges(claims, scenes):
 
 
 def test_rivals_answer_zero_at_the_size_of_their_latent(claims, scenes):
-    module, _, networks = claims
+    module, _, networks, _ = claims
     image, semantics = scenes.image_B3HW, scenes.semantics_BLD
     for channels, shrink in ((1, 1), (4, 4)):
         network = networks.new_flat(
@@ -79,7 +80,7 @@ def test_rivals_answer_zero_at_the_size_of_their_latent(claims, scenes):
 
 
 def test_semantics_lie_where_they_belong_on_the_fine_grid(claims, scenes):
-    module, _, networks = claims
+    module, _, networks, _ = claims
     network = networks.new_flat(module.CONFIG, generator=seeded(0))
     network.final_layer.linear.weight.data += 0.1 * torch.randn(
         network.final_layer.linear.weight.shape, generator=seeded(3)
@@ -93,7 +94,7 @@ def test_semantics_lie_where_they_belong_on_the_fine_grid(claims, scenes):
 
 
 def test_the_vae_learns_and_standardises(claims, scenes):
-    _, _, networks = claims
+    networks = claims[2]
     vae = networks.new_vae(generator=seeded(0))
     clean, usable = scenes.target
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
@@ -114,7 +115,7 @@ def test_the_vae_learns_and_standardises(claims, scenes):
 
 
 def test_every_arm_keeps_its_budget_and_is_judged(claims, scenes):
-    module, data, _ = claims
+    module, _, _, report = claims
     budget = module.Budget(seconds=0.3, steps=2)
     start = time.process_time()
     rows = module.one_seed(scenes, scenes, budget, 0)
@@ -124,13 +125,13 @@ def test_every_arm_keeps_its_budget_and_is_judged(claims, scenes):
         assert rows[name]["train_steps"] >= 1 and rows[name]["train_s"] < 2
     assert rows["truth, clamped"]["abs_rel"] < 0.02 < rows["truth through VAE"]["abs_rel"]
     numbers = {
-        "arms": {name: data.summary([row, row]) for name, row in rows.items()},
+        "arms": {name: report.summary([row, row]) for name, row in rows.items()},
         "claims": {
-            claim: module.difference([rows[a]] * 2, [rows[b]] * 2)
+            claim: report.difference([rows[a]] * 2, [rows[b]] * 2)
             for claim, (a, b) in module.CLAIMS.items()
         },
     }
-    module.print_tables(numbers)
+    report.print_tables(numbers, names=["abs_rel", "predict_s"])
     gain = numbers["claims"]["a: semantics"]["abs_rel"]
     assert gain["spread"] == 0
     assert gain["mean"] == pytest.approx(rows["prompted"]["abs_rel"] - rows["plain"]["abs_rel"])
