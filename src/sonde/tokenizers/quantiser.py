@@ -154,6 +154,8 @@ class MultiScaleQuantiser(nn.Module):
             self.inputs_of_next_scale(f_hat_BCHW, scale=scale, scales=scales)
             for scale, f_hat_BCHW in enumerate(partial_sums[:-1])
         ]
+        if not maps:  # a single scale
+            return partial_sums[0].new_zeros((len(partial_sums[0]), 0, self.config.code_width))
         return torch.cat([map_BChw.flatten(2).transpose(1, 2) for map_BChw in maps], dim=1)
 
     def partial_sums(

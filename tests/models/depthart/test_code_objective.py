@@ -1,6 +1,7 @@
 """The batch's way into the losses: squash, encode, stochastic depth, Gumbel noise."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,15 @@ def test_depth_of_one_channel_is_learnt_beside_an_encoder(kind):
     losses.total.backward()
     assert network.semantic_prefix.embed.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in network.tokenizer.parameters())
+
+
+@pytest.mark.parametrize("kind", [TeacherForcing, DynamicTargets])
+def test_a_single_scale_is_plain_classification(kind):
+    config = replace(MICRO, tokenizer=replace(MICRO.tokenizer, scales=(4,)))
+    network = new_network(config, generator=torch.Generator().manual_seed(0))
+    depth = torch.linspace(1, 9, 2 * 30 * 40).view(2, 30, 40)
+    losses = call(kind(network), depth, torch.ones(2, 30, 40, dtype=torch.bool))
+    assert abs(float(losses.total) - math.log(16)) < 0.1  # 16 codes, an untrained head
 
 
 @pytest.mark.parametrize("known", [0, 1])

@@ -34,7 +34,7 @@ def roll_out(network: DepthARTNetwork, photo_BMC: Tensor, f_BCHW: Tensor) -> Rol
     quantiser, scales = network.tokenizer.quantize, network.config.tokenizer.scales
     cache, logits_BLV = network.begin(photo_BMC)
     f_hat_BCHW = before_last_BCHW = torch.zeros_like(f_BCHW)
-    targets, inputs = [], []
+    targets, inputs = [], [f_BCHW.new_zeros((len(f_BCHW), 0, f_BCHW.shape[1]))]
     for scale in range(len(scales)):
         targets.append(quantiser.nearest_at(f_BCHW - f_hat_BCHW, scale=scale))
         before_last_BCHW = f_hat_BCHW
