@@ -1,0 +1,217 @@
+"""DAR's claims in miniature: its parts and their rivals at equal processor seconds, several seeds.
+
+    python benchmarks/claims_dar.py --quick                    # under 3 minutes: does it run?
+    python benchmarks/claims_dar.py --seconds 120 --seeds 3    # 11 trainings a seed
+
+none         encoder, pooled to a grid, decoded once to ln(metres)
+transformer  5 steps of finer tokens, every step answers with ln(metres): no bins
+bins         5 steps of tree bins and their injection; tokens are the pooled encoder: no transformer
+both         DAR as in the paper
+wider        its transformer twice as wide, 5 blocks instead of 3
+no mask      tokens see later steps, so every step runs all tokens again
+no refresh   the first step's bins for all steps, still injected
+no feedback  the next step gets the transformer's tokens without what the ConvGRU made of them
+1, 2, 3 steps  trained with fewer steps, the last grid the same; "both, stopped at k": without
+
+All see the same rendered scenes unchanged and the answers of the frozen tiny encoder (computed
+once, not counted), the same optimizer (Muon for matrices) and a rate that falls with the clock.
+Judged on scenes and textures nobody trained on, in metres as they are (abs_rel, delta1, rmse,
+rmse_log) and after a fit in ln(metres + 1). Floors: the encoder's own metres, and one flat depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from claims_dar_data import METRIC, Scenes, flat_metres, load_scenes, scores
+from claims_dar_networks import (
+    CONFIG,
+    ONE_STEP,
+    WIDER,
+    Direct,
+    Pooled,
+    PooledDirect,
+    Unrefreshed,
+    new_rival,
+)
+from claims_ppd_data import TEST_SEED, TRAIN_SEED
+from claims_report import difference, print_tables, shown, summary
+from claims_training import fit
+from stamp import RESULTS, store
+from torch import Tensor
+
+from sonde.models.dar.config import DARConfig
+from sonde.models.dar.network import DARNetwork
+from sonde.models.dar.objective import DARObjective
+from sonde.models.dar.sample import at_photo, sample_steps
+from sonde.settings import keep_freed_memory, set_threads
+from sonde.weights.load import load_encoder
+
+BATCH, AT_ONCE = 16, 32
+ADAMW = ("query_tokens", "level_embedding", "probability")  # inputs and last layers
+NAMES = (*METRIC, "aligned_abs_rel", "train_steps", "predict_s")
+
+
+class Rival(NamedTuple):
+    """A network to train: its class and sizes."""
+
+    kind: type[DARNetwork]
+    config: DARConfig
+
+
+RIVALS = {
+    "none": Rival(PooledDirect, ONE_STEP),
+    "transformer": Rival(Direct, CONFIG),
+    "bins": Rival(Pooled, CONFIG),
+    "both": Rival(DARNetwork, CONFIG),
+    "wider": Rival(DARNetwork, WIDER),
+    "no mask": Rival(DARNetwork, replace(CONFIG, is_masked=False)),
+    "no refresh": Rival(Unrefreshed, CONFIG),
+    "no feedback": Rival(DARNetwork, replace(CONFIG, feedback="transformer")),
+    "1 step": Rival(DARNetwork, ONE_STEP),
+    "2 steps": Rival(DARNetwork, replace(CONFIG, fractions=(0.5, 1.0))),
+    "3 steps": Rival(DARNetwork, replace(CONFIG, fractions=(0.25, 0.5, 1.0))),
+}
+CLAIMS = {
+    "transformer over none": ("transformer", "none"),
+    "bins over none": ("bins", "none"),
+    "both over none": ("both", "none"),
+    "both over transformer": ("both", "transformer"),
+    "both over bins": ("both", "bins"),
+    "wider over both": ("wider", "both"),
+    "mask": ("both", "no mask"),
+    "refreshed bins": ("both", "no refresh"),
+    "feedback": ("both", "no feedback"),
+    "5 steps over 1": ("both", "1 step"),
+    "5 steps over 2": ("both", "2 steps"),
+    "5 steps over 3": ("both", "3 steps"),
+    "step 5 over step 1": ("both", "both, stopped at 1"),
+    "step 5 over step 3": ("both", "both, stopped at 3"),
+    "both over encoder": ("both", "encoder"),
+}
+
+
+def main() -> None:
+    options = read_options()
+    keep_freed_memory()
+    set_threads(options.threads)
+    encoder = load_encoder("tiny-encoder")
+    size: dict[str, Any] = {"size_hw": tuple(options.size), "shard": options.shard}
+    train = load_scenes(encoder, options.scenes, seed=TRAIN_SEED, **size)
+    test = load_scenes(encoder, options.test, seed=TEST_SEED, **size)
+    rows: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.seeds):
+        for name in options.only:
+            for row_name, row in one_rival(name, train, test, options.seconds, seed).items():
+                rows.setdefault(row_name, []).append(row)
+                print(
+                    f"seed {seed} {row_name:20} {'  '.join(shown(row, k) for k in row)}", flush=True
+                )
+        for row_name, depth_BHW in floors(train, test).items():
+            rows.setdefault(row_name, []).append(scores(depth_BHW, test))
+    numbers = {
+        "seconds": options.seconds,
+        "seeds": options.seeds,
+        "size": options.size,
+        "scenes": options.scenes,
+        "test": options.test,
+        "quick": options.quick,
+        "arms": {name: summary(found) for name, found in rows.items()},
+        "claims": {
+            name: difference(rows[ours], rows[other])
+            for name, (ours, other) in CLAIMS.items()
+            if ours in rows and other in rows
+        },
+    }
+    print_tables(numbers, names=NAMES)
+    print(f"{time.process_time():.0f} s of the processor in all")
+    store("claims_dar", numbers, path=None if options.quick else options.output)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
+    parser.add_argument("--seconds", type=float, default=120, help="of the processor, a training")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--scenes", type=int, default=4096, help="to train on")
+    parser.add_argument("--test", type=int, default=128)
+    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
+    parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS), metavar="NAME")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", default=RESULTS / "claims_dar.json")
+    options = parser.parse_args()
+    options.shard = 256 if options.scenes >= 256 else 32
+    if options.quick:
+        options.seconds, options.seeds, options.scenes, options.test = 3.0, 1, 32, 6
+        options.size, options.shard = [48, 64], 32
+    return options
+
+
+def one_rival(
+    name: str, train: Scenes, test: Scenes, seconds: float, seed: int
+) -> dict[str, dict[str, float]]:
+    """One training judged, by row name; of `both` also the answers of its earlier steps."""
+    rival = RIVALS[name]
+    generator = torch.Generator().manual_seed(1000 * seed + 1)
+    network = new_rival(rival.kind, rival.config, generator=generator)
+    costs = fit(network, make_loss(network, train, generator), seconds=seconds, adamw=ADAMW)
+    last = len(rival.config.fractions)
+    start = time.process_time()
+    depth_BHW = metres(network, test, stop_at=last)
+    predict_s = (time.process_time() - start) / test.count
+    rows = {name: scores(depth_BHW, test) | costs | {"predict_s": predict_s}}
+    if name == "both":
+        for k in range(1, last):
+            rows[f"both, stopped at {k}"] = scores(metres(network, test, stop_at=k), test)
+    return rows
+
+
+def make_loss(
+    network: DARNetwork, train: Scenes, generator: torch.Generator
+) -> Callable[[], Tensor]:
+    """The family's loss of a random batch, depth beyond the range counted as its end."""
+    objective = DARObjective(network, is_capped=True)
+
+    def loss() -> Tensor:
+        rows = torch.randint(train.count, (BATCH,), generator=generator)
+        network.encoder.backbone.said = train.said_of(rows)
+        valid_BHW = train.valid_BHW[rows]
+        return objective(
+            train.image_B3HW[rows],
+            train.depth_BHW[rows],
+            valid_BHW=valid_BHW,
+            sky_BHW=~valid_BHW,
+            fov_x_deg_B=torch.full((BATCH,), torch.nan),
+            generator=generator,
+        ).total
+
+    return loss
+
+
+@torch.no_grad()
+def metres(network: DARNetwork, scenes: Scenes, *, stop_at: int) -> Tensor:
+    """Depth [B,H,W] of every scene after `stop_at` steps."""
+    parts = []
+    for first in range(0, scenes.count, AT_ONCE):
+        rows = slice(first, first + AT_ONCE)
+        image_B3HW = scenes.image_B3HW[rows]
+        size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
+        network.encoder.backbone.said = scenes.said_of(rows)
+        sizes_hw = network.sizes(network.padded_size(size_hw))
+        steps = sample_steps(network, network.encode(image_B3HW), sizes_hw, stop_at=stop_at)
+        parts.append(at_photo(network, steps[-1].depth_B1hw, size_hw))
+    return torch.cat(parts)
+
+
+def floors(train: Scenes, test: Scenes) -> dict[str, Tensor]:
+    """Maps that need no training of ours."""
+    return {"encoder": test.guess_BHW, "flat": flat_metres(train, test)}
+
+
+if __name__ == "__main__":
+    main()

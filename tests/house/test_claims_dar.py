@@ -1,0 +1,120 @@
+"""benchmarks/claims_dar.py on invented scenes: rivals differ where they claim to, and all learn."""
+
+import sys
+import time
+
+import pytest
+import torch
+from source_tree import ROOT
+
+from sonde.encoders.tiny import TinyOutput
+from sonde.models.dar.sample import sample_steps
+
+
+@pytest.fixture(scope="module")
+def claims():
+    """The benchmark and its parts, imported as a script imports them."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import claims_dar
+        import claims_dar_data
+        import claims_dar_networks
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    return claims_dar, claims_dar_data, claims_dar_networks
+
+
+@pytest.fixture(scope="module")
+def scenes(claims):
+    """Four receding floors; an encoder that says noise and two thirds of the depth."""
+    generator = torch.Generator().manual_seed(0)
+    near = torch.arange(1.0, 5)[:, None, None]
+    depth = torch.linspace(9, 2, 32)[:, None].expand(4, 32, 48) / near.sqrt()
+    valid = torch.ones(4, 32, 48, dtype=torch.bool)
+    log_depth = (depth / 1.5).log()
+    said = TinyOutput(
+        log_depth,
+        torch.full_like(log_depth, -5),
+        torch.zeros(4),
+        torch.randn(4, 24, 192, generator=generator),
+        log_depth[:, None, ::2, ::2],
+        (4, 6),
+    )
+    image = (depth[:, None] / 9).expand(4, 3, 32, 48).contiguous()
+    return claims[1].Scenes(image, said, depth / 1.5, depth, valid, valid & (depth < 80))
+
+
+def seeded(number):
+    return torch.Generator().manual_seed(number)
+
+
+def rival(claims, name, seed=0):
+    kind, config = claims[0].RIVALS[name]
+    return claims[2].new_rival(kind, config, generator=seeded(seed))
+
+
+def steps_of(network, scenes):
+    network.eval()
+    network.encoder.backbone.said = scenes.said
+    sizes = network.sizes((32, 48))
+    with torch.no_grad():
+        return sample_steps(network, network.encode(scenes.image_B3HW), sizes, stop_at=len(sizes))
+
+
+def test_scores_are_of_metres_and_of_shape(claims, scenes):
+    data = claims[1]
+    exact = data.scores(scenes.depth_BHW, scenes)
+    assert exact["abs_rel"] < 1e-6 and exact["delta1"] == 1 and exact["aligned_abs_rel"] < 1e-5
+    guess = data.scores(scenes.guess_BHW, scenes)
+    assert guess["abs_rel"] == pytest.approx(1 / 3, rel=1e-4) and guess["delta1"] == 0
+    assert guess["aligned_abs_rel"] < 0.03
+    flat = data.flat_metres(scenes, scenes)
+    assert flat.log().mean() == pytest.approx(float(scenes.depth_BHW.log().mean()), rel=1e-5)
+
+
+def test_every_rival_trains_its_own_parts(claims, scenes, monkeypatch):
+    monkeypatch.setattr(claims[0], "BATCH", 2)
+    for name in claims[0].RIVALS:
+        network = rival(claims, name).train()
+        claims[0].make_loss(network, scenes, seeded(1))().backward()
+        without = [n for n, p in network.named_parameters() if p.grad is None]
+        assert not without, (name, without)
+
+
+def test_rivals_are_what_they_say(claims, scenes):
+    found = {name: steps_of(rival(claims, name), scenes) for name in claims[0].RIVALS}
+    assert {name: len(steps) for name, steps in found.items()} == {
+        **dict.fromkeys(found, 5),
+        "none": 1,
+        "1 step": 1,
+        "2 steps": 2,
+        "3 steps": 3,
+    }
+    refreshed, fixed = (found[name][4].spread_B1hw for name in ("both", "no refresh"))
+    assert fixed.mean() > 20 * refreshed.mean() > 0
+    assert not found["transformer"][4].spread_B1hw.any()
+    for name in ("none", "transformer", "bins", "both"):
+        network = rival(claims, name)
+        blocks = [n for n, _ in network.named_parameters() if "mid_block" in n]
+        bins = [n for n, _ in network.named_parameters() if "bin_projection" in n]
+        assert bool(blocks) == (name in ("transformer", "both")), name
+        assert bool(bins) == (name in ("bins", "both")), name
+
+
+def test_pooled_tokens_follow_the_photo(claims, scenes):
+    network = rival(claims, "bins")
+    turned = scenes._replace(said=scenes.said._replace(tokens_BLD=scenes.said.tokens_BLD.flip(1)))
+    one, other = steps_of(network, scenes)[0], steps_of(network, turned)[0]
+    assert (one.depth_B1hw - other.depth_B1hw).abs().max() > 1e-4
+
+
+def test_a_short_training_stays_in_its_seconds_and_learns(claims, scenes, monkeypatch):
+    module = claims[0]
+    monkeypatch.setattr(module, "BATCH", 4)
+    start = time.process_time()
+    rows = module.one_rival("none", scenes, scenes, 1.0, 0)
+    assert time.process_time() - start < 6
+    fresh = claims[1].scores(module.metres(rival(claims, "none"), scenes, stop_at=1), scenes)
+    assert rows["none"]["rmse_log"] < fresh["rmse_log"]
+    rows = module.one_rival("both", scenes, scenes, 0.1, 0)
+    assert list(rows) == ["both", *(f"both, stopped at {k}" for k in range(1, 5))]
