@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from sonde.errors import ConfigError
 from sonde.train.config import TrainConfig
-from sonde.train.optimizer import learning_rate, make_optimizer, set_learning_rate
+from sonde.train.optimizer import learning_rate, make_optimizer, rate_shares, set_learning_rate
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dar"
 
@@ -71,3 +72,74 @@ def test_every_group_gets_the_rate():
     optimizer = make_optimizer(nn.Linear(2, 2), TrainConfig(steps=1))
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+class Trained(nn.Module):
+    """A photo encoder of two blocks below a head, as DAR has it, at sizes of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Module()
+        self.encoder.backbone = nn.Module()
+        self.encoder.backbone.cls_token = nn.Parameter(torch.zeros(1))
+        self.encoder.backbone.blocks = nn.ModuleList(nn.Linear(1, 1) for _ in range(2))
+        self.encoder.backbone.norm = nn.LayerNorm(1)
+        self.head = nn.Linear(1, 1)
+
+
+def test_earlier_blocks_learn_slower():
+    config = TrainConfig(
+        steps=1, learning_rate=2.0, layer_decay=0.5, rates={"encoder.backbone.": 0.1, "head": 10.0}
+    )
+    names = [name for name, _ in Trained().named_parameters()]
+    shares = rate_shares(names, config)
+    assert {name: round(share, 6) for name, share in shares.items()} == {
+        "encoder.backbone.cls_token": 0.025,
+        "encoder.backbone.blocks.0.weight": 0.05,
+        "encoder.backbone.blocks.0.bias": 0.05,
+        "encoder.backbone.blocks.1.weight": 0.1,
+        "encoder.backbone.blocks.1.bias": 0.1,
+        "encoder.backbone.norm.weight": 0.1,
+        "encoder.backbone.norm.bias": 0.1,
+        "head.weight": 10.0,
+        "head.bias": 10.0,
+    }
+
+
+def test_the_numbers_of_blocks_count_beyond_nine():
+    names = [f"network.encoder.backbone.blocks.{i}.mlp.0.weight" for i in range(12)]
+    shares = rate_shares(names, TrainConfig(steps=1, layer_decay=0.5))
+    assert [shares[name] for name in names] == [0.5 ** (11 - i) for i in range(12)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_smaller_share_is_a_smaller_step(optimizer):
+    network = Trained()
+    config = TrainConfig(
+        steps=1, learning_rate=0.1, layer_decay=0.5, optimizer=optimizer, weight_decay=0.0
+    )
+    made = make_optimizer(network, config)
+    set_learning_rate(made, 0.2)  # twice that of the recipe
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    made.step()
+    moved = {
+        name: float((p - before[name]).detach().abs()) for name, p in network.named_parameters()
+    }
+    first, second = (f"encoder.backbone.blocks.{i}.weight" for i in range(2))
+    assert moved[first] == pytest.approx(0.5 * moved[second], rel=1e-3)
+    assert moved["head.weight"] == pytest.approx(moved[second], rel=1e-3)
+    assert moved["encoder.backbone.cls_token"] == pytest.approx(0.25 * 0.2, rel=1e-3)
+    assert moved["head.bias"] == pytest.approx(0.2, rel=1e-3)
+
+
+def test_shares_without_a_weight_are_refused():
+    names = [name for name, _ in Trained().named_parameters()]
+    with pytest.raises(ConfigError, match=r"train\.rates\.unet: no trained weight"):
+        rate_shares(names, TrainConfig(steps=1, rates={"unet": 0.01}))
+    with pytest.raises(ConfigError, match="frozen, or named differently"):
+        rate_shares(names, TrainConfig(steps=1, layer_decay=0.9, decayed="photo."))
+    for changes in ({"layer_decay": 1.5}, {"layer_decay": 0.0}, {"rates": {"head": -1.0}}):
+        with pytest.raises(ConfigError, match=r"train\.(layer_decay|rates)"):
+            TrainConfig(steps=1, **changes)

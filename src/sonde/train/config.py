@@ -107,6 +107,8 @@ class TrainConfig:
     init_from: weights file to start from. init_strict: false lets tensors be missing or of other
     shape; they are then listed in the log. max_seconds: stop (resumable) after that long, 0 = no.
     optimizer: adamw, or muon (muon_rate for matrices; adamw_names: parts of names left to AdamW).
+    rates: shares of the learning rate by part of a name. layer_decay: what a block of `decayed`
+    (part of a name) has of the next one's rate; 1 = all alike.
     """
 
     steps: int
@@ -116,6 +118,9 @@ class TrainConfig:
     learning_rate: float = 1e-3
     muon_rate: float = 0.02
     adamw_names: tuple[str, ...] = ()
+    rates: dict[str, float] = field(default_factory=dict)
+    layer_decay: float = 1.0
+    decayed: str = "encoder.backbone."
     warmup: int = 100
     schedule: str = "cosine"
     final_fraction: float = 0.02
@@ -147,8 +152,15 @@ class TrainConfig:
         for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
             if not 0 <= value < 1:
                 raise ConfigError(f"train.{key}", f"{value} is not in 0..1 (1 excluded)")
+        _above_zero("train", layer_decay=self.layer_decay)
+        if self.layer_decay > 1:
+            raise ConfigError("train.layer_decay", f"{self.layer_decay} is above 1")
+        _above_zero("train.rates", **self.rates)
         if not 0 <= self.final_fraction <= 1:
             raise ConfigError("train.final_fraction", f"{self.final_fraction} is not in 0..1")
+
+
+LAYER_KEYS = ("rates", "layer_decay", "decayed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+from sonde.errors import ConfigError
 
 from .config import TrainConfig
 from .muon import MuonAdamW
@@ -17,41 +22,84 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
     Norm gains, biases and gates are left without decay: pulling them to 0 has no use. With
     `optimizer = "muon"`, weights of two or more dimensions are orthogonalised unless their name
-    contains one of `adamw_names` (first and last layers, embeddings).
+    contains one of `adamw_names` (first and last layers, embeddings). Weights whose rate is a share
+    of the others' (`rate_shares`) stand in groups of their own.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    orthogonal = [p for name, p in named if p.ndim >= 2 and _is_orthogonal(name, config)]
-    taken = {id(p) for p in orthogonal}
-    others = [p for _, p in named if id(p) not in taken]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    shares = rate_shares([name for name, _ in named], config)
+    members: dict[tuple[int, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in named:
+        members[_kind(name, parameter, config), shares[name]].append(parameter)
+    groups = []
+    for (kind, share), parameters in sorted(members.items(), key=lambda item: _order(*item[0])):
+        decay = 0.0 if kind == _VECTORS else config.weight_decay
+        ratio = share
+        if kind == _ORTHOGONAL:
+            ratio *= config.muon_rate / config.learning_rate
+        group: dict[str, Any] = {"params": parameters, "weight_decay": decay, "ratio": ratio}
+        group["lr"] = config.learning_rate * ratio
+        if config.optimizer == "muon":
+            group["orthogonal"] = kind == _ORTHOGONAL
+            if kind != _ORTHOGONAL:
+                group["betas"] = config.betas
+        groups.append(group)
     if config.optimizer == "muon":
-        for group in groups:
-            group |= {"betas": config.betas, "orthogonal": False, "ratio": 1.0}
-        ratio = config.muon_rate / config.learning_rate
-        groups.append(
-            {
-                "params": orthogonal,
-                "weight_decay": config.weight_decay,
-                "orthogonal": True,
-                "ratio": ratio,
-                "lr": config.muon_rate,
-            }
-        )
-        return MuonAdamW([g for g in groups if g["params"]], lr=config.learning_rate)
-    is_fused = all(p.device.type in ("cpu", "cuda") for p in others)
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=config.betas,
-        fused=is_fused,
-    )
+        return MuonAdamW(groups, lr=config.learning_rate)
+    is_fused = all(p.device.type in ("cpu", "cuda") for _, p in named)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=is_fused)
 
 
-def _is_orthogonal(name: str, config: TrainConfig) -> bool:
-    return config.optimizer == "muon" and not any(part in name for part in config.adamw_names)
+def rate_shares(names: Sequence[str], config: TrainConfig) -> dict[str, float]:
+    """Every weight's share of the learning rate, by its name (names in order of registration).
+
+    `rates` gives shares to names that contain a text (several that fit are multiplied). In what
+    `decayed` names, a network with numbered `blocks`, the last block and what follows it keep their
+    share, and every block before has `layer_decay` of the next one's; what stands before the first
+    block counts as one more. (BEiT, arXiv 2106.08254, for fine-tuning transformers.)
+    """
+    shares = dict.fromkeys(names, 1.0)
+    for text, share in config.rates.items():
+        found = [name for name in names if text in name]
+        if not found:
+            raise ConfigError(f"train.rates.{text}", "no trained weight's name contains this")
+        for name in found:
+            shares[name] *= share
+    if config.layer_decay == 1.0:
+        return shares
+    inside = [name for name in names if config.decayed in name]
+    numbers = [_block(name.partition(config.decayed)[2]) for name in inside]
+    known = [number for number in numbers if number is not None]
+    if not known:
+        finding = f"no trained weight of numbered blocks below {config.decayed!r}"
+        raise ConfigError("train.decayed", finding, "Is the encoder frozen, or named differently?")
+    place, last = -1, max(known)
+    for name, number in zip(inside, numbers):
+        if number is not None:
+            place = number
+        elif place >= 0:
+            place = last
+        shares[name] *= config.layer_decay ** (last - place)
+    return shares
+
+
+_MATRICES, _VECTORS, _ORTHOGONAL = range(3)  # kinds of weights, in the order of their groups
+
+
+def _kind(name: str, parameter: nn.Parameter, config: TrainConfig) -> int:
+    if parameter.ndim < 2:
+        return _VECTORS
+    is_plain = config.optimizer != "muon" or any(part in name for part in config.adamw_names)
+    return _MATRICES if is_plain else _ORTHOGONAL
+
+
+def _order(kind: int, share: float) -> tuple[int, float]:
+    return kind, -share
+
+
+def _block(rest: str) -> int | None:
+    """The number after `blocks.` at the start of a name's rest."""
+    found = re.match(r"\.?blocks\.(\d+)\.", rest)
+    return int(found[1]) if found else None
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

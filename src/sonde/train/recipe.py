@@ -19,7 +19,15 @@ from typing import Any, TypeVar
 
 from sonde.errors import ConfigError
 
-from .config import DATASET_KEYS, DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
+from .config import (
+    DATASET_KEYS,
+    LAYER_KEYS,
+    DataConfig,
+    LogConfig,
+    ModelConfig,
+    Recipe,
+    TrainConfig,
+)
 
 Config = TypeVar("Config")
 _SECTIONS: dict[str, type] = {
@@ -80,8 +88,8 @@ def from_table(config: type[Config], table: Mapping[str, Any], *, where: str) ->
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain nested tables, ready for JSON.
 
-    Without the keys of dataset readers and the tokenizer where none is used, so that older runs
-    stay comparable.
+    Without the keys of dataset readers, of the tokenizer and of rates by layer where none is used,
+    so that older runs stay comparable.
     """
     table: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     if not recipe.model.tokenizer:
@@ -89,6 +97,9 @@ def recipe_table(recipe: Recipe) -> dict[str, Any]:
     if recipe.data.source != "dataset":
         for key in DATASET_KEYS:
             del table["data"][key]
+    if recipe.train.layer_decay == 1 and not recipe.train.rates:
+        for key in LAYER_KEYS:
+            del table["train"][key]
     return table
 
 
