@@ -1,12 +1,20 @@
 """Micro configs and networks with random weights, shared by the tests of this room."""
 
 import json
+from dataclasses import replace
 
 import torch
 
 from sonde.encoders.dinov2 import DinoV2Config
 from sonde.encoders.moge2_config import metric_config
+from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
+from sonde.models.dar.initial import new_network as new_dar
+from sonde.models.dar.presets import TINY as DAR_TINY
+from sonde.models.depthart.network import new_network as new_depthart
+from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
 from sonde.models.ppd.config import PPDConfig
+from sonde.models.var_depth.initial import new_network as new_var_depth
+from sonde.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
 
 DINO = DinoV2Config(width=64, depth=4, heads=1, grid=3)
 MOGE = metric_config(DINO, widths=(24, 12, 8), dim_out=24)
@@ -39,3 +47,40 @@ def own_metadata(family, encoder, config=None, preset="micro", **more):
         **more,
     }
     return metadata if config is None else {**metadata, "config": json.dumps(config)}
+
+
+def family_network(family, *, on_encoder=True):
+    """A micro network of a next-scale family or DAR, initialised as in training.
+
+    on_encoder: the photo through the micro encoder (8 pixels a token), where the family can.
+    """
+    generator = torch.Generator().manual_seed(0)
+    if family == "dar":
+        config = replace(
+            DAR_TINY,
+            tiny=TINY_ENCODERS["micro"],
+            width=32,
+            heads=2,
+            token_width=16,
+            memory_width=24,
+            context_width=8,
+            decoder_width=8,
+            hidden_width=8,
+            bin_width=8,
+            bins=8,
+            area=32 * 48,
+        )
+        return new_dar(config, generator=generator).eval()
+    if family == "depthart":
+        config = replace(DEPTHART_MICRO, modulation="constant", classes=0)
+        if on_encoder:
+            vq = replace(config.tokenizer, multipliers=(1, 1, 1, 2))
+            config = replace(
+                config, prefix="encoder", semantics_width=MICRO_WIDTH, tokenizer=vq, curve="log"
+            )
+        return new_depthart(config, generator=generator).eval()
+    config = VAR_DEPTH_MICRO
+    if on_encoder:
+        vq = replace(config.tokenizer, multipliers=(1, 1, 1, 2))
+        config = replace(config, photo="encoder", semantics_width=MICRO_WIDTH, tokenizer=vq)
+    return new_var_depth(config, generator=generator).eval()

@@ -186,9 +186,9 @@ def test_non_commercial_weights_are_asked_for_before_anything_else(monkeypatch):
         raise AssertionError("downloaded before the licence was accepted")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", never)
-    for name in ("ppd-dav2", "dav2-vitl"):
+    for load, name in ((load_predictor, "ppd-dav2"), (load_encoder, "dav2-vitl")):
         with pytest.raises(WeightsError, match=r"dav2-vitl \(CC BY-NC 4.0\)"):
-            load_predictor(name)
+            load(name)
 
 
 def test_own_copies_of_non_commercial_files_ask_too(tmp_path, dav2):

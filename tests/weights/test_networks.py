@@ -1,6 +1,8 @@
 """Configs from metadata, networks without memory, and tensors that must fit by name and shape."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -57,6 +59,18 @@ def test_full_size_ppd_has_the_spec_count():
 def test_impossible_metadata_are_named(metadata, message):
     with pytest.raises(WeightsError, match=message):
         config_from_metadata(metadata, "file.safetensors")
+
+
+def test_networks_without_memory_import_no_compiler():
+    program = (
+        "import sys\nfrom sonde.weights.networks import FAMILIES, build\n"
+        "for name in ('depthart', 'var_depth', 'dar', 'ppd'):\n"
+        "    build(name, FAMILIES[name].presets['tiny'])\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_misfits_are_named_and_counted(ppd):

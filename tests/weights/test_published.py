@@ -11,7 +11,8 @@ from sonde.models.depthart.network import new_network
 from sonde.tokenizers.config import VQConfig
 from sonde.tokenizers.keys import published_name
 from sonde.weights.convert import convert_file
-from sonde.weights.published import flatten, read_weights
+from sonde.weights.load import load_predictor
+from sonde.weights.published import read_weights
 from sonde.weights.safe import write_safetensors
 
 WRAPPINGS = {
@@ -177,12 +178,6 @@ def test_our_own_format(tmp_path, tiny, ppd):
         read_weights(path)
 
 
-def test_flatten_takes_the_prefixes_off_and_remembers_them():
-    flat = flatten({"state_dict": {"module.pipeline.dit.x": torch.ones(1), "y": 3}}, "file")
-    assert list(flat.tensors) == ["x"]
-    assert flat.prefixes == {"module.", "pipeline.", "dit."}
-
-
 @pytest.fixture
 def depthart_file():
     """A small DepthART as released: transformer, `vae_proxy.`, constants, normaliser."""
@@ -214,5 +209,9 @@ def test_a_var_file_is_no_depthart(tmp_path, depthart_file):
     var = {n: t for n, t in depthart_file[1].items() if not n.startswith("vae_proxy.")}
     for content in (var, {"trainer": {"var_wo_ddp": var}}):
         torch.save(content, tmp_path / "var_d16.pth")
+        found = read_weights(tmp_path / "var_d16.pth")
+        assert (found.family, found.encoder, found.entry) == ("var", "", "var-d16")
+        left_out = {"normalizer.alpha", "lvl_1L"}
+        assert found.tensors.keys() == {f"transformer.{n}" for n in var if n not in left_out}
         with pytest.raises(WeightsError, match="var_d16.pth: a VAR file.*no tokenizer in it"):
-            read_weights(tmp_path / "var_d16.pth")
+            load_predictor(tmp_path / "var_d16.pth")

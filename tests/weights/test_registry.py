@@ -6,11 +6,9 @@ import sys
 
 import pytest
 
-from sonde.encoders.dinov2 import PRESETS as DAV2_PRESETS
-from sonde.encoders.moge2_config import PRESETS as MOGE2_PRESETS
 from sonde.errors import ConfigError, WeightsError
-from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
 from sonde.weights import registry
+from sonde.weights.networks import FAMILIES, build
 from sonde.weights.safe import sha256_of
 
 
@@ -18,12 +16,25 @@ def test_every_entry_is_complete():
     for name, entry in registry.ENTRIES.items():
         assert entry.name == name
         assert entry.licence and entry.training_data
-        assert entry.encoder in registry.ENCODER_ENTRIES
-        assert entry.embedded or entry.hub_repo or entry.url
+        assert entry.encoder in ("", *registry.ENCODER_ENTRIES)
+        assert entry.embedded or entry.hub_repo or entry.url or "Google Drive" in entry.note
         assert (entry.commercial is None) == (entry.licence == registry.NOT_STATED)
-    presets = {"ppd": PPD_PRESETS, "depth_anything_v2": DAV2_PRESETS, "moge2": MOGE2_PRESETS}
-    for entry in registry.ENTRIES.values():
-        assert entry.family not in presets or entry.preset in presets[entry.family]
+        assert entry.preset in FAMILIES[entry.family].presets
+
+
+def test_encoders_are_told_from_depth_models():
+    encoders = {"tiny-encoder", "dav2-vits", "dav2-vitb", "dav2-vitl", "moge2-vitl"}
+    assert {name for name, entry in registry.ENTRIES.items() if entry.is_encoder} == encoders
+    assert registry.ENTRIES["dar-tiny"].encoder == ""  # its own is inside
+    assert registry.ENTRIES["depthart-tiny"].encoder == "tiny"
+
+
+def test_sizes_of_released_transformers_are_those_of_their_parameters():
+    for name in ("var-d16", "var-d20", "var-d24", "var-d30", "var-d36", "switti-512"):
+        entry = registry.ENTRIES[name]
+        network = build(entry.family, FAMILIES[entry.family].presets[entry.preset])
+        megabytes = sum(p.numel() for p in network.parameters()) * 4 / 1e6
+        assert entry.size_mb == pytest.approx(megabytes, rel=0.01)
 
 
 def test_licences_as_their_projects_state_them():
@@ -51,14 +62,21 @@ def test_unknown_names_get_the_nearest(name, near):
 
 
 def test_a_name_like_no_other_gets_the_list():
-    with pytest.raises(ConfigError, match="Known: ppd-tiny, tiny-encoder"):
+    with pytest.raises(ConfigError, match="Known: ppd-tiny, depthart-tiny"):
         registry.find("zzzzzz")
 
 
 def test_released_files_are_known_by_name():
-    assert registry.find_by_file("ppd_moge.pth").name == "ppd-moge2"
-    assert registry.find_by_file("depth_anything_v2_vitb.pth").name == "dav2-vitb"
-    assert registry.find_by_file("anything.pth") is None
+    def found(file, family):
+        entry = registry.find_by_file(file, family=family)
+        return None if entry is None else entry.name
+
+    assert found("ppd_moge.pth", "ppd") == "ppd-moge2"
+    assert found("depth_anything_v2_vitb.pth", "depth_anything_v2") == "dav2-vitb"
+    assert found("model.safetensors", "depth_tokenizer") == "switti-vae"
+    assert found("model.safetensors", "switti") == "switti-512"
+    assert found("model.safetensors", "ppd") is found("anything.pth", "ppd") is None
+    assert found("ppd_tiny.safetensors", "ppd") is None  # ours need no guessing
 
 
 def test_card_gives_sha_and_errors(tmp_path, monkeypatch):

@@ -103,8 +103,9 @@ def test_a_header_length_that_looks_like_a_pickle_is_still_safetensors(tmp_path)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_plain_pickles_are_read(tmp_path, zipped):
-    path = tmp_path / "plain.pth"
+@pytest.mark.parametrize("name", ["plain.pth", "misnamed.safetensors"])
+def test_plain_pickles_are_read(tmp_path, zipped, name):
+    path = tmp_path / name
     state = collections.OrderedDict(w=torch.arange(3.0), half=torch.ones(2).bfloat16())
     torch.save({"state_dict": state}, path, _use_new_zipfile_serialization=zipped)
     assert safe.is_pickle(path)

@@ -34,11 +34,11 @@ def list_models(as_json: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("name", "kind", "encoder", "licence", "commercial", "MB", "here"):
         table.add_column(column, no_wrap=True, justify="right" if column == "MB" else "left")
     for entry in entries:
-        kind = "encoder" if entry.is_encoder else entry.family
+        kind = "encoder" if entry.is_encoder else entry.family.removeprefix("depth_")
         size = "" if entry.size_mb is None else f"{entry.size_mb:.0f}"
         use = COMMERCIAL[entry.commercial]
         table.add_row(entry.name, kind, entry.encoder, entry.licence, use, size, _place(entry))

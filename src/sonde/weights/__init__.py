@@ -3,10 +3,12 @@
 registry.py   the table of known weights: file, sha256, licence, encoder tag, sizes (no torch)
 licences.py   which non-commercial licences this user has accepted
 safe.py       reading and writing files: damage, code in pickles, NaN and zeros are refused
-published.py  what a released checkpoint is: nesting, prefixes, kind, config from shapes
+published.py  what a file is: ours by its metadata, or a released checkpoint
+released.py   released checkpoints: nesting, prefixes, kind by names, config from shapes
 networks.py   network of a family on the meta device, tensors put in, faults named and counted
 convert.py    released checkpoint to our safetensors
 tokenizers.py  a tokenizer from a file, ours or released
+predictors.py a network to its family's predictor: one builder a family
 hub.py        download with progress, cache, offline message
 load.py       name, folder or file to predictor or encoder
 

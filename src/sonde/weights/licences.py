@@ -30,8 +30,8 @@ def accepted_names() -> dict[str, dict[str, str]]:
 
 
 def parts_of(entry: WeightsEntry) -> list[WeightsEntry]:
-    """The entry and the encoder that it runs with."""
-    if entry.is_encoder:
+    """The entry and the encoder that it runs with, if it runs with one."""
+    if entry.is_encoder or not entry.encoder:
         return [entry]
     return [entry, find(ENCODER_ENTRIES[entry.encoder])]
 

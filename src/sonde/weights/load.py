@@ -14,19 +14,15 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from sonde.encoders.base import MetricEncoder
-from sonde.encoders.depth_anything_v2 import DepthAnythingV2
-from sonde.encoders.moge2 import MoGe2
 from sonde.encoders.tiny import TinyEncoder
 from sonde.errors import OutputError, WeightsError
 from sonde.models.base import Predictor
-from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
 
 from .convert import convert_file
 from .hub import Progress, fetch
 from .licences import parts_of, require_licences
 from .networks import build, fill
+from .predictors import Encoder, Parts, build_predictor, require_depth, semantics_width
 from .published import Weights, read_weights
 from .registry import (
     ENCODER_ENTRIES,
@@ -48,8 +44,6 @@ OWN_FILE, OWN_CARD, OWN_ENCODER = "weights.safetensors", "card.json", "encoder.s
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 # tiny's convolutions and batch statistics gain no time in bf16 and lose digits of depth
 _FLOAT32_ENCODERS = (TinyEncoder,)
-
-Encoder = TinyEncoder | DepthAnythingV2 | MoGe2
 
 
 class LoadedModel(NamedTuple):
@@ -79,33 +73,30 @@ def load_predictor(
     """A predictor ready to run, from a registry name, a folder or a file of weights.
 
     encoder: name or file of the encoder, where it is not the registry's for the weights' tag (an
-    own tiny encoder; in a folder, encoder.safetensors is taken). Errors: ConfigError for an unknown
-    name; WeightsError for licence, damage, misfit, mismatched encoder, or no download.
+    own tiny encoder; in a folder, encoder.safetensors is taken); for families that need none, where
+    metres come from. Errors: ConfigError for an unknown name; WeightsError for licence, damage,
+    misfit, mismatched encoder, no depth model, or no download.
     """
+    if isinstance(name_or_path, str) and name_or_path in ENTRIES:
+        require_depth(ENTRIES[name_or_path].family, name_or_path)  # before anything is downloaded
     entry, path = _resolve(name_or_path, accept_license=accept_license)
     loaded = _read(path, entry)
-    if not isinstance(loaded.network, PPDNetwork):
-        raise WeightsError(
-            path,
-            f"an encoder ({loaded.entry.family}), not a depth model",
-            "Load the model that runs with it, such as ppd-tiny",
-        )
+    require_depth(loaded.entry.family, path)
     require_licences([loaded.entry], accept=accept_license)
-    tag = loaded.entry.encoder
-    if encoder is None:
-        beside = path.parent / OWN_ENCODER
-        encoder = beside if beside.is_file() else _encoder_name(tag, path)
-    frozen = load_encoder(encoder, device=device, dtype=dtype, accept_license=accept_license)
-    _require_pair(path, loaded.network, tag, frozen)
-    predictor = PPDPredictor(
-        loaded.network.to(device=torch.device(device), dtype=dtype),
-        frozen,
-        metric_encoder=_metric_part(frozen),
-        default_steps=loaded.entry.steps or DEFAULT_STEPS,
-        default_area=loaded.entry.area or DEFAULT_AREA,
+    place = torch.device(device)
+    source = encoder if encoder is not None else _encoder_of(loaded, path)
+    frozen = None
+    if source is not None:
+        frozen = load_encoder(source, device=place, dtype=dtype, accept_license=accept_license)
+        _require_pair(path, loaded, frozen)
+    parts = Parts(
+        network=loaded.network.to(place),
+        encoder=frozen,
         dtype=dtype,
+        area=loaded.entry.area,
+        steps=loaded.entry.steps,
     )
-    return LoadedModel(predictor, loaded.entry, loaded.sha256)
+    return LoadedModel(build_predictor(loaded.entry.family, parts), loaded.entry, loaded.sha256)
 
 
 def load_encoder(
@@ -151,7 +142,7 @@ def obtain(
     source = fetch(entry, progress=progress) if path is None else path
     require_sha256(source, entry.sha256)
     try:
-        convert_file(source, target, encoder=entry.encoder)
+        convert_file(source, target, encoder=entry.encoder or None)
     except OutputError as error:
         log.warning("%s; using the file as it is", error)
         return source
@@ -243,7 +234,14 @@ def _entry_of(
     return replace(fill_from_card(own, card), sha256=sha256)
 
 
-def _encoder_name(tag: str, path: Path) -> str:
+def _encoder_of(loaded: LoadedNetwork, path: Path) -> str | Path | None:
+    """The encoder a network needs: beside its file, else by its tag; None if it needs none."""
+    tag = loaded.entry.encoder
+    if not tag and not semantics_width(loaded.network):
+        return None
+    beside = path.parent / OWN_ENCODER
+    if beside.is_file():
+        return beside
     if tag not in ENCODER_ENTRIES:
         raise WeightsError(
             path, f"encoder tag {tag!r} is unknown", f"Known: {', '.join(ENCODER_ENTRIES)}"
@@ -251,22 +249,19 @@ def _encoder_name(tag: str, path: Path) -> str:
     return ENCODER_ENTRIES[tag]
 
 
-def _require_pair(path: Path, network: PPDNetwork, tag: str, encoder: Encoder) -> None:
+def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Encoder) -> None:
     """The encoder must be the one the weights were trained with, by tag and by width."""
+    tag, wanted = loaded.entry.encoder, semantics_width(loaded.network)
+    if loaded.entry.family == "dar":
+        raise WeightsError(path, "takes no encoder: DAR has its own inside", "Leave it out")
+    if wanted == 0:
+        return  # the encoder is only asked for metres
     if encoder.name != tag:
         raise WeightsError(
             path, f"trained with encoder {tag!r}, not {encoder.name!r}", "The result were garbage"
         )
-    if encoder.width != network.config.semantics_width:
+    if encoder.width != wanted:
         raise WeightsError(
             path,
-            f"takes semantics {network.config.semantics_width} wide, this {tag} encoder gives "
-            f"{encoder.width}",
+            f"takes semantics {wanted} wide, this {tag} encoder gives {encoder.width}",
         )
-
-
-def _metric_part(encoder: Encoder) -> MetricEncoder | None:
-    """The encoder where it knows metres: tiny always, MoGe-2 with its decoder, DAv2 never."""
-    if isinstance(encoder, TinyEncoder):
-        return encoder
-    return encoder if isinstance(encoder, MoGe2) and encoder.config.is_metric else None

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sonde.encoders import depth_anything_v2, dinov2, moge2, moge2_config, tiny
 from sonde.errors import ConfigError, WeightsError
@@ -22,12 +23,15 @@ from sonde.models.dar.presets import PRESETS as DAR_PRESETS
 from sonde.models.depthart.config import DepthARTConfig
 from sonde.models.depthart.network import DepthARTNetwork
 from sonde.models.depthart.presets import PRESETS as DEPTHART_PRESETS
+from sonde.models.depthart.transformer import VARTransformer
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
 from sonde.models.var_depth.config import VarDepthConfig
 from sonde.models.var_depth.network import VarDepthNetwork
+from sonde.models.var_depth.presets import COMPAT
 from sonde.models.var_depth.presets import PRESETS as VAR_DEPTH_PRESETS
+from sonde.models.var_depth.transformer import SwittiTransformer
 from sonde.tokenizers.config import VQConfig
 from sonde.tokenizers.presets import PRESETS as TOKENIZER_PRESETS
 from sonde.tokenizers.vqvae import VQVAE
@@ -46,6 +50,24 @@ class Family:
     presets: Mapping[str, Any]
 
 
+class VARAlone(nn.Module):
+    """The transformer of VAR as released, without a tokenizer; names are those of DepthART."""
+
+    def __init__(self, config: DepthARTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = VARTransformer(config)
+
+
+class SwittiAlone(nn.Module):
+    """The transformer of Switti as released, without a tokenizer; names are those of VAR-Depth."""
+
+    def __init__(self, config: VarDepthConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = SwittiTransformer(config)
+
+
 FAMILIES: Mapping[str, Family] = {
     "ppd": Family(config=PPDConfig, network=PPDNetwork, presets=PPD_PRESETS),
     "dar": Family(config=DARConfig, network=DARNetwork, presets=DAR_PRESETS),
@@ -62,6 +84,15 @@ FAMILIES: Mapping[str, Family] = {
     "moge2": Family(
         config=moge2_config.MoGe2Config, network=moge2.MoGe2, presets=moge2_config.PRESETS
     ),
+    # what depth models of other families start from
+    "var": Family(
+        config=DepthARTConfig,
+        network=VARAlone,
+        presets={
+            n: c for n, c in DEPTHART_PRESETS.items() if n.startswith("d") and n[1:].isdigit()
+        },
+    ),
+    "switti": Family(config=VarDepthConfig, network=SwittiAlone, presets={"512": COMPAT}),
     "depth_tokenizer": Family(config=VQConfig, network=VQVAE, presets=TOKENIZER_PRESETS),
 }
 
@@ -99,7 +130,7 @@ def preset_of(family: str, config: Any) -> str:
 
 def build(family: str, config: Any) -> nn.Module:
     """The network without memory (meta device)."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return FAMILIES[family].network(config)
 
 
@@ -131,6 +162,18 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     if left:
         raise ConfigError(type(network).__name__, f"buffers outside the state dict: {some(left)}")
     return network.eval().requires_grad_(False)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves normal draws out: without memory they do nothing but import the compiler (seconds)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in (nn.init.normal_, Tensor.normal_):  # within the first, the mode is switched off
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _decode(kind: Any, value: Any) -> Any:

@@ -26,6 +26,7 @@ NON_COMMERCIAL = "CC BY-NC 4.0"
 ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
     {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl"}
 )
+ENCODER_FAMILIES = frozenset({"tiny_encoder", "depth_anything_v2", "moge2"})
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -34,10 +35,11 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class WeightsEntry:
     """One file of weights and everything a user must know before using it.
 
-    family: ppd, or an encoder's. encoder: tag of the encoder it needs (families) or is (encoders).
-    sha256: of `file`, None = not pinned. commercial: None = the licence does not say. hub_repo and
-    url: where it is to be found. size_mb: approximate. metrics: reference figures, as published.
-    uncertainty: how the spread of hypotheses was calibrated (pipeline/calibration.py), {} = not.
+    family: a key of weights/networks.py. encoder: tag of the encoder it needs (families; "" = none)
+    or is (encoders). sha256: of `file`, None = not pinned. commercial: None = the licence does not
+    say. hub_repo and url: where it is to be found, both None = only by hand. size_mb: approximate.
+    metrics: reference figures, as published. uncertainty: how the spread of hypotheses was
+    calibrated (pipeline/calibration.py), {} = not.
     """
 
     name: str
@@ -63,7 +65,7 @@ class WeightsEntry:
     @property
     def is_encoder(self) -> bool:
         """Whether this is an encoder, not a depth family."""
-        return self.family != "ppd"
+        return self.family in ENCODER_FAMILIES
 
     @property
     def needs_acceptance(self) -> bool:
@@ -74,6 +76,24 @@ class WeightsEntry:
 _PPD_DATA = "Hypersim, UrbanSyn, UnrealStereo4K, Virtual KITTI 2, TartanAir (synthetic)"
 _DAV2_DATA = "595 K synthetic images for the teacher, its labels on 62 M photos for these weights"
 _RENDERED = "scenes rendered by sonde (rooms, streets, fields, table tops)"
+
+
+def _tiny(
+    name: str, family: str, *, encoder: str = "tiny", area: int | None = None
+) -> WeightsEntry:
+    """One of ours, shipped with the package."""
+    return WeightsEntry(
+        name=name,
+        family=family,
+        preset="tiny",
+        encoder=encoder,
+        file=f"{name.replace('-', '_')}.safetensors",
+        licence="Apache-2.0",
+        commercial=True,
+        area=area,  # what it was trained at, unless its card says otherwise
+        training_data=_RENDERED,
+        embedded=True,
+    )
 
 
 def _ppd(name: str, encoder: str, file: str, metrics: Mapping[str, str]) -> WeightsEntry:
@@ -112,6 +132,24 @@ def _dav2(letter: str, size: str, licence: str, size_mb: float) -> WeightsEntry:
     )
 
 
+def _var(preset: str, size_mb: float) -> WeightsEntry:
+    return WeightsEntry(
+        name=f"var-{preset}",
+        family="var",
+        preset=preset,
+        encoder="",
+        file=f"var_{preset}.pth",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="FoundationVision/var",
+        hub_file=f"var_{preset}.pth",
+        training_data="ImageNet-1k",
+        size_mb=size_mb,
+        note="Makes images of classes; DepthART starts from it (train.init_from). Weight licence "
+        "not stated (code: MIT). Address not checked.",
+    )
+
+
 def _metrics(*pairs: str) -> Mapping[str, str]:
     """AbsRel / delta1 in percent on the five image benchmarks of PPD, as its authors report."""
     return MappingProxyType(
@@ -120,29 +158,11 @@ def _metrics(*pairs: str) -> Mapping[str, str]:
 
 
 _ALL = (
-    WeightsEntry(
-        name="ppd-tiny",
-        family="ppd",
-        preset="tiny",
-        encoder="tiny",
-        file="ppd_tiny.safetensors",
-        licence="Apache-2.0",
-        commercial=True,
-        area=96 * 128,  # what it was trained at, unless its card says otherwise
-        training_data=_RENDERED,
-        embedded=True,
-    ),
-    WeightsEntry(
-        name="tiny-encoder",
-        family="tiny_encoder",
-        preset="tiny",
-        encoder="tiny",
-        file="tiny_encoder.safetensors",
-        licence="Apache-2.0",
-        commercial=True,
-        training_data=_RENDERED,
-        embedded=True,
-    ),
+    _tiny("ppd-tiny", "ppd", area=96 * 128),
+    _tiny("depthart-tiny", "depthart"),
+    _tiny("var-depth-tiny", "var_depth"),
+    _tiny("dar-tiny", "dar", encoder="", area=96 * 128),  # its own encoder is inside
+    _tiny("tiny-encoder", "tiny_encoder"),
     _ppd(
         "ppd-moge2",
         "moge2",
@@ -172,6 +192,67 @@ _ALL = (
         size_mb=1320,
         note="Semantics, metric depth and field of view. Address not checked.",
     ),
+    WeightsEntry(
+        name="depthart",
+        family="depthart",
+        preset="depthart",
+        encoder="",
+        file="depthart.safetensors",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_file="DepthART's model.safetensors",
+        training_data="Hypersim, from VAR-d16 (ImageNet-1k)",
+        size_mb=1680,
+        note="Depth up to a factor. On its authors' Google Drive only. Weight licence not stated "
+        "(code: MIT).",
+    ),
+    _var("d16", 1240),
+    _var("d20", 2400),
+    _var("d24", 4130),
+    _var("d30", 8040),
+    _var("d36", 9420),
+    WeightsEntry(
+        name="var-vae",
+        family="depth_tokenizer",
+        preset="var",
+        encoder="",
+        file="vae_ch160v4096z32.pth",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="FoundationVision/var",
+        hub_file="vae_ch160v4096z32.pth",
+        size_mb=436,
+        note="The tokenizer of VAR and DepthART at 256 pixels. Weight licence not stated (code: "
+        "MIT). Address not checked.",
+    ),
+    WeightsEntry(
+        name="switti-512",
+        family="switti",
+        preset="512",
+        encoder="",
+        file="switti.safetensors",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="yresearch/Switti",
+        hub_file="model.safetensors",
+        size_mb=9880,
+        note="Makes images of texts; VAR-Depth starts from it (train.init_from). Weight licence "
+        "not stated (code: Apache-2.0). Address and file name not checked.",
+    ),
+    WeightsEntry(
+        name="switti-vae",
+        family="depth_tokenizer",
+        preset="switti",
+        encoder="",
+        file="vqvae_switti.safetensors",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="yresearch/VQVAE-Switti",
+        hub_file="model.safetensors",
+        size_mb=436,
+        note="The tokenizer of Switti and VAR-Depth at 512 pixels. Weight licence not stated "
+        "(code: Apache-2.0). Address and file name not checked.",
+    ),
 )
 
 ENTRIES: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for entry in _ALL})
@@ -186,10 +267,10 @@ def find(name: str) -> WeightsEntry:
     return with_card(ENTRIES[name])
 
 
-def find_by_file(file_name: str) -> WeightsEntry | None:
-    """The entry whose released file has this name, None if there is none."""
-    found = [entry for entry in _ALL if file_name in (entry.file, entry.hub_file)]
-    return found[0] if found and not found[0].embedded else None
+def find_by_file(file_name: str, *, family: str) -> WeightsEntry | None:
+    """The entry of this family whose released file has this name, None if there is none."""
+    released = [entry for entry in _ALL if entry.family == family and not entry.embedded]
+    return next((entry for entry in released if file_name in (entry.file, entry.hub_file)), None)
 
 
 def weights_folder() -> Path:

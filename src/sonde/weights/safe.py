@@ -88,11 +88,13 @@ def read_safetensors(path: Path) -> WeightsFile:
 
 def read_pickle(path: Path) -> Mapping[str, Any]:
     """The mapping inside a torch file, read without running any code; WeightsError otherwise."""
-    is_zip = _first_bytes(path).startswith(_ZIP)  # the older form cannot be mapped
+    is_misnamed = path.suffix == ".safetensors"  # torch goes by the name where it has one
+    mapped = _first_bytes(path).startswith(_ZIP) and not is_misnamed  # the older form cannot be
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as stream:
             warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            source = stream if is_misnamed else path
+            loaded = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         wanted = _code_in(path)
         if wanted:

@@ -124,17 +124,6 @@ def from_published(
     return Published(config, ours, dropped)
 
 
-def require_tokenizer(published: Published, *, where: object) -> None:
-    """Pass if the file is a whole DepthART; WeightsError for a VAR file, which is none."""
-    if not any(name.startswith(TOKENIZER) for name in published.tensors):
-        raise WeightsError(
-            where,
-            "a VAR file, which makes images of classes: no tokenizer in it, no depth learned",
-            "Give DepthART's model.safetensors; or train from this one: train.init_from=FILE "
-            "train.init_strict=false",
-        )
-
-
 def _flat(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of the innermost known nest."""
     for nest in NESTS:
