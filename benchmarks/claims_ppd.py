@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -117,7 +118,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", default=RESULTS / "claims_ppd.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "claims_ppd.json")
     options = parser.parse_args()
     options.shard = 256
     if options.quick:
