@@ -74,3 +74,12 @@ class JointEncoder(MetricEncoder, Protocol):
     def both(self, image_B3HW: Tensor) -> SemanticsAndMetric:
         """Exactly what `semantics` and `metric` give, for the price of one of them."""
         ...
+
+
+@runtime_checkable
+class JointClipEncoder(ClipEncoder, Protocol):
+    """A clip encoder whose semantics and metres come out of one and the same pass."""
+
+    def clip_both(self, frames_BT3HW: Tensor) -> SemanticsAndMetric:
+        """Semantics [B, T, h*w, D] and a metric guess of all B*T frames in their order."""
+        ...

@@ -1,4 +1,4 @@
-"""Golden inputs and the golden-sized network (hidden 64, depth 4, heads 4, semantics 96)."""
+"""Golden inputs and the golden-sized networks, for photos and for video."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
+from sonde.models.ppd.video_config import PPDVideoConfig
+from sonde.models.ppd.video_network import PPDVideoNetwork
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ppd"
 
@@ -23,6 +25,16 @@ def golden_network(golden_config):
         network = PPDNetwork(golden_config)
     network.load_state_dict(load_file(GOLDEN / "dit_tiny_weights.safetensors"), assign=True)
     return network.eval()
+
+
+@pytest.fixture(scope="session")
+def golden_video_network():
+    config = PPDVideoConfig(width=32, heads=4, semantics_width=48, grid_hw=(4, 6))
+    with torch.device("meta"):
+        network = PPDVideoNetwork(config)
+    weights = load_file(GOLDEN / "dit_video_tiny_weights.safetensors")
+    network.load_state_dict(weights, assign=True)
+    return network.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")

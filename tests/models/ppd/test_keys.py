@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from sonde.models.ppd.keys import expected_shapes, our_name
+from sonde.models.ppd.keys import expected_shapes, our_name, our_video_name, video_config_of
 from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.presets import LARGE, TINY
+from sonde.models.ppd.presets import LARGE, TINY, VIDEO, VIDEO_TINY
+from sonde.models.ppd.video_network import PPDVideoNetwork
 
 # spec ppd.md section 13, by hand
 PUBLISHED = {
@@ -78,3 +79,29 @@ def test_expected_shapes_are_the_networks(config):
 )
 def test_names(published, ours):
     assert our_name(published) == ours
+
+
+def test_video_shapes_are_those_of_the_network():
+    for config in (VIDEO, VIDEO_TINY):
+        with torch.device("meta"):
+            state = PPDVideoNetwork(config).state_dict()
+        assert {n: tuple(t.shape) for n, t in state.items()} == expected_shapes(config)
+    published = expected_shapes(VIDEO)
+    assert published["proj_fusion.0.weight"] == (4096, 3072)
+    for number in range(3):
+        for name, shape in PUBLISHED_BLOCK.items():
+            assert published[f"temporal_blocks.{number}.{name}"] == shape
+
+
+def test_video_names_and_sizes_of_a_published_file():
+    assert our_video_name("dit_video.temporal_blocks.2.mlp.fc1.bias") == (
+        "temporal_blocks.2.mlp.fc1.bias"
+    )
+    assert our_video_name("module.pipeline.dit_video.pos_embed") == "pos_embed"
+    assert our_video_name("sem_encoder.register_token") is None
+    assert our_name("temporal_blocks.0.mlp.fc1.bias") is None
+    with torch.device("meta"):
+        state = PPDVideoNetwork(VIDEO).state_dict()
+    assert video_config_of(state) == VIDEO
+    with pytest.raises(KeyError, match="pos_embed"):
+        video_config_of({n: t for n, t in state.items() if n != "pos_embed"})

@@ -1,6 +1,16 @@
 """The presets are what the card and the specification say."""
 
-from sonde.models.ppd.presets import LARGE, PRESETS, TINY
+from dataclasses import fields
+
+from sonde.models.ppd.config import PPDConfig
+from sonde.models.ppd.presets import (
+    LARGE,
+    PRESETS,
+    TINY,
+    VIDEO,
+    VIDEO_PRESETS,
+    VIDEO_TINY,
+)
 
 
 def test_presets():
@@ -9,3 +19,12 @@ def test_presets():
     assert TINY.activation == "silu"
     # noise of a coarse token has to fit into its width (with semantics beside it)
     assert TINY.width >= TINY.coarse_patch**2
+
+
+def test_video_presets():
+    assert VIDEO_PRESETS == {"video": VIDEO, "video_tiny": VIDEO_TINY}
+    shared = [f.name for f in fields(PPDConfig)]
+    # the weights of `tiny` are the starting point of `video_tiny`
+    assert all(getattr(VIDEO_TINY, name) == getattr(TINY, name) for name in shared)
+    differ = {name for name in shared if getattr(VIDEO, name) != getattr(LARGE, name)}
+    assert differ == {"semantics_width"}

@@ -16,4 +16,18 @@ fused in once, every token becomes 2x2 finer ones, and the second half works on 
 | 13          | published tensor names and shapes              | keys.py                          |
 
 config.py holds the sizes, presets.py the named ones (`large` = published, `tiny` = ours).
+
+Its video form (PPVD, arXiv 2601.05246; spec ppd.md section 11) sees windows of 16 frames: semantics
+of an encoder that looks at all of them, attention across frames at every place, and pooled tokens
+of the window's first frames for the others to refer to. Later windows open with key frames of the
+one before and are stitched to it by least squares.
+
+| spec ppd.md 11 | what                                          | file               |
+|----------------|-----------------------------------------------|--------------------|
+| network        | blocks across frames, reference tokens, table | video_network.py   |
+| windows        | which frames a window sees                    | video_windows.py   |
+| stitching      | scale and shift of a window                   | video_align.py     |
+| all of it      | frames to stitched depth, window by window    | video_predictor.py |
+
+video_config.py: sizes (`video` = published, `video_tiny` = ours).
 """

@@ -28,7 +28,7 @@ class PPDConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "activation" and (not isinstance(value, int) or value < 1):
+            if field.type == "int" and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"PPDConfig.{field.name}", f"{value!r} is not a positive integer")
         if self.activation not in get_args(Activation):
             raise ConfigError(

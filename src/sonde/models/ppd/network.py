@@ -79,12 +79,7 @@ class PPDNetwork(nn.Module):
         row-major. timestep: 0..1000; an int (or one entry) serves the whole batch and is faster.
         """
         h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)
-        dtype = self.x_embedder.proj.weight.dtype
-
-        input_B4HW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
-        x_BLD = self.x_embedder(input_B4HW.to(dtype))
-        timestep_B = torch.as_tensor(timestep, device=latent_B1HW.device).reshape(-1)
-        time_BD = self.t_embedder(timestep_B).to(x_BLD.dtype)
+        x_BLD, time_BD = self._embed(latent_B1HW, image_B3HW, timestep)
 
         half = self.config.depth // 2
         rope = self._rope((h, w), x_BLD)
@@ -98,9 +93,22 @@ class PPDNetwork(nn.Module):
         for block in self.blocks[half:]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
 
+        return self._pixels(x_BLD, time_BD, grid_hw=(2 * h, 2 * w))
+
+    def _embed(
+        self, latent_B1HW: Tensor, image_B3HW: Tensor, timestep: int | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Coarse tokens [B,L,D] and the time embedding (one row if one timestep serves all)."""
+        input_B4HW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
+        x_BLD = self.x_embedder(input_B4HW.to(self.x_embedder.proj.weight.dtype))
+        timestep_B = torch.as_tensor(timestep, device=latent_B1HW.device).reshape(-1)
+        return x_BLD, self.t_embedder(timestep_B).to(x_BLD.dtype)
+
+    def _pixels(self, x_BLD: Tensor, time_BD: Tensor, *, grid_hw: tuple[int, int]) -> Tensor:
+        """Velocity [B,1,H,W] of fine tokens."""
         x_BLD = self.final_layer(x_BLD, time_BD)
         # float32 island: the sampler's arithmetic stays float32 whatever the weights are.
-        return unpatchify(x_BLD.float(), grid_hw=(2 * h, 2 * w), patch_size=self.config.patch_size)
+        return unpatchify(x_BLD.float(), grid_hw=grid_hw, patch_size=self.config.patch_size)
 
     def _fuse(self, x_BLD: Tensor, semantics_BLD: Tensor) -> Tensor:
         """Coarse tokens with their semantics, four fine tokens wide: [B,L,4D] (spec 1.7)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .config import PPDConfig
+from .video_config import PPDVideoConfig
 
 # The published network: 499 842 112 parameters in 352 tensors.
 LARGE = PPDConfig()
@@ -16,3 +17,23 @@ TINY = replace(
 )
 
 PRESETS: dict[str, PPDConfig] = {"large": LARGE, "tiny": TINY}
+
+# The published video network: 561 754 944 parameters in 395 tensors, its position table included.
+VIDEO = PPDVideoConfig()
+
+# Ours: `tiny` with blocks across frames and reference tokens in its last two blocks; with them
+# switched off it is `tiny`, whose weights it starts from.
+VIDEO_TINY = PPDVideoConfig(
+    width=192,
+    depth=8,
+    heads=3,
+    patch_size=4,
+    semantics_width=208,
+    activation="silu",
+    grid_hw=(12, 16),
+    positions="rope",
+    temporal_before=(6, 7),
+    reference_from=6,
+)
+
+VIDEO_PRESETS: dict[str, PPDVideoConfig] = {"video": VIDEO, "video_tiny": VIDEO_TINY}

@@ -17,7 +17,7 @@ from .network import PPDNetwork
 
 
 def sample_depth(
-    network: PPDNetwork,
+    network: PPDNetwork,  # or its video form: then the batch is the frames of one window
     image_B3HW: Tensor,
     semantics_BLD: Tensor,
     noise_B1HW: Tensor,
