@@ -3,7 +3,8 @@
     python scripts/calibrate_uncertainty.py ppd-tiny
     python scripts/calibrate_uncertainty.py runs/ppd_tiny --scenes 64 --check 32 --ensemble-size 8
 
-Works for every model that returns several hypotheses. Gain and floor (pipeline/calibration.py) are
+Works for every model that draws several hypotheses (8 by default), or knows the spread of a single
+one (then 1, as it is used). Gain and floor (pipeline/calibration.py) are
 fitted on scenes of FIT_SEED; coverage, calibration error and AUSE before and after are measured in
 metres on scenes of CHECK_SEED. Neither is trained on, and neither is what the `synthetic` protocol
 judges by. Run it again after every change of the weights or of the default size (the card says
@@ -46,6 +47,7 @@ from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES
 SPLIT = "rendered-calibration"
 FIT_SEED, CHECK_SEED = 3_000_003, 3_000_004  # no training, validation or protocol uses these
 SIZE_HW = (192, 256)
+DRAWN = 8  # hypotheses of a model whose single one has no spread
 FARTHEST = 80.0  # metres, as in the synthetic protocol
 
 
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("model", help="name of embedded weights, or folder of a training run")
     parser.add_argument("--scenes", type=int, default=64, help="to fit on")
     parser.add_argument("--check", type=int, default=32, help="to measure on")
-    parser.add_argument("--ensemble-size", type=int, default=8)
+    parser.add_argument("--ensemble-size", type=int, help="default: 1 if that has a spread, else 8")
     parser.add_argument("--steps", type=int, help="default: the model's own")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
@@ -96,11 +98,14 @@ def calibrate(
     loaded: LoadedModel,
     splits: Sequence[list[Scene]],
     *,
-    ensemble_size: int,
+    ensemble_size: int | None,
     steps: int | None,
 ) -> dict[str, Any]:
     """The card's `uncertainty`: fitted on the first split, measured on the second."""
     model = Model(loaded._replace(entry=dataclasses.replace(loaded.entry, uncertainty={})))
+    if ensemble_size is None:
+        single = model.predict(splits[0][0].rgb_HW3, steps=steps, metric=False)
+        ensemble_size = DRAWN if single.uncertainty is None else 1
     fit, check = (
         list(predictions(model, scenes, ensemble_size=ensemble_size, steps=steps))
         for scenes in splits

@@ -2,6 +2,7 @@
 
     python scripts/embed_weights.py runs/tiny_encoder tiny_encoder
     python scripts/embed_weights.py runs/ppd_tiny_fine ppd_tiny --after runs/ppd_tiny
+    python scripts/embed_weights.py runs/depthart_tiny depthart_tiny --after runs/depth_tokenizer
 
 `--after` adds the cards of earlier stages, so that the card tells the whole recipe. Only commit
 weights that measure better than those they replace (benchmarks/quality_tiny.py).
@@ -11,51 +12,75 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from sonde.errors import WeightsError
 from sonde.io.atomic import atomic_path
-from sonde.weights.registry import EMBEDDED_FOLDER
-from sonde.weights.safe import sha256_of
+from sonde.weights import registry
+from sonde.weights.registry import ENTRIES, WeightsEntry
+from sonde.weights.safe import read_metadata, sha256_of
 
-LIMIT_MB = 40
+LIMIT_MB = 25
+NAMES = {Path(entry.file).stem: entry for entry in ENTRIES.values() if entry.embedded}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("name", choices=("tiny_encoder", "ppd_tiny"))
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--after", type=Path, action="append", default=[])
     parser.add_argument("--area", type=int, help="network pixels when no resolution is asked for")
     parser.add_argument("--steps", type=int, help="network calls when none are asked for")
     parser.add_argument("--note", help="what the recipes do not tell, for the card")
     options = parser.parse_args()
 
-    weights = (options.run / "weights.safetensors").read_bytes()
+    more = {"default_area": options.area, "default_steps": options.steps, "note": options.note}
+    try:
+        card = embed(options.run, NAMES[options.name], after=options.after, more=more)
+    except WeightsError as error:
+        parser.error(str(error))
+    print(
+        f"{options.name}: {card['size_mb']} MB, {card['samples']} samples, {card['seconds']:.0f} s"
+    )
+
+
+def embed(
+    run: Path, entry: WeightsEntry, *, after: Sequence[Path], more: Mapping[str, object]
+) -> dict[str, Any]:
+    """Copy weights and card into the package; WeightsError if they are not what the entry says.
+
+    more: what the card says besides, where it is set. The file stands whole beside its card or
+    not at all.
+    """
+    source = run / "weights.safetensors"
+    metadata = read_metadata(source)
+    for what in ("family", "preset", "encoder"):
+        found, wanted = metadata.get(what, ""), getattr(entry, what)
+        if found != wanted:
+            raise WeightsError(source, f"{what} {found!r}, but {entry.name} is {wanted!r}")
+    weights = source.read_bytes()
     size_mb = len(weights) / 1e6
     if size_mb > LIMIT_MB:
-        parser.error(f"{size_mb:.1f} MB is over the {LIMIT_MB} MB of an embedded model")
-    card = read_card(options.run)
-    card["earlier_stages"] = [read_card(folder) for folder in options.after]
+        raise WeightsError(source, f"{size_mb:.1f} MB, an embedded model has {LIMIT_MB} at most")
+    card = read_card(run)
+    if sha256_of(source) != card["sha256"]:
+        raise WeightsError(source, "the card's sha256 is not that of the weights", "Export again")
+    card["earlier_stages"] = [read_card(folder) for folder in after]
     card["size_mb"] = round(size_mb, 2)
-    if options.area:
-        card["default_area"] = options.area
-    if options.steps:
-        card["default_steps"] = options.steps
-    if options.note:
-        card["note"] = options.note
-
-    EMBEDDED_FOLDER.mkdir(exist_ok=True)
-    target = EMBEDDED_FOLDER / f"{options.name}.safetensors"
+    card |= {key: value for key, value in more.items() if value}
+    folder = registry.EMBEDDED_FOLDER
+    folder.mkdir(exist_ok=True)
+    target = folder / entry.file
     with atomic_path(target) as temporary:
         temporary.write_bytes(weights)
-    if sha256_of(target) != card["sha256"]:
-        parser.error(f"{options.run}: the card's sha256 is not that of its weights; export again")
     with atomic_path(target.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    print(f"{target}: {size_mb:.1f} MB, {card['samples']} samples, {card['seconds']:.0f} s")
+    return card
 
 
-def read_card(folder: Path) -> dict[str, object]:
+def read_card(folder: Path) -> dict[str, Any]:
     """The run's card; absolute paths keep their last two parts, since machines differ."""
     return json.loads(
         (folder / "card.json").read_text(encoding="utf-8"),

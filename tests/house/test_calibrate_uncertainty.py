@@ -63,6 +63,27 @@ def test_a_calibrated_card_covers_and_keeps_the_rest(script, loaded, tmp_path):
     assert entry.uncertainty["gain"] == table["gain"]
 
 
+def test_a_family_that_knows_its_spread_is_calibrated_with_a_single_map(script, loaded):
+    class Sure:
+        """The fake with a deviation of its own, four times too small."""
+
+        default_steps, default_area = 1, loaded.predictor.default_area
+
+        def predict(self, image_3HW, **options):
+            found = loaded.predictor.predict(image_3HW, **options)
+            return found._replace(spread_Shw=torch.full_like(found.depth_Shw, 0.0125))
+
+    splits = [list(scenes(script, 4, 0)), list(scenes(script, 3, 1))]
+    table = script.calibrate(
+        loaded._replace(predictor=Sure()), splits, ensemble_size=None, steps=None
+    )
+    assert table["ensemble_size"] == 1
+    assert table["coverage_before"]["90"] < 0.6
+    assert table["coverage_after"]["90"] == pytest.approx(0.9, abs=0.05)
+    drawn = script.calibrate(loaded, [s[:1] for s in splits], ensemble_size=None, steps=None)
+    assert drawn["ensemble_size"] == 8
+
+
 def test_cards_are_found_or_refused(script, tmp_path):
     assert script.card_of("ppd-tiny").name == "ppd_tiny.json"
     for model in ("ppd-moge2", str(tmp_path)):

@@ -87,7 +87,7 @@ def test_a_single_map_has_no_uncertainty():
     assert np.array_equal(merged.depth_HW, base)
 
 
-def test_a_single_map_keeps_the_spread_its_family_knows():
+def test_the_spread_a_family_knows_counts_alone_and_beside_that_of_the_maps():
     base, _ = scene()
     own = np.full_like(base, 0.25)
     alone = merge_hypotheses(base[None], kind=DepthKind.METRIC, spread_SHW=own[None])
@@ -95,4 +95,8 @@ def test_a_single_map_keeps_the_spread_its_family_knows():
     both = merge_hypotheses(
         np.stack([base, base + 2]), kind=DepthKind.METRIC, spread_SHW=np.stack([own, own])
     )
-    assert np.allclose(both.uncertainty_HW, np.sqrt(2))  # of the maps, not of their family
+    assert np.allclose(both.uncertainty_HW, np.sqrt(2 + 0.25**2))  # variance between and within
+    twice = merge_hypotheses(
+        np.stack([base, 3 * base]), kind=DepthKind.SCALE_INVARIANT, spread_SHW=np.stack([own, own])
+    )  # brought together by factors 1.5 and 0.5, and their spreads with them
+    assert np.allclose(twice.uncertainty_HW, 0.25 * np.sqrt((1.5**2 + 0.5**2) / 2), rtol=1e-3)

@@ -37,8 +37,9 @@ def merge_hypotheses(
     """The median of the aligned hypotheses and their standard deviation, in the unit of `kind`.
 
     Metric maps are not aligned (their scale is part of what is uncertain), scale-invariant ones by
-    a factor, affine kinds by factor and shift. Two or more maps: sample deviation (S - 1). A single
-    map keeps the standard deviation its family knows, `spread_SHW`.
+    a factor, affine kinds by factor and shift. Two or more maps: sample deviation (S - 1). The
+    standard deviation a family knows of each map, `spread_SHW`, is all there is for a single one;
+    for several its mean square is added to theirs (variance within and between).
     """
     if depth_SHW.shape[0] == 1:
         own_HW = None if spread_SHW is None else spread_SHW[0].astype(np.float32)
@@ -46,7 +47,11 @@ def merge_hypotheses(
     scale_S, shift_S = alignment(depth_SHW, kind=kind)
     aligned_SHW = depth_SHW * scale_S[:, None, None] + shift_S[:, None, None]
     median_HW = np.median(aligned_SHW, axis=0).astype(np.float32)
-    return Ensemble(median_HW, aligned_SHW.std(axis=0, ddof=1).astype(np.float32))
+    deviation_HW = aligned_SHW.std(axis=0, ddof=1)
+    if spread_SHW is not None:
+        within_HW = np.square(spread_SHW * scale_S[:, None, None]).mean(axis=0)
+        deviation_HW = np.sqrt(np.square(deviation_HW) + within_HW)
+    return Ensemble(median_HW, deviation_HW.astype(np.float32))
 
 
 def alignment(
