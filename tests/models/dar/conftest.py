@@ -47,6 +47,9 @@ MICRO = replace(
     hidden_width=8,
     bin_width=8,
     bins=8,
+    bin_grid=8,
+    is_grid_per_step=True,
+    has_prior=False,
     area=32 * 48,
 )
 

@@ -28,6 +28,7 @@ from sonde.models.dar.presets import RELEASED, SMALL, TINY
         ({"hidden_width": 190}, "no multiple of 4"),
         ({"spacing": "log", "bin_rule": "elastic"}, "paper's rule only"),
         ({"token_width": 1538}, "no multiple of 4"),
+        ({"has_prior": True}, "needs the tiny encoder's depth"),
     ],
 )
 def test_impossible_configs_are_named(changes, words):

@@ -111,8 +111,9 @@ def test_frozen_encoder_and_refusals(micro):
         DARObjective(network, freeze_encoder=True)
 
 
-def test_training_reduces_the_loss(micro):
-    network = micro().train()
+@pytest.mark.parametrize("options", [{}, {"has_prior": True, "is_grid_per_step": False}])
+def test_training_reduces_the_loss(micro, options):
+    network = micro(**options).train()
     objective, samples = DARObjective(network), batch()
     rows = torch.linspace(8, 1, 32)[:, None].expand(32, 48)
     samples |= {"depth_BHW": torch.stack([rows, rows]), "valid_BHW": rows.expand(2, -1, -1) > 0}

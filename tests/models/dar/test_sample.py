@@ -8,6 +8,7 @@ import torch
 from sonde.models.dar.objective import silog_losses
 from sonde.models.dar.recomputed_run import RecomputedRun
 from sonde.models.dar.sample import at_size, sample_steps
+from sonde.models.dar.tree_bins import Expectation
 from sonde.models.dar.vit_encoder import Encoded
 
 NAMES = {
@@ -132,3 +133,26 @@ def test_padding_is_what_the_encoder_sees_beyond_the_border(micro):
     with torch.no_grad():
         one, other = predicted(network, image)[-1], predicted(network, padded)[-1]
     assert torch.equal(one.depth_B1hw, other.depth_B1hw)
+
+
+def test_with_a_prior_a_fresh_network_says_what_its_encoder_says(micro):
+    image = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    for changes in ({}, {"spacing": "linear", "near": 1e-3, "far": 10.0}):
+        network = micro(has_prior=True, is_grid_per_step=False, bins=16, **changes)
+        with torch.no_grad():
+            network.encoder.backbone.globals[2].bias[0] += 1.0  # ln(metres): within the range
+            encoded = network.encode(image)
+            sizes = network.sizes((32, 48))
+            steps = sample_steps(network, encoded, sizes, stop_at=len(sizes))
+        said = at_size(encoded.tiny.log_depth_BHW[:, None], steps[0].depth_B1hw.shape[-2:])
+        for step in steps:
+            assert (step.depth_B1hw.log() - said).abs().max() < 0.03
+
+
+def test_the_prior_of_a_step_is_the_depth_before_it_without_gradient(micro):
+    network = micro(has_prior=True)
+    found = Expectation(torch.tensor([[[[1.0, 2.0]]]], requires_grad=True), torch.ones(1, 1, 1, 2))
+    encoded = network.encode(torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1)))
+    prior = network.prior(encoded, found, (2, 4))
+    assert prior[0, 0].tolist() == [[1, 1, 2, 2]] * 2 and not prior.requires_grad
+    assert network.prior(encoded, None, (2, 4)).requires_grad  # an encoder may be trained along

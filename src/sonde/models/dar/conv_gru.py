@@ -69,11 +69,12 @@ class ProbabilityHead(nn.Module):
         self.conv1 = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, bins, 3, padding=1)
 
-    def forward(self, hidden_BChw: Tensor) -> Tensor:
-        """Softmax over the bins."""
+    def forward(self, hidden_BChw: Tensor, start_BChw: Tensor | None = None) -> Tensor:
+        """Softmax over the bins; start_BChw: logits that those of the map are added to."""
         logits_BChw = self.conv2(F.relu(self.conv1(hidden_BChw)))
         # float32 island: bins are narrowed by these numbers, down to millimetres
-        return logits_BChw.float().softmax(dim=1)
+        logits_BChw = logits_BChw.float()
+        return (logits_BChw if start_BChw is None else logits_BChw + start_BChw).softmax(dim=1)
 
 
 class TokenDecoder(nn.Module):

@@ -2,8 +2,8 @@
 
 Transformer: Linear xavier uniform (packed matrices: each part on its own), bias 0. Token decoder:
 N(0, 0.001) as released where it has BatchNorm, else by fan in. Query tokens and levels: 0. The
-rest: uniform in +-1/sqrt(fan in), as torch does. A photo encoder starts like that too, but is meant
-to be loaded.
+rest: uniform in +-1/sqrt(fan in), as torch does; with a prior, the last layer starts at 0. A photo
+encoder starts like that too, but is meant to be loaded.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ def init_weights(network: DARNetwork, *, generator: torch.Generator) -> None:
             nn.init.ones_(module.gamma)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             _draw(name, module, network.config, generator)
+    if network.config.has_prior:  # so that a fresh network answers with it
+        for parameter in network.probability.conv2.parameters():
+            parameter.zero_()
     tiny = network.config.tiny
     if tiny is not None:  # its residual branches start as the identity
         for name, module in network.encoder.named_modules():

@@ -81,5 +81,9 @@ def _check_choices(config: DARConfig) -> None:
             raise ConfigError(
                 f"DARConfig.{name}", f"{getattr(config, name)} is no multiple of {GROUPS}"
             )
+    if config.has_prior and (config.tiny is None or config.bin_rule != "paper"):
+        raise ConfigError(
+            "DARConfig.has_prior", "needs the tiny encoder's depth and bins by the paper's rule"
+        )
     if config.spacing == "log" and config.bin_rule != "paper":
         raise ConfigError("DARConfig.spacing", "log bins follow the paper's rule only")

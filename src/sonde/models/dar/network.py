@@ -136,14 +136,41 @@ class DARNetwork(nn.Module):
         place_LD = grid_positions((h, w), width=x_BLD.shape[-1], like=x_BLD)
         return x_BLD + (place_LD + self.level_embedding[step])
 
-    def inject(self, tokens_BChw: Tensor, context_BChw: Tensor, bins: Bins) -> Injected:
-        """Decoded tokens with bins and context (both on the bin grid) in them, and their depth."""
+    def prior(self, encoded: Encoded, before: Expectation | None, size_hw: GridSize) -> Tensor:
+        """Depth [B,1,h,w] that a step starts from, in the space of the bins.
+
+        That of the step before it, by nearest pixel and without gradient as its bins; of the
+        encoder at the first one.
+        """
+        if before is not None:
+            return F.interpolate(before.depth_B1hw.detach(), size=size_hw, mode="nearest")
+        assert encoded.tiny is not None
+        log_B1hw = _bilinear(encoded.tiny.log_depth_BHW.float()[:, None], size_hw)
+        return log_B1hw if self.config.spacing == "log" else log_B1hw.exp()
+
+    def inject(
+        self,
+        tokens_BChw: Tensor,
+        context_BChw: Tensor,
+        bins: Bins,
+        *,
+        prior_B1hw: Tensor | None = None,
+    ) -> Injected:
+        """Decoded tokens with bins and context (both on the bin grid) in them, and their depth.
+
+        prior_B1hw: what the logits say before the network does: -(distance in bins)^2 / 2.
+        """
         h, w = context_BChw.shape[-2:]
         hidden_BChw = _bilinear(self.token_decoder(tokens_BChw), (h, w))
         centres_BChw = bins.centres()
         candidates_BChw = self.bin_projection(centres_BChw.to(context_BChw.dtype))
         hidden_BChw = self.gru(hidden_BChw, torch.cat([candidates_BChw, context_BChw], dim=1))
-        return Injected(hidden_BChw, expectation(self.probability(hidden_BChw), centres_BChw))
+        start_BChw = None
+        if prior_B1hw is not None:
+            width_B1hw = centres_BChw[:, 1:2] - centres_BChw[:, :1]
+            start_BChw = -0.5 * ((centres_BChw - prior_B1hw) / width_B1hw) ** 2
+        probability_BChw = self.probability(hidden_BChw, start_BChw)
+        return Injected(hidden_BChw, expectation(probability_BChw, centres_BChw))
 
     def next_input(self, tokens_BChw: Tensor, hidden_BChw: Tensor, size_hw: GridSize) -> Tensor:
         """The next step's input map: this one's tokens, with what the ConvGRU made of them.

@@ -30,7 +30,8 @@ RELEASED = replace(
 )
 
 # Ours: trained and run on CPUs, on the tiny encoder. Rendered scenes reach from a hand's breadth
-# to a street's end, hence bins in ln(metres); bins a side per token = what the decoder gives.
+# to a street's end, hence bins in ln(metres), on one grid of a quarter of the photo, and starting
+# from the encoder's depth.
 TINY = replace(
     SMALL,
     vit=None,
@@ -48,11 +49,11 @@ TINY = replace(
     near=0.1,
     far=100.0,
     last_grid=(6, 8),
-    bin_grid=8,
+    bin_grid=4,
     multiple=16,
     area=96 * 128,
     spacing="log",
-    is_grid_per_step=True,
+    has_prior=True,
 )
 
 PRESETS: dict[str, DARConfig] = {

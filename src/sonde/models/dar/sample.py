@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .network import DARNetwork
-from .tree_bins import Bins
+from .tree_bins import Bins, Expectation
 from .vit_encoder import Encoded
 
 
@@ -32,6 +32,7 @@ def sample_steps(
     map_BChw = network.queries(sizes_hw[0], len(encoded.memory_BMD))
     contexts: dict[tuple[int, int], Tensor] = {}
     steps: list[Step] = []
+    found: Expectation | None = None
     for k in range(stop_at):
         tokens_BLD = run.step(network.input_tokens(map_BChw, step=k))
         tokens_BChw = tokens_BLD.transpose(1, 2).unflatten(2, sizes_hw[k])
@@ -39,7 +40,10 @@ def sample_steps(
         if grid_hw not in contexts:
             contexts[grid_hw] = at_size(encoded.context_BChw, grid_hw)
         bins = bins.resized(grid_hw)
-        hidden_BChw, found = network.inject(tokens_BChw, contexts[grid_hw], bins)
+        prior_B1hw = network.prior(encoded, found, grid_hw) if network.config.has_prior else None
+        hidden_BChw, found = network.inject(
+            tokens_BChw, contexts[grid_hw], bins, prior_B1hw=prior_B1hw
+        )
         steps.append(Step(*network.in_metres(found), bins))
         if k + 1 < stop_at:
             map_BChw = network.next_input(tokens_BChw, hidden_BChw, sizes_hw[k + 1])
