@@ -1,21 +1,22 @@
 """How good depth can be behind a tokenizer: scores of decode(encode(truth)) on held-out scenes.
 
-    python benchmarks/vq_ceiling.py [--quick] [--seconds 300] [--store]
-    python benchmarks/vq_ceiling.py --weights runs/depth_tokenizer [--curve log] [--store]
+    python benchmarks/vq_ceiling.py --quick                      # under 2 minutes: does it run?
+    python benchmarks/vq_ceiling.py --seconds 300 --store        # 9 trainings
+    python benchmarks/vq_ceiling.py --seconds 0 --tokenizer runs/depth_tokenizer [--curve log]
 
 No next-scale model can be better than this. Trains one small tokenizer for every codebook size,
 set of scales and depth curve below (the same processor seconds each, on rendered scenes, one
-thread), or takes trained ones. Beside them stands each curve alone, without a tokenizer: what its
-two per cent of clipped pixels cost. Truth is rendered at the tokenizer's size, so nothing is
-resized. The image is fitted to the truth by least squares in the curve's own space (d, ln(d + 1),
-d^-1/2), then scored in metres: AbsRel, delta1, boundary F1 (masked), edge-aware Chamfer (metres)
-and the share of flying pixels (flywin) in its zone.
+thread, Muon for matrices, one seed); --tokenizer adds rows of trained ones. Beside them stands each
+curve alone, without a tokenizer: what its two per cent of clipped pixels cost. Truth is rendered at
+the tokenizer's size, so nothing is resized. The image is fitted to the truth by least squares in
+the curve's own space (d, ln(d + 1), d^-1/2), then scored in metres: AbsRel, delta1, boundary F1
+(masked), edge-aware Chamfer (metres) and the share of flying pixels (flywin) in its zone.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from claims_training import fit
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 from torch import Tensor
@@ -31,11 +33,12 @@ from sonde.data.benchmarks.rendered import HELD_OUT_SEED
 from sonde.data.sample import DepthBatch
 from sonde.data.scenes.options import SceneOptions
 from sonde.data.scenes.renderer import RenderedBatch, render_scenes
+from sonde.data.scenes.shards import SceneShards
 from sonde.eval.boundary import boundary_f1
 from sonde.eval.edge_chamfer import edge_chamfer
 from sonde.eval.metrics import image_metrics
 from sonde.geometry.depth_curves import CURVES, curve_space, depth_image, metres_of_space
-from sonde.settings import keep_freed_memory, set_threads
+from sonde.settings import cache_folder, keep_freed_memory, set_threads
 from sonde.tokenizers.config import VQConfig
 from sonde.tokenizers.objective import TokenizerObjective
 from sonde.tokenizers.presets import PRESETS
@@ -46,6 +49,8 @@ from sonde.weights.tokenizers import load_tokenizer
 
 BASE = PRESETS["tiny_depth"]
 FARTHEST_M = 80.0
+BATCH = 8
+ADAMW = ("conv_in", "conv_out", "quant")  # ends and codes: not for Muon
 TRAINING_SEED = 31
 SCORES = ("abs_rel", "delta1", "boundary_f1", "chamfer_m", "flywin")
 SPACE_LIMITS = {"log": (1e-3, 5.0), "sqrt_disparity": (0.02, 30.0)}
@@ -68,6 +73,7 @@ def variants(*, quick: bool) -> list[Variant]:
     scales = [
         Variant("4 scales", replace(BASE, scales=(1, 3, 6, 12)), "log"),
         Variant("1 scale", replace(BASE, scales=(12,)), "log"),
+        Variant("10 scales", PRESETS["tiny_depth10"], "log"),
     ]
     curves = [Variant(curve, BASE, curve) for curve in CURVES if curve != "log"]
     if quick:
@@ -77,10 +83,12 @@ def variants(*, quick: bool) -> list[Variant]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="4 rows, 10 s each: to see it work")
-    parser.add_argument("--seconds", type=float, default=300.0, help="processor time a row")
-    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="trained tokenizers")
-    parser.add_argument("--curve", default="log", choices=CURVES, help="of --weights")
+    parser.add_argument("--quick", action="store_true", help="4 rows, 6 s each: does it run?")
+    parser.add_argument(
+        "--seconds", type=float, default=300.0, help="processor time a row, 0: none"
+    )
+    parser.add_argument("--tokenizer", type=Path, nargs="*", default=[], help="trained: FILE ...")
+    parser.add_argument("--curve", default="log", choices=CURVES, help="of --tokenizer")
     parser.add_argument("--scenes", type=int, default=32, help="held out")
     parser.add_argument("--training-scenes", type=int, default=1024)
     parser.add_argument("--store", action="store_true", help="write results/vq_ceiling.json")
@@ -88,22 +96,21 @@ def main() -> None:
     keep_freed_memory()
     set_threads(1)
     if options.quick:
-        options.seconds, options.scenes, options.training_scenes = 10.0, 8, 48
+        options.seconds, options.scenes, options.training_scenes = 6.0, 8, 24
 
-    side = BASE.image_size
-    trained = {str(path): load_tokenizer(path) for path in options.weights}
-    side = next(iter(trained.values())).config.image_size if trained else side
+    networks = {"/".join(path.parts[-2:]): load_tokenizer(path) for path in options.tokenizer}
+    side = one_size(networks, trains=options.seconds > 0)
     held_out = rendered(range(options.scenes), side=side, seed=HELD_OUT_SEED)
     rows: dict[str, dict[str, float]] = {}
     print(f"{'':24}" + "".join(f"{name:>13}" for name in (*SCORES, "used", "steps")))
-    for curve in (options.curve,) if trained else CURVES:
+    for curve in CURVES if options.seconds > 0 else (options.curve,):
         rows[f"{curve} alone"] = show(f"{curve} alone", score(None, held_out, curve=curve))
-    for path, network in trained.items():
-        rows[path] = show(path, score(network, held_out, curve=options.curve))
-    if not trained:
-        pool = rendered(range(options.training_scenes), side=side, seed=TRAINING_SEED)
+    for name, network in networks.items():
+        rows[name] = show(name, score(network, held_out, curve=options.curve))
+    if options.seconds > 0:
+        pool = training_scenes(options.training_scenes, side=side)
         for variant in variants(quick=options.quick):
-            network, steps = train(variant, pool.as_depth_batch(), seconds=options.seconds)
+            network, steps = train(variant, pool, seconds=options.seconds)
             scores = score(network, held_out, curve=variant.curve) | {"steps": float(steps)}
             rows[variant.name] = show(variant.name, scores)
     numbers = {
@@ -111,8 +118,8 @@ def main() -> None:
         "scenes": options.scenes,
         "seed": HELD_OUT_SEED,
         "size": side,
-        "seconds_per_row": None if trained else options.seconds,
-        "training_scenes": None if trained else options.training_scenes,
+        "seconds_per_row": options.seconds,
+        "training_scenes": options.training_scenes if options.seconds > 0 else None,
         "quick": options.quick,
     }
     store("vq_ceiling", numbers, path=RESULTS / "vq_ceiling.json" if options.store else None)
@@ -141,6 +148,28 @@ def rendered(indices: range, *, side: int, seed: int) -> RenderedBatch:
     return RenderedBatch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
+def training_scenes(count: int, *, side: int) -> DepthBatch:
+    """Other scenes with other textures, from the cache of rendered ones."""
+    shards = SceneShards(
+        cache_folder() / "scenes",
+        seed=TRAINING_SEED,
+        size_hw=(side, side),
+        options=SceneOptions(texture_seed=TRAINING_SEED),
+        shard_size=min(count, 256),
+    )
+    shards.ensure(count)
+    return shards.batch(torch.arange(count))
+
+
+def one_size(networks: Mapping[str, VQVAE], *, trains: bool) -> int:
+    """Pixels a side that every row works at; leaves the program where they differ."""
+    sides = {network.config.image_size for network in networks.values()}
+    sides |= {BASE.image_size} if trains or not networks else set()
+    if len(sides) > 1:
+        raise SystemExit(f"--tokenizer: sizes {sorted(sides)} differ; give --seconds 0, one by one")
+    return sides.pop()
+
+
 def train(variant: Variant, pool: DepthBatch, *, seconds: float) -> tuple[VQVAE, int]:
     """A tokenizer trained for so many processor seconds, and its steps; flips are the augment."""
     generator = torch.Generator().manual_seed(0)
@@ -150,31 +179,23 @@ def train(variant: Variant, pool: DepthBatch, *, seconds: float) -> tuple[VQVAE,
     draw_codebook(network, generator=generator)
     curves = {variant.curve: partial(depth_image, curve=variant.curve)}
     objective = TokenizerObjective(network, curves=curves, curve=variant.curve)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0)
-    started, steps = time.process_time(), 0
-    while (done := (time.process_time() - started) / seconds) < 1:
-        rate = 1e-3 * min(1.0, (steps + 1) / 20, 2.5 * (1 - done) + 0.02)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        chosen = torch.randint(len(pool.depth_BHW), (8,), generator=generator)
+
+    def loss() -> Tensor:
+        chosen = torch.randint(len(pool.depth_BHW), (BATCH,), generator=generator)
         batch = DepthBatch(*(tensor[chosen] for tensor in pool))
         if float(torch.rand((), generator=generator)) < 0.5:
             batch = DepthBatch(*(t.flip(-1) for t in batch[:-1]), batch.fov_x_deg_B)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            losses = objective(
-                batch.image_B3HW,
-                batch.depth_BHW,
-                valid_BHW=batch.valid_BHW,
-                sky_BHW=batch.sky_BHW,
-                fov_x_deg_B=batch.fov_x_deg_B,
-                generator=generator,
-            )
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-    return network.eval(), steps
+        return objective(
+            batch.image_B3HW,
+            batch.depth_BHW,
+            valid_BHW=batch.valid_BHW,
+            sky_BHW=batch.sky_BHW,
+            fov_x_deg_B=batch.fov_x_deg_B,
+            generator=generator,
+        ).total
+
+    costs = fit(network, loss, seconds=seconds, adamw=ADAMW)
+    return network, int(costs["train_steps"])
 
 
 @torch.no_grad()
