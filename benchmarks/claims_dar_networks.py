@@ -35,8 +35,9 @@ CONFIG = replace(
     context_width=16,
     decoder_width=16,
     hidden_width=16,
-    bin_grid=4,
+    has_prior=False,  # as the paper; `PRIOR` is our tiny preset's way
 )
+PRIOR = replace(CONFIG, has_prior=True)
 ONE_STEP = replace(CONFIG, fractions=(1.0,), feedback="transformer")  # nothing to feed back to
 WIDER = replace(CONFIG, layers=5, width=192, heads=6)  # the transformer, as the paper scales
 
@@ -117,7 +118,14 @@ class Direct(DARNetwork):
     def first_bins(self, size_hw: GridSize, like_BMD: Tensor) -> Bins:
         return NoBins()
 
-    def inject(self, tokens_BChw: Tensor, context_BChw: Tensor, bins: Bins) -> Injected:
+    def inject(
+        self,
+        tokens_BChw: Tensor,
+        context_BChw: Tensor,
+        bins: Bins,
+        *,
+        prior_B1hw: Tensor | None = None,
+    ) -> Injected:
         h, w = context_BChw.shape[-2:]
         hidden_BChw = at_size(self.token_decoder(tokens_BChw), (h, w))
         hidden_BChw = self.gru(hidden_BChw, context_BChw)

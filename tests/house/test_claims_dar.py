@@ -101,6 +101,11 @@ def test_rivals_are_what_they_say(claims, scenes):
         assert bool(bins) == (name in ("bins", "both")), name
 
 
+def test_the_prior_starts_at_the_encoder(claims, scenes):
+    found = claims[1].scores(claims[0].metres(rival(claims, "prior"), scenes, stop_at=5), scenes)
+    assert found["abs_rel"] == pytest.approx(1 / 3, abs=0.02)
+
+
 def test_pooled_tokens_follow_the_photo(claims, scenes):
     network = rival(claims, "bins")
     turned = scenes._replace(said=scenes.said._replace(tokens_BLD=scenes.said.tokens_BLD.flip(1)))
