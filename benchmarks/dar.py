@@ -1,6 +1,6 @@
 """DAR's steps with a key-value cache against all tokens again, and bfloat16 against float32.
 
-    python benchmarks/dar.py [--preset small] [--repeats 3] [--threads 2] [--store]
+    python benchmarks/dar.py [--preset small] [--repeats 2] [--threads 1] [--store]
 
 One photo of 480x640, random weights, all ways turn by turn in one process:
 cached      every step runs its own tokens; keys and values of earlier ones and of the photo's
@@ -9,8 +9,8 @@ recomputed  every step runs all tokens so far under the mask, and projects the m
             public code does
 Times are of the K steps (transformer, bins, ConvGRU) after the photo was encoded; the time of the
 encoder, which is the same for all ways, is taken once. Prints a table, the share of the measured
-matmul limit and one JSON line; --store writes benchmarks/results/dar.json. `small` needs about
-6 GB; what would need more than 12 GB is refused.
+matmul limit and one JSON line; --store writes benchmarks/results/dar.json. Seconds printed are of
+the processor. `small` needs about 6 GB; what would need more than 12 GB is refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import copy
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from stamp import RESULTS, store
+from stopwatch import Seconds, timed
 from torch import Tensor
 
 from sonde.models.dar.initial import new_network
@@ -40,13 +39,6 @@ GOAL = 2.0
 SIZE_HW = (480, 640)
 MOST_GB = 12.0
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class Seconds(NamedTuple):
-    """wall: as a user waits. cpu: of all threads, tells more on a machine that others use too."""
-
-    wall: float
-    cpu: float
 
 
 def main() -> None:
@@ -79,6 +71,7 @@ def main() -> None:
     limits = {name: matmul_limit(dtype) for name, dtype in DTYPES.items()}
     flops = step_flops(network, memory=photos["fp32"].memory_BMD.shape[1])
     record = summary(turns, depths, flops=flops, limits=limits)
+    record |= {"processor_seconds": round(time.process_time(), 1)}
     record |= {"preset": options.preset, "size": list(SIZE_HW), "parameters": count}
     print_table(record)
     store("dar", record, path=RESULTS / "dar.json" if options.store else None)
@@ -87,8 +80,8 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="small", choices=sorted(set(PRESETS) - {"released"}))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--store", action="store_true", help="write benchmarks/results/dar.json")
     return parser.parse_args()
 
@@ -108,15 +101,9 @@ def last_depth(network: DARNetwork, encoded: Encoded, way: str) -> Tensor:
 
 
 def note(turns: dict[str, list[Seconds]], name: str, seconds: Seconds, turn: int) -> None:
-    print(f"turn {turn}: {name} {seconds.wall:.2f} s", flush=True)
+    print(f"turn {turn}: {name} {seconds.cpu:.2f} s", flush=True)
     if turn:  # the first turn warms up
         turns.setdefault(name, []).append(seconds)
-
-
-def timed(work: Callable[[], object]) -> tuple[object, Seconds]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def step_flops(network: DARNetwork, *, memory: int) -> dict[str, float]:
@@ -203,7 +190,8 @@ def print_table(record: dict) -> None:
             + (f"{share:10.0%}{difference:12.2g}" if share is not None else "")
         )
     print(f"cache: {record['cache_speedup']} times as fast (goal {GOAL})")
-    print(f"bf16 over fp32: {record['bf16_speedup']}; peak {record['peak_memory_mb']} MB\n")
+    print(f"bf16 over fp32: {record['bf16_speedup']}; peak {record['peak_memory_mb']} MB")
+    print(f"{record['processor_seconds']:.0f} s of the processor in all\n")
 
 
 if __name__ == "__main__":
