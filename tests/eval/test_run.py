@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from mini_dar import estimator_of, micro_model
 from mini_data import FORMULAS, MiniData, Noisy, TruthEstimator, mini_protocol
 from mini_layouts import LAYOUTS, opened
 
@@ -244,3 +245,57 @@ def test_what_fails_leaves_what_was_done(tmp_path):
     assert len(read_table(tmp_path / "samples.csv").rows) == 2
     assert not (tmp_path / "result.json").exists()
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["dar-nyu", "dar-kitti", "dar-kitti-eigen", "dar-sunrgbd"])
+def test_dars_protocols_average_what_the_network_says(name, tmp_path):
+    """A DAR network from files to result.json: flips and windows by hand give the same numbers."""
+    protocol, data = opened(name, tmp_path / "data")
+    model = micro_model()
+    estimator = estimator_of(model, protocol)
+    path = run_protocol(protocol, data, estimator, folder=tmp_path / "run", plan=RunPlan(limit=1))
+    (row,) = read_table(path.parent / "samples.csv").rows
+
+    record = data.record(0)
+    rgb = record.rgb_HW3
+    truth = np.where(record.valid_HW, record.depth_HW, 0)
+    asked = [rgb]
+    if "kitti" in name:
+        top, left = rgb.shape[0] - 352, (rgb.shape[1] - 1216) // 2
+        rgb, truth = (a[top:, left : left + 1216] for a in (rgb, truth))
+        asked = [rgb[:, :640], rgb[:, 576:]]
+    if name != "dar-sunrgbd":
+        asked = [*asked, *(photo[:, ::-1] for photo in asked)]
+    assert {photo.tobytes() for photo in model.photos} == {photo.tobytes() for photo in asked}
+    assert len(model.photos) == len(asked)
+
+    def depth(photo):
+        return model.predict(np.ascontiguousarray(photo), metric=True).depth.astype(np.float64)
+
+    def flipped(photo):
+        if name == "dar-sunrgbd":
+            return depth(photo)
+        return (depth(photo) + depth(photo[:, ::-1])[:, ::-1]) / 2
+
+    found = flipped(rgb) if "kitti" not in name else np.zeros(truth.shape)
+    if "kitti" in name:
+        weight = np.concatenate([np.ones(576), np.linspace(1, 0, 64), np.zeros(576)])
+        found[:, :640] += weight[:640] * flipped(rgb[:, :640])
+        found[:, 576:] += (1 - weight[576:]) * flipped(rgb[:, 576:])
+    boxes = {
+        "dar-nyu": np.s_[45:471, 41:601],
+        "dar-kitti": np.s_[143:349, 43:1172],
+        "dar-kitti-eigen": np.s_[117:321, 43:1172],
+    }
+    high = {"dar-nyu": 10.0, "dar-sunrgbd": 8.0}.get(name, 80.0)
+    inside = np.zeros(truth.shape, bool)
+    inside[boxes.get(name, np.s_[:])] = True
+    scored = inside & (truth > 1e-3) & (truth < high)
+    p, g = np.clip(found[scored], 1e-3, high), truth[scored].astype(np.float64)
+    assert row.n_valid == scored.sum() > 0
+    assert row.values["abs_rel"] == pytest.approx(np.mean(np.abs(p - g) / g), rel=1e-6)
+    assert row.values["rmse"] == pytest.approx(np.sqrt(np.mean((p - g) ** 2)), rel=1e-6)
+    delta = np.log(p) - np.log(g)
+    assert row.values["silog"] == pytest.approx(100 * delta.std(), rel=1e-5, abs=1e-4)
+    result = load_result(path)
+    assert result.model["name"] == "dar-micro" and "silog" in result.metrics

@@ -1,0 +1,61 @@
+"""A small DAR network with fresh weights, asked as an evaluation asks a model."""
+
+import dataclasses
+from dataclasses import replace
+
+import torch
+
+from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
+from sonde.eval.predictions import EstimateSettings, ModelEstimator
+from sonde.models.dar.initial import new_network
+from sonde.models.dar.predictor import DARPredictor
+from sonde.models.dar.presets import TINY
+from sonde.pipeline.predict import Model
+from sonde.weights.load import LoadedModel
+from sonde.weights.registry import find
+
+MICRO = replace(
+    TINY,
+    tiny=TINY_ENCODERS["micro"],
+    width=32,
+    heads=2,
+    token_width=16,
+    memory_width=24,
+    context_width=8,
+    decoder_width=8,
+    hidden_width=8,
+    bin_width=8,
+    bins=8,
+    has_prior=False,
+    area=32 * 48,
+)
+
+
+class Seen(Model):
+    """A model that keeps the photos it was asked for."""
+
+    def predict(self, rgb, **options):
+        self.__dict__.setdefault("photos", []).append(rgb)
+        return super().predict(rgb, **options)
+
+
+def micro_model():
+    """A model whose encoder never says sky."""
+    network = new_network(MICRO, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.encoder.backbone.maps.weight[1] = 0
+        network.encoder.backbone.maps.bias[1] = -5
+    entry = dataclasses.replace(find("ppd-tiny"), name="dar-micro", family="dar")
+    return Seen(LoadedModel(DARPredictor(network), entry, "0" * 64))
+
+
+def estimator_of(model, protocol):
+    """As `sonde eval run` asks the model; the probe's photo is forgotten."""
+    made = ModelEstimator(
+        model,
+        accepts=protocol.prediction.accepts,
+        protocol=protocol.id,
+        settings=EstimateSettings(),
+    )
+    model.photos.clear()
+    return made
