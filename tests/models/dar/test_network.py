@@ -113,3 +113,5 @@ def test_what_is_no_photo_is_named(micro):
         micro().encode(torch.zeros(1, 1, 32, 48))
     with pytest.raises(ConfigError, match="photo"):
         micro().encode(torch.zeros(1, 3, 0, 48))
+    with pytest.raises(ConfigError, match="5x9 pixels is smaller than its grid of 7x7 tokens"):
+        micro(last_grid=(6, 8)).encode(torch.zeros(1, 3, 5, 9))
