@@ -20,6 +20,8 @@ cameras.py    viewpoints, fields of view, smooth paths
 shapes.py     ray intersection, soft shadows, contact shadows
 shading.py    radiance at the hits, sky, fog
 sensor.py     exposure, blur, noise, tone curve, sharpening, compression
+moving.py     things that move through a clip
 renderer.py   seeds in, photos and depth out
 shards.py     a cache of rendered scenes on disk
+clips.py      clips along camera paths with moving things, and their cache
 """

@@ -58,6 +58,14 @@ class RenderedBatch(NamedTuple):
         )
 
 
+class BuiltScene(NamedTuple):
+    """A scene (stack of one), what its textures are taken from, and the name of its kind."""
+
+    scene: Scene
+    atlas: Atlas
+    kind: str
+
+
 class Pixels(NamedTuple):
     """What the compiled part returns: photo, depth (0 on sky), camera-space normals, sky."""
 
@@ -215,26 +223,47 @@ def render_path(
     """A clip: scene `index` seen along a smooth camera path; frame 0 is the scene's own view."""
     if frames < 1:
         raise ConfigError("render_path", f"{frames} frames")
+    with torch.no_grad():
+        one = build_one(index, seed=seed, device=device, options=options)
+        generator = np.random.default_rng([seed, index])
+        path = camera_path(camera_of(one.scene), frames=frames, generator=generator)
+        clip = along_path(one.scene, path)
+        return render_built(
+            clip, one.atlas, size_hw=size_hw, options=options, kinds=[one.kind] * frames
+        )
+
+
+def build_one(
+    index: int, *, seed: int, device: torch.device | str, options: SceneOptions
+) -> BuiltScene:
+    """One scene that is not rendered yet."""
     device = torch.device(device)
     atlas, textures = _textures(options.texture_seed, options.texture_folder, device)
-    with torch.no_grad():
-        scene, kinds = SceneSource(seed, options, textures, device).build([index])
-        start = Camera(
-            scene.position[0].double().cpu().numpy(),
-            scene.rotation[0].double().cpu().numpy(),
-            float(scene.tan_half_x[0]),
-        )
-        path = camera_path(start, frames=frames, generator=np.random.default_rng([seed, index]))
-        clip = Scene(*(t.expand(frames, *t.shape[1:]) for t in scene))
-        places = torch.tensor(np.stack([c.position for c in path]), dtype=torch.float32)
-        turns = torch.tensor(np.stack([c.rotation for c in path]), dtype=torch.float32)
-        places[0], turns[0] = scene.position[0].cpu(), scene.rotation[0].cpu()
-        clip = clip._replace(
-            position=places.to(device),
-            rotation=turns.to(device),
-            noise_seed=(scene.noise_seed + torch.arange(frames, device=device)) % 2**31,
-        )
-        return render_built(clip, atlas, size_hw=size_hw, options=options, kinds=kinds * frames)
+    scene, kinds = SceneSource(seed, options, textures, device).build([index])
+    return BuiltScene(scene, atlas, kinds[0])
+
+
+def camera_of(scene: Scene) -> Camera:
+    """The camera of the (first) scene."""
+    return Camera(
+        scene.position[0].double().cpu().numpy(),
+        scene.rotation[0].double().cpu().numpy(),
+        float(scene.tan_half_x[0]),
+    )
+
+
+def along_path(scene: Scene, path: Sequence[Camera]) -> Scene:
+    """One scene as a stack of frames, seen from these cameras; frame 0 keeps its own exactly."""
+    frames, device = len(path), scene.position.device
+    clip = Scene(*(t.expand(frames, *t.shape[1:]) for t in scene))
+    places = torch.tensor(np.stack([c.position for c in path]), dtype=torch.float32)
+    turns = torch.tensor(np.stack([c.rotation for c in path]), dtype=torch.float32)
+    places[0], turns[0] = scene.position[0].cpu(), scene.rotation[0].cpu()
+    return clip._replace(
+        position=places.to(device),
+        rotation=turns.to(device),
+        noise_seed=(scene.noise_seed + torch.arange(frames, device=device)) % 2**31,
+    )
 
 
 def _groups(scene: Scene, size: int) -> Iterator[tuple[Scene, int]]:

@@ -6,8 +6,9 @@ field of view. Files appear by atomic rename, so several processes may fill one 
 
 from __future__ import annotations
 
+import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from sonde.errors import ConfigError, DataError
 from sonde.io.atomic import atomic_path, ensure_folder
 
 from .options import SceneOptions
-from .renderer import render_scenes
+from .renderer import RenderedBatch, render_scenes
 
 _CHUNK = 64  # scenes per render call: bounds memory, and progress moves
 
@@ -41,6 +42,9 @@ class SceneShards:
     Loaded shards stay in RAM (about 5 bytes a pixel).
     """
 
+    kind = "scenes"
+    at_once = _CHUNK
+
     def __init__(
         self,
         folder: Path | str,
@@ -53,7 +57,7 @@ class SceneShards:
     ) -> None:
         if shard_size < 1 or min(size_hw) < 8:
             raise ConfigError("SceneShards", f"shard_size {shard_size}, size_hw {size_hw}")
-        name = f"scenes_{seed}_{size_hw[0]}x{size_hw[1]}_{shard_size}_{options.identity()}"
+        name = f"{self.kind}_{seed}_{size_hw[0]}x{size_hw[1]}_{shard_size}_{options.identity()}"
         self.folder = Path(folder) / name
         self.seed, self.size_hw, self.options = seed, size_hw, options
         self.device, self.shard_size = torch.device(device), shard_size
@@ -100,7 +104,7 @@ class SceneShards:
         image = torch.stack([s.image_B3HW[r] for s, r in zip(shards, rows)])
         depth = torch.stack([s.depth_BHW[r] for s, r in zip(shards, rows)]).float()
         bits = torch.stack([s.sky_bits_BP[r] for s, r in zip(shards, rows)])
-        sky = _unpacked(bits, self.size_hw)
+        sky = _unpacked(bits, tuple(depth.shape[1:]))
         fov = torch.stack([s.fov_x_deg_B[r] for s, r in zip(shards, rows)])
         return DepthBatch(image.float() / 255, depth, ~sky & (depth > 0), sky, fov)
 
@@ -118,30 +122,37 @@ class SceneShards:
     def _render(self, number: int, progress: Callable[[int], None] | None) -> None:
         """Render one shard and move it into place."""
         first, parts = number * self.shard_size, []
-        for start in range(0, self.shard_size, _CHUNK):
-            indices = range(first + start, first + min(start + _CHUNK, self.shard_size))
-            drawn = render_scenes(
-                indices,
-                seed=self.seed,
-                size_hw=self.size_hw,
-                device=self.device,
-                options=self.options,
-            )
-            parts.append(
-                Shard(
-                    (drawn.image_B3HW * 255).round().to(torch.uint8).cpu(),
-                    drawn.depth_BHW.half().cpu(),
-                    _packed(drawn.sky_BHW.cpu()),
-                    drawn.fov_x_deg_B.cpu(),
-                    drawn.kind_B.cpu(),
-                )
-            )
+        for start in range(0, self.shard_size, self.at_once):
+            stop = min(start + self.at_once, self.shard_size)
+            parts.append(self._draw(range(first + start, first + stop)))
             if progress is not None:
-                progress(min(start + _CHUNK, self.shard_size))
+                progress(stop)
         shard = Shard(*(torch.cat(p) for p in zip(*parts)))
         ensure_folder(self.folder)
         with atomic_path(self.path(number)) as temporary:
             torch.save(shard._asdict(), temporary)
+
+    def _draw(self, indices: Sequence[int]) -> Shard:
+        """The scenes with these indices, rendered."""
+        drawn = render_scenes(
+            indices,
+            seed=self.seed,
+            size_hw=self.size_hw,
+            device=self.device,
+            options=self.options,
+        )
+        return as_shard(drawn)
+
+
+def as_shard(drawn: RenderedBatch) -> Shard:
+    """Rendered scenes as they are stored."""
+    return Shard(
+        (drawn.image_B3HW * 255).round().to(torch.uint8).cpu(),
+        drawn.depth_BHW.half().cpu(),
+        _packed(drawn.sky_BHW.cpu()),
+        drawn.fov_x_deg_B.cpu(),
+        drawn.kind_B.cpu(),
+    )
 
 
 def _read(path: Path) -> Shard:
@@ -162,8 +173,7 @@ def _packed(mask_BHW: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(mask_BHW.flatten(1).numpy(), axis=1))
 
 
-def _unpacked(bits_BP: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """The mask [B,H,W] again."""
-    count = size_hw[0] * size_hw[1]
-    flat = np.unpackbits(bits_BP.numpy(), axis=1, count=count)
-    return torch.from_numpy(flat.astype(bool)).view(-1, *size_hw)
+def _unpacked(bits_BP: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The mask [B,H,W], or of clips [B,T,H,W], again; `shape` without B."""
+    flat = np.unpackbits(bits_BP.numpy(), axis=1, count=math.prod(shape))
+    return torch.from_numpy(flat.astype(bool)).view(-1, *shape)

@@ -29,5 +29,5 @@ one before and are stitched to it by least squares.
 | stitching      | scale and shift of a window                   | video_align.py     |
 | all of it      | frames to stitched depth, window by window    | video_predictor.py |
 
-video_config.py: sizes (`video` = published, `video_tiny` = ours).
+video_config.py holds its sizes (`video` = published, `video_tiny` = ours).
 """
