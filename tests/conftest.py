@@ -5,6 +5,7 @@ brightness. Nothing is patched: `Model` takes a `LoadedModel`, and this is one.
 """
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -74,3 +75,68 @@ def rgb():
     picture = np.stack([2 * x, 3 * y, x + y], axis=2).astype(np.uint8)
     picture[20:40, 30:60] = (250, 240, 230)
     return picture
+
+
+def moving_picture(count, *, size_hw=(48, 64), seed=0):
+    """Frames [T,H,W,3] uint8 of a smooth random texture that moves to the left, one pixel each."""
+    height, width = size_hw
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0 : width + count].astype(float)
+    planes = []
+    for level in rng.uniform(60, 180, 3):
+        waves = [
+            40 * np.sin(x * a + y * b + c) for a, b, c in rng.uniform(-0.2, 0.2, (3, 3)) * [1, 1, 9]
+        ]
+        planes.append(level + sum(waves))
+    wide = np.clip(np.stack(planes, axis=2), 0, 255).astype(np.uint8)
+    return np.stack([wide[:, i : i + width] for i in range(count)])
+
+
+@pytest.fixture
+def make_clip(tmp_path):
+    """A factory of video files: H.264 in MP4 unless said otherwise; returns the path."""
+
+    def make(name="clip.mp4", frames=None, *, rate=12, times=None, sound=None, **more):
+        import av
+
+        frames = moving_picture(12) if frames is None else frames
+        path = tmp_path / name
+        with av.open(str(path), "w", format=more.get("container")) as file:
+            stream = file.add_stream(
+                more.get("codec", "libx264"), rate=rate, options=more.get("options", {"crf": "4"})
+            )
+            height, width = frames[0].shape[:2]
+            stream.width, stream.height = width, height
+            stream.pix_fmt = more.get("pixels", "yuv420p")
+            stream.codec_context.time_base = Fraction(1, rate)
+            if "rotation" in more:
+                stream.set_display_rotation(more["rotation"])
+            if "pixel_ratio" in more:
+                stream.codec_context.sample_aspect_ratio = more["pixel_ratio"]
+            heard = file.add_stream(sound, rate=16000, layout="mono") if sound else None
+            for number, picture in enumerate(frames):
+                form = more.get("source", "rgb24")
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=form)
+                frame.pts = number if times is None else times[number]
+                frame.time_base = Fraction(1, rate)
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+            if heard is not None:
+                wave = (8000 * np.sin(np.arange(16000 * len(frames) // rate) / 10)).astype(np.int16)
+                for start in range(0, len(wave), 1024):
+                    tone = av.AudioFrame.from_ndarray(
+                        wave[None, start : start + 1024], format="s16", layout="mono"
+                    )
+                    tone.sample_rate, tone.pts = 16000, start
+                    tone.time_base = Fraction(1, 16000)
+                    file.mux(heard.encode(tone))
+                file.mux(heard.encode(None))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def picture_frames():
+    """`moving_picture`, for tests that want to know the frames."""
+    return moving_picture

@@ -134,17 +134,25 @@ class DepthResult:
         intrinsics_33 = self.require_camera()
         return backproject(self.depth, intrinsics_33)[self.valid]
 
-    def visualise(self, colormap: str = "spectral") -> NDArray[np.uint8]:
-        """Colour picture [H,W,3] uint8, near = warm, invalid = black."""
-        from sonde.viz.colormap import colour_depth
+    def visualise(
+        self, colormap: str = "spectral", *, limits: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
+        """Colour picture [H,W,3] uint8, near = warm, invalid = black.
 
-        return colour_depth(self, colormap=colormap)
+        limits: depths of the nearest and the farthest colour; default: the map's own 2 and 98 %.
+        """
+        from sonde.viz.colormap import colour_depth, range_of_depths
 
-    def beside_photo(self, colormap: str = "spectral") -> NDArray[np.uint8]:
+        chosen = None if limits is None else range_of_depths(self.kind, *limits)
+        return colour_depth(self, colormap=colormap, limits=chosen)
+
+    def beside_photo(
+        self, colormap: str = "spectral", *, limits: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
         """RGB picture of the photo and, right of it, the colour picture (alone without photo)."""
         from sonde.viz.panel import side_by_side
 
-        colour = self.visualise(colormap)
+        colour = self.visualise(colormap, limits=limits)
         return colour if self.image is None else side_by_side(self.image, colour)
 
     def require_camera(self) -> NDArray[np.float64]:

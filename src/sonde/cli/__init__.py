@@ -4,6 +4,8 @@ options.py  options as dataclasses, shared option types, defaults shown in --hel
 predict.py  sonde predict: the verb and its checks before any work
 batch.py    sonde predict: the run over many inputs, manifest, resume
 progress.py lines and a progress bar on standard error
+video.py    sonde video: clips one after the other
+video_options.py  what it can be told
 models.py   sonde models: list, info, get, convert
 data.py     sonde data: render
 datasets.py  sonde data: list, check
@@ -37,6 +39,7 @@ DONE, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 # verb -> (module, its typer app or its function, one line for `sonde --help`)
 VERBS = {
     "predict": ("sonde.cli.predict", "predict", "Depth of photos: files, folders, globs, lists."),
+    "video": ("sonde.cli.video", "video", "Depth of videos and folders of frames."),
     "models": ("sonde.cli.models", "app", "Models by name: list, info, get, convert."),
     "data": ("sonde.cli.data", "app", "Datasets: list, check; render scenes."),
     "train": ("sonde.cli.train", "train", "Train from a TOML recipe, exactly resumable."),

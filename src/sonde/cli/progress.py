@@ -19,7 +19,7 @@ def one_line(text: object) -> str:
 class RunProgress:
     """Lines and a progress bar on standard error; the bar only on a terminal, nothing if quiet."""
 
-    def __init__(self, total: int, *, what: str, quiet: bool) -> None:
+    def __init__(self, total: int | None, *, what: str, quiet: bool) -> None:
         self._total, self._what, self._quiet = total, what, quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None

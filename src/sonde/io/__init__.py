@@ -9,6 +9,7 @@ writers.py    DepthResult -> files, table of formats
 readers.py    file -> DepthResult
 arrays.py     raw depth arrays of other people's files
 depth/        one depth format a file: png16 npz exr pfm; metadata shared by them
+video/        clips: video files and folders of frames in, videos and depth videos out
 scene/        point cloud PLY, mesh GLB
 atomic.py     files that are complete or absent
 manifest.py   what was done, for resume

@@ -7,6 +7,7 @@ predict.py   Model.predict: photo -> hypotheses -> ensemble -> metres -> photo's
 ensemble.py  hypotheses aligned to their median, and their spread
 calibration.py  the spread as a deviation whose intervals cover what they say
 metres.py    metres from a metric reference; the camera
+video/       clips: depth of every frame, resumable, in constant memory
 
 Knows no command line and trains nothing.
 """

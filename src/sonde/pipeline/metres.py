@@ -76,12 +76,16 @@ def to_metres(
     )
     metres_HW = apply_affine(merged.depth_HW, scale=fit.scale, shift=fit.shift, kind=kind)
     known = reference.depth_HW[usable_HW]
-    low, high = max(_NEAREST_M, float(known.min()) / _SLACK), float(known.max()) * _SLACK
-    metres_HW = np.clip(metres_HW, low, high)
+    metres_HW = np.clip(metres_HW, *plausible_range(known))
     if merged.uncertainty_HW is None:
         return Metres(metres_HW, None)
     slope = fit.scale * (metres_HW + 1) if kind is DepthKind.AFFINE_LOG_DEPTH else fit.scale
     return Metres(metres_HW, (merged.uncertainty_HW * slope).astype(np.float32))
+
+
+def plausible_range(known: NDArray[np.float32]) -> tuple[float, float]:
+    """Nearest and farthest metres that a map may have whose reference holds these values."""
+    return max(_NEAREST_M, float(known.min()) / _SLACK), float(known.max()) * _SLACK
 
 
 def choose_camera(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from sonde.errors import ConfigError
 from sonde.result import DepthKind, DepthResult
 
 COLORMAPS = ("gray", "inferno", "magma", "spectral", "turbo", "viridis")
+_NEAREST = 1e-3  # metres: where logarithms of a range begin
 _WARM_FIRST = ("spectral",)  # tables that begin at their warm end; the others end there
 
 
@@ -57,6 +59,14 @@ def colour_range(*results: DepthResult) -> ColourRange:
         return ColourRange(0.0, 1.0)
     near, far = np.percentile(known, [2, 98])
     return ColourRange(float(near), float(far))
+
+
+def range_of_depths(kind: DepthKind, near: float, far: float) -> ColourRange:
+    """The colour range from `near` to `far`, given in the unit of maps of this kind."""
+    if kind not in (DepthKind.METRIC, DepthKind.SCALE_INVARIANT):
+        return ColourRange(near, far)
+    near = max(near, _NEAREST)
+    return ColourRange(math.log(near), math.log(max(far, near)))
 
 
 def apply_colormap(x_01: NDArray[np.floating], name: str) -> NDArray[np.uint8]:

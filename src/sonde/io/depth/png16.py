@@ -24,8 +24,11 @@ _LOG = logging.getLogger(__name__)
 _STEPS = 65534  # of normalised maps, between code 1 (near) and code 65535 (far)
 
 
-def write(result: DepthResult, path: Path) -> None:
-    """Write a 16-bit PNG; the units follow the result's kind (see the module's text)."""
+def write(result: DepthResult, path: Path, *, limits: tuple[float, float] | None = None) -> None:
+    """Write a 16-bit PNG; the units follow the result's kind (see the module's text).
+
+    limits: near and far of a map that is not metric, for a series of them; default: its own.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -38,9 +41,11 @@ def write(result: DepthResult, path: Path) -> None:
     else:
         known = result.depth[result.valid].astype(np.float64)
         near, far = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        if limits is not None:
+            near, far = limits
         codes = np.zeros(result.size_hw, np.uint16)
         share = (known - near) / (far - near) if far > near else np.zeros(len(known))
-        codes[result.valid] = 1 + np.rint(share * _STEPS).astype(np.uint16)
+        codes[result.valid] = 1 + np.rint(np.clip(share, 0, 1) * _STEPS).astype(np.uint16)
         text.add_text("unit", "normalised")
         text.add_text("near", repr(near))
         text.add_text("far", repr(far))

@@ -1,0 +1,199 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sonde.cli.video import stem_of
+from sonde.io.video.depth_clip import read_depth_clip
+from sonde.io.video.source import open_clip
+from sonde.pipeline.video.per_frame import PerFrame
+
+TERMINATED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from conftest import FakePredictor
+import dataclasses
+from sonde.cli import Services, run
+from sonde.pipeline.predict import Model
+from sonde.pipeline.video.per_frame import PerFrame
+from sonde.weights.load import LoadedModel
+from sonde.weights.registry import find
+
+class Slow(FakePredictor):
+    def predict(self, *args, **options):
+        print("frame", flush=True)
+        sys.stdin.readline()
+        return super().predict(*args, **options)
+
+entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
+model = PerFrame(Model(LoadedModel(Slow(), entry, "0" * 64)))
+sys.exit(run(["video", *sys.argv[2:]], services=Services(load=lambda *a, **k: model)))
+"""
+
+
+@pytest.fixture
+def video(sonde, make_model):
+    """Run `sonde video ARGUMENTS` with a fake image model on every frame."""
+
+    def call(*arguments, **options):
+        model = PerFrame(make_model(**options))
+        return sonde("video", *arguments, model=model)
+
+    return call
+
+
+def test_a_clip_becomes_the_files_asked_for(video, make_clip, tmp_path):
+    out = tmp_path / "out"
+    ran = video(make_clip(), "-o", out, "--save", "vis,side,ffv1,exr,npz,png16,ply", "--json")
+    assert ran.code == 0, ran.err
+    names = sorted(path.name for path in out.iterdir())
+    folders = ["clip_exr", "clip_npz", "clip_ply", "clip_png16"]
+    files = [
+        "clip_depth.json",
+        "clip_depth.mkv",
+        "clip_side.mp4",
+        "clip_video.json",
+        "clip_vis.mp4",
+    ]
+    assert names == sorted(files + folders)
+    assert all(len(list((out / name).iterdir())) == 12 for name in folders)
+    record = json.loads(ran.out)
+    assert (record["frames"], record["kind"], record["complete"]) == (12, "metric", True)
+    assert "no video model is here yet: ppd-tiny --per-frame" in ran.err
+    assert "12 frames, " in ran.err and "frames/s, metric -> clip_vis.mp4" in ran.err
+    depth = next(read_depth_clip(out / "clip_depth.mkv")).result
+    assert (depth.kind, depth.metric_reference) == ("metric", "fake")
+
+
+def test_a_folder_of_frames(video, tmp_path, picture_frames):
+    from PIL import Image
+
+    folder = tmp_path / "shots" / "take 2"
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(picture_frames(4)):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    ran = video(folder, "-o", tmp_path / "out", "--fps", "10", "--save", "vis")
+    assert ran.code == 0, ran.err
+    frames = list(open_clip(tmp_path / "out" / "take 2_vis.mp4").frames())
+    assert [frame.time * 10 for frame in frames] == [0, 1, 2, 3]
+
+
+def test_existing_results_are_kept_resumed_or_replaced(video, make_clip, tmp_path):
+    clip, out = make_clip(), tmp_path / "out"
+    assert video(clip, "-o", out).code == 0
+    before = (out / "clip_vis.mp4").stat().st_mtime_ns
+    ran = video(clip, "-o", out)
+    assert (ran.code, "clip_vis.mp4: exists already" in ran.err) == (2, True)
+    ran = video(clip, "-o", out, "--resume")
+    assert (ran.code, "is done already" in ran.err) == (0, True)
+    assert (out / "clip_vis.mp4").stat().st_mtime_ns == before
+    assert video(clip, "-o", out, "--overwrite", "--seed", "1").code == 0
+    assert (out / "clip_vis.mp4").stat().st_mtime_ns > before
+    ran = video(clip, "-o", out, "--resume")  # other settings than those of the files
+    assert (ran.code, "is done already" in ran.err) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--save", "mp5"], "unknown format 'mp5'"),
+        (["--range", "far"], "'far' is no range"),
+        (["--colormap", "jet"], "no map 'jet'"),
+        (["--overwrite", "--resume"], "does not go with"),
+        (["--save", "ply", "--no-metric"], "ply, glb need metres"),
+        (["--fps", "0"], "--fps"),
+        (["--steps", "0"], "steps"),
+        (["--max-frames", "0"], "max_frames"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_2(video, make_clip, tmp_path, arguments, line):
+    ran = video(make_clip(), "-o", tmp_path / "out", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert line in ran.err and len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_clips_are_one_line_and_the_others_are_done(video, make_clip, tmp_path):
+    good = make_clip()
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"")
+    ran = video(bad, good, "-o", tmp_path / "out", "-q")
+    assert ran.code == 1
+    assert ran.err == f"sonde: error: {bad}: is empty (0 bytes). Check the copy or download\n"
+    assert not (tmp_path / "out" / "clip_vis.mp4").exists()
+    ran = video(bad, good, "-o", tmp_path / "out", "-q", "--skip-errors")
+    assert ran.code == 1
+    assert (tmp_path / "out" / "clip_vis.mp4").exists()
+
+
+def test_a_clip_that_changes_shape_keeps_what_came_before(
+    video, make_clip, tmp_path, picture_frames
+):
+    options = {"container": "mpegts", "options": {"bf": "0"}}
+    first = make_clip("a.ts", picture_frames(14), **options)
+    tall = make_clip("b.ts", picture_frames(3, size_hw=(64, 48)), **options)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + tall.read_bytes())
+    ran = video(joined, "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert "frame 14 has another shape: 48x64 after 64x48" in ran.err
+    assert len(list(open_clip(tmp_path / "out" / "joined_vis.mp4").frames())) == 12
+    assert not json.loads((tmp_path / "out" / "joined_video.json").read_text())["complete"]
+
+
+def test_damaged_frames_are_told(video, make_clip, tmp_path, picture_frames):
+    import av
+
+    path = make_clip("a.avi", codec="mjpeg", pixels="yuvj420p", options={})
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as file:
+        packet = bytes([p for p in file.demux(video=0) if p.size][4])
+    place = content.index(packet)
+    content[place : place + len(packet)] = bytes(len(packet))
+    path.write_bytes(content)
+    ran = video(path, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert "11 frames" in ran.err and "1 damaged frames left out" in ran.err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_runs_write_what_is_finished_and_go_on(how, make_clip, tmp_path, video):
+    clip = make_clip(
+        frames=np.tile(np.arange(20, dtype=np.uint8)[:, None, None, None], (1, 48, 64, 3))
+    )
+    tests = os.path.dirname(os.path.dirname(__file__))
+    arguments = [sys.executable, "-c", TERMINATED, tests, str(clip), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(16):
+        assert process.stdout.readline() == "frame\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+    process.stdout.readline()  # it waits in frame 17
+    process.send_signal(how)
+    _, error = process.communicate("\n" * 9, timeout=60)
+    assert process.returncode == 130, error
+    assert "interrupted; what is finished is written, go on with --resume" in error
+    assert "Traceback" not in error
+    out = tmp_path / "out"
+    assert len(list(open_clip(out / "clip_vis.mp4").frames())) == 12
+    ran = video(clip, "-o", out, "--resume")
+    assert ran.code == 0, ran.err
+    assert len(list(open_clip(out / "clip_vis.mp4").frames())) == 20
+
+
+def test_stems(tmp_path, monkeypatch):
+    folder = tmp_path / "a.b"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert [stem_of(s) for s in ("x/clip.mp4", str(folder), ".")] == ["clip", "a.b", "a.b"]
+
+
+def test_equal_names_are_refused(video, make_clip, tmp_path):
+    ran = video(make_clip(), make_clip("clip.mkv"), "-o", tmp_path / "out")
+    assert (ran.code, "is named as" in ran.err) == (2, True)

@@ -1,0 +1,35 @@
+import pytest
+
+from sonde.errors import InputError
+from sonde.io.video.folder import FolderClip
+from sonde.io.video.reader import VideoClip
+from sonde.io.video.source import file_identity, open_clip
+
+
+def test_files_and_folders_are_told_apart(tmp_path, make_clip, rgb):
+    from PIL import Image
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.fromarray(rgb).save(folder / "a.png")
+    assert isinstance(open_clip(make_clip()), VideoClip)
+    clip = open_clip(folder)
+    assert isinstance(clip, FolderClip)
+    assert clip.info.rate == 24
+
+
+@pytest.mark.parametrize(
+    "source, finding", [("gone.mp4", "no such file"), ("https://a.b/c.mp4", "is no file")]
+)
+def test_what_is_not_there_is_one_line(tmp_path, source, finding):
+    with pytest.raises(InputError, match=finding):
+        open_clip(source if "://" in source else tmp_path / source)
+
+
+def test_identity_is_of_the_content(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"x" * 3_000_000)
+    b.write_bytes(b"x" * 3_000_000)
+    assert file_identity(a) == file_identity(b)
+    b.write_bytes(b"x" * 2_999_999 + b"y")
+    assert file_identity(a) != file_identity(b)

@@ -1,0 +1,28 @@
+import pytest
+
+from sonde.errors import ConfigError
+from sonde.pipeline.video.load import clip_model, load_video
+from sonde.pipeline.video.per_frame import PerFrame
+from sonde.pipeline.video.windows import Windowed
+
+
+def test_an_image_model_needs_per_frame():
+    model = load_video("ppd-tiny", device="cpu", dtype="fp32", per_frame=True)
+    assert isinstance(model, PerFrame)
+    assert (model.name, model.per_frame) == ("ppd-tiny", True)
+    with pytest.raises(ConfigError, match="one frame at a time. Add --per-frame"):
+        load_video("ppd-tiny", device="cpu")
+
+
+def test_a_video_model_is_used_by_windows(fake_video):
+    import types
+
+    fake = fake_video()
+    loaded = types.SimpleNamespace(
+        predictor=fake._predictor,
+        entry=types.SimpleNamespace(name="fake-video", licence="none"),
+        sha256="0",
+    )
+    assert isinstance(clip_model(loaded, per_frame=False), Windowed)
+    with pytest.raises(ConfigError, match="is a video model. Leave it out"):
+        clip_model(loaded, per_frame=True)
