@@ -1,5 +1,6 @@
 """`sonde predict`: every format, checks before work, and the exit codes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,10 @@ from sonde import read
 from sonde.cli.options import PredictOptions
 from sonde.cli.predict import plan
 from sonde.errors import ConfigError
+from sonde.pipeline.predict import Model
 from sonde.result import DepthKind
+from sonde.weights.load import LoadedModel
+from sonde.weights.registry import find
 
 FORMATS = "png16,npz,exr,pfm,vis,side,ply,glb"
 
@@ -63,6 +67,44 @@ def test_options_reach_the_model(sonde, photos, tmp_path, make_model):
     assert (back.steps, back.seed, back.fov_x_deg) == (7, 9, 80)
     assert back.kind is DepthKind.AFFINE_LOG_DEPTH
     assert model._predictor.calls == [{"steps": 7, "area": 30 * 45, "count": 1}]
+
+
+class Guided:
+    """A predictor of a family that can be guided and stopped."""
+
+    default_steps, default_area = 1, 48 * 64
+
+    def __init__(self, inner):
+        self.inner, self.asked = inner, []
+
+    def predict(self, image_3HW, *, steps, area, generators, guidance_scale=None, stop_at=None):
+        self.asked.append((guidance_scale, stop_at))
+        return self.inner.predict(image_3HW, steps=steps, area=area, generators=generators)
+
+
+def test_options_of_some_families_reach_them_and_identify_the_result(
+    sonde, photos, tmp_path, make_model
+):
+    inner = make_model()._predictor
+    entry = dataclasses.replace(find("ppd-tiny"), name="guided", uncertainty={})
+
+    def asked(*more):
+        guided = Guided(inner)
+        model = Model(LoadedModel(guided, entry, "0" * 64))
+        arguments = ("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "vis")
+        ran = sonde(*arguments, "--resume", *more, model=model)
+        assert ran.code == 0, ran.err
+        return guided.asked
+
+    assert asked() == [(None, None)]
+    assert asked() == []  # done
+    assert asked("--guidance-scale", 0) == [(0.0, None)]  # asked for: another result
+    assert asked("--guidance-scale", 0) == []
+    assert asked("--guidance-scale", 2, "--stop-at", 3) == [(2.0, 3)]
+    lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
+    settings = [json.loads(line)["settings"] for line in lines]
+    assert "stop_at" not in settings[0] and "guidance_scale" not in settings[0]
+    assert (settings[-1]["guidance_scale"], settings[-1]["stop_at"]) == (2.0, 3)
 
 
 def test_a_relative_map_has_a_name_that_says_so(sonde, photos, tmp_path):
@@ -130,6 +172,10 @@ def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
         (["--steps", "0"], "steps: 0"),
         (["--fov-x", "200"], "fov_x_deg"),
         (["--resolution", "5"], "resolution: 5"),
+        (["--guidance-scale", "-1"], "guidance_scale: -1 is not within 0..50"),
+        (["--guidance-scale", "2"], "guidance_scale: fake makes no guess without the photo"),
+        (["--stop-at", "0"], "stop_at: 0"),
+        (["--stop-at", "2"], "stop_at: fake does not answer in steps that could be stopped"),
     ],
 )
 def test_wrong_usage_is_refused_before_work(sonde, photos, tmp_path, make_model, arguments, words):

@@ -1,14 +1,18 @@
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from sonde import read
 from sonde.cli import run
 from sonde.cli.train import note, sheet, stop_signals
 from sonde.train.validation import Compared
 from sonde.train.watch import StepReport
 
+ROOT = Path(__file__).parents[2]
 RECIPE = """
 [model]
 kind = "tiny_encoder"
@@ -47,6 +51,26 @@ def test_misuse_is_one_line_and_exit_2(recipe, capsys, arguments, words):
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert not (recipe / "run").exists()
+
+
+def test_two_steps_of_dar_are_a_model_that_predicts(tmp_path, capsys):
+    """The recipe as it is, made short: rendered scenes, training, export, metres in a PNG."""
+    run_folder, photo = tmp_path / "run", tmp_path / "photo.png"
+    short = "train.steps=2 train.warmup=1 train.batch_size=2 train.threads=1 data.count=8"
+    short += " data.shard=4 data.validation_count=2 log.validate_every=0 log.tensorboard=false"
+    recipe = str(ROOT / "recipes" / "dar_tiny.toml")
+    assert run(["train", recipe, *short.split(), f"log.folder={run_folder}"]) == 0
+    Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint8).reshape(60, 90, 3)).save(photo)
+    out = ["-o", str(tmp_path / "out"), "--save", "png16,npz"]
+    assert run(["predict", str(photo), "-m", str(run_folder), *out]) == 0
+    result = read(tmp_path / "out" / "photo_depth.npz")
+    assert (result.kind, result.model, result.metric_reference) == ("metric", "run", "run")
+    assert (tmp_path / "out" / "photo_depth.png").exists()  # millimetres
+    capsys.readouterr()
+    out = ["-o", str(tmp_path / "other"), "--steps", "2"]
+    assert run(["predict", str(photo), "-m", str(run_folder), *out]) == 1
+    error = capsys.readouterr().err
+    assert "steps: 2, but DAR runs its K steps once" in error and error.count("\n") == 1
 
 
 def test_first_signal_asks_second_interrupts_and_handlers_come_back():

@@ -1,9 +1,11 @@
 """PredictConfig refuses impossible values and turns a resolution into an area."""
 
+from dataclasses import fields
+
 import pytest
 
 from sonde.errors import ConfigError
-from sonde.pipeline.config import PredictConfig
+from sonde.pipeline.config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 
 
 @pytest.mark.parametrize(
@@ -17,11 +19,20 @@ from sonde.pipeline.config import PredictConfig
         ({"resolution": -5}, "resolution: -5"),
         ({"fov_x_deg": 0.0}, "fov_x_deg: 0"),
         ({"fov_x_deg": float("nan")}, "nan"),
+        ({"guidance_scale": -0.5}, "guidance_scale: -0.5"),
+        ({"guidance_scale": float("nan")}, "guidance_scale: nan"),
+        ({"stop_at": 0}, "stop_at: 0"),
     ],
 )
 def test_impossible_values(values, word):
     with pytest.raises(ConfigError, match=word.replace(".", r"\.")):
         PredictConfig(**values)
+
+
+def test_keywords_of_predict_are_the_fields():
+    config = PredictConfig()
+    assert set(PredictSettings.__annotations__) == {field.name for field in fields(config)}
+    assert all(getattr(config, name) is None for name in FAMILY_OPTIONS)
 
 
 def test_network_area():

@@ -1,6 +1,8 @@
 """`load` refuses what it cannot give, and hands the file's identity on."""
 
 import hashlib
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,9 +12,17 @@ from safetensors.torch import save_file
 from sonde.encoders.tiny import PRESETS as ENCODER_PRESETS
 from sonde.encoders.tiny import TinyEncoder
 from sonde.errors import ConfigError, WeightsError
+from sonde.io.readers import read_result
+from sonde.models.dar.initial import new_network as new_dar
+from sonde.models.dar.presets import TINY as DAR_TINY
+from sonde.models.depthart.network import new_network as new_depthart
+from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS
+from sonde.models.var_depth.initial import new_network as new_var_depth
+from sonde.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
 from sonde.pipeline.load import load
+from sonde.result import DepthKind
 
 
 @pytest.mark.parametrize(
@@ -58,3 +68,96 @@ def test_a_folder_of_weights_becomes_a_model_that_predicts(tmp_path, rgb):
     assert result.weights_sha256 == hashlib.sha256(content).hexdigest()
     assert result.size_hw == (60, 90)
     assert np.array_equal(result.depth, model.predict(rgb, steps=1, resolution=48).depth)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Folders as training leaves them, of small networks with fresh weights."""
+
+    def save(family, preset, network, config=None):
+        state = {
+            k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()
+        }
+        about = {"sonde_format": "1", "family": family, "preset": preset, "licence": "none"}
+        if config is not None:
+            about["config"] = json.dumps(asdict(config))
+        folder = tmp_path / family
+        folder.mkdir()
+        save_file(state, folder / "weights.safetensors", about)
+        return folder
+
+    return save
+
+
+def drawn(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_dar_gives_metres_and_a_spread_of_a_single_map(trained, rgb, tmp_path):
+    config = replace(
+        DAR_TINY,
+        tiny=ENCODER_PRESETS["micro"],
+        width=32,
+        heads=2,
+        token_width=16,
+        memory_width=24,
+        context_width=8,
+        decoder_width=8,
+        hidden_width=8,
+        bin_width=8,
+        bins=8,
+        area=32 * 48,
+    )
+    network = new_dar(config, generator=drawn())
+    network.encoder.backbone.maps.weight.data[1] = 0  # a fresh sky head says anything
+    network.encoder.backbone.maps.bias.data[1] = -5
+    model = load(trained("dar", "custom", network, config), device="cpu", dtype="fp32")
+    result = model.predict(rgb)
+    assert result.kind is DepthKind.METRIC and result.metric_reference == "dar"
+    assert (result.uncertainty[result.valid] > 0).all()
+    result.save(tmp_path / "out", ["npz"], stem="a")
+    back = read_result(tmp_path / "out" / "a_depth.npz")
+    assert np.array_equal(back.uncertainty, result.uncertainty, equal_nan=True)
+    coarse = model.predict(rgb, stop_at=1)
+    assert not np.array_equal(coarse.depth, result.depth)
+    with pytest.raises(ConfigError, match=r"stop_at: 6 is not within 1\.\.5"):
+        model.predict(rgb, stop_at=6)
+    with pytest.raises(ConfigError, match="steps: 4, but DAR runs its K steps once"):
+        model.predict(rgb, steps=4)
+    with pytest.raises(ConfigError, match="guidance_scale: dar makes no guess without"):
+        model.predict(rgb, guidance_scale=1.0)
+
+
+def test_depthart_draws_and_has_neither_steps_nor_sizes(trained, rgb):
+    network = new_depthart(DEPTHART_MICRO, generator=drawn())
+    model = load(trained("depthart", "micro", network), device="cpu", dtype="fp32")
+    one, two, again = (model.predict(rgb, seed=s, ensemble_size=2) for s in (1, 2, 1))
+    assert one.kind is DepthKind.AFFINE_LOG_DEPTH and one.size_hw == (60, 90)
+    assert np.array_equal(one.depth, again.depth) and not np.array_equal(one.depth, two.depth)
+    assert one.uncertainty.max() > 0 and model.predict(rgb).uncertainty is None
+    for name, value in {"steps": 4, "resolution": 320, "guidance_scale": 2.0, "stop_at": 2}.items():
+        with pytest.raises(ConfigError, match=f"^{name}: "):
+            model.predict(rgb, **{name: value})
+
+
+def test_var_depth_is_guided_where_it_was_trained_without_photos(trained, rgb):
+    network = new_var_depth(VAR_DEPTH_MICRO, generator=drawn())
+    for name, value in network.named_parameters():
+        if name.endswith("ladder.into"):
+            value.data.normal_(std=0.3, generator=drawn(1))
+        elif name == "transformer.head.weight":
+            value.data *= 50  # so that codes differ
+    model = load(trained("var_depth", "micro", network), device="cpu", dtype="fp32")
+    plain, none, strong = (model.predict(rgb, guidance_scale=g) for g in (None, 0.0, 20.0))
+    assert np.array_equal(plain.depth, none.depth)
+    assert not np.array_equal(plain.depth, strong.depth)
+    with pytest.raises(ConfigError, match="steps: 2, but VAR-Depth has no sampling steps"):
+        model.predict(rgb, steps=2)
+
+
+def test_guidance_without_an_unconditional_branch(trained, rgb):
+    config = replace(VAR_DEPTH_MICRO, has_null=False)
+    network = new_var_depth(config, generator=drawn())
+    model = load(trained("var_depth", "custom", network, config), device="cpu", dtype="fp32")
+    with pytest.raises(ConfigError, match="guidance_scale: .*no unconditional branch"):
+        model.predict(rgb, guidance_scale=2.0)

@@ -35,6 +35,16 @@ def test_result_follows_the_contract(make_model, rgb):
     assert len(result.points()) == 60 * 90
 
 
+def test_options_a_family_lacks_are_refused(make_model, rgb):
+    model = make_model()
+    for name, value in (("guidance_scale", 2.0), ("stop_at", 1)):
+        with pytest.raises(ConfigError, match=f"^{name}: fake .*Leave it out$"):
+            model.predict(rgb, **{name: value})
+    assert model._predictor.calls == []
+    with pytest.raises(TypeError, match="guidance"):
+        model.predict(rgb, guidance=2.0)
+
+
 def test_networks_are_named_once(make_model):
     model, network = make_model(), torch.nn.Linear(2, 2)
     assert model.networks == {}

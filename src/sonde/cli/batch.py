@@ -28,7 +28,7 @@ from sonde.io.images import read_image
 from sonde.io.inputs import InputItem, is_url
 from sonde.io.manifest import Manifest, ManifestRecord, settings_hash
 from sonde.io.writers import save_result
-from sonde.pipeline.config import PredictConfig
+from sonde.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from sonde.result import DepthResult
 from sonde.settings import max_pixels
 
@@ -60,7 +60,8 @@ class Job:
 
     def settings(self, model: Model) -> dict[str, Any]:
         """Everything that decides what the outputs are, for the manifest and --resume."""
-        config = asdict(self.config)
+        asked = asdict(self.config).items()
+        config = {k: v for k, v in asked if v is not None or k not in FAMILY_OPTIONS}
         config["steps"] = self.config.steps or model.default_steps
         return {
             "model": model.name,
@@ -88,7 +89,9 @@ def run_job(job: Job, model: Model) -> Outcome:
     """Predict and write every photo of the job; Ctrl-C and errors leave finished photos whole.
 
     A failed photo ends the run unless `skip_errors`; an output that cannot be written always does.
+    ConfigError, before any work, for options that the model does not have.
     """
+    model.require(job.config)
     manifest = Manifest(job.output, rank=job.rank)
     settings = job.settings(model)
     outcome = Outcome()

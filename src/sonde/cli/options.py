@@ -75,6 +75,22 @@ class PredictOptions:
             panel=_NETWORK,
         ),
     ] = _PREDICT.resolution
+    guidance_scale: Annotated[
+        float | None,
+        _option(
+            "--guidance-scale",
+            help="Away from what the model says without the photo (var_depth); default: its own.",
+            panel=_NETWORK,
+        ),
+    ] = _PREDICT.guidance_scale
+    stop_at: Annotated[
+        int | None,
+        _option(
+            "--stop-at",
+            help="Run only the first K steps, coarser and sooner (dar).",
+            panel=_NETWORK,
+        ),
+    ] = _PREDICT.stop_at
     device: Annotated[str, _option("--device", help=", ".join(DEVICES) + ".", panel=_NETWORK)] = (
         "auto"
     )
@@ -148,6 +164,8 @@ class PredictOptions:
             resolution=self.resolution,
             fov_x_deg=self.fov_x,
             metric=not self.no_metric,
+            guidance_scale=self.guidance_scale,
+            stop_at=self.stop_at,
         )
 
 

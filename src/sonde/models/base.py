@@ -43,7 +43,11 @@ class Hypotheses(NamedTuple):
 
 
 class Predictor(Protocol):
-    """One family with its weights, ready to predict."""
+    """One family with its weights, ready to predict.
+
+    A family that can be asked for more names it in its `predict`, None meaning not asked:
+    guidance_scale, stop_at (pipeline/config.py: FAMILY_OPTIONS).
+    """
 
     default_steps: int
     default_area: int  # network pixels (height * width) when no resolution is asked for

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sonde.errors import ResourceError, SondeError, WeightsError
+from sonde.errors import ConfigError, ResourceError, SondeError, WeightsError
 from sonde.geometry.upsample import guided_indices
 from sonde.io.images import Photo, to_photo
 from sonde.models.base import Hypotheses
@@ -18,7 +19,7 @@ from sonde.result import DepthKind, DepthResult
 from sonde.settings import max_pixels
 
 from .calibration import calibrated, calibration_of
-from .config import PredictConfig
+from .config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 from .ensemble import merge_hypotheses
 from .metres import Metres, Reference, choose_camera, to_metres, trusted
 from .photo import network_image
@@ -26,7 +27,10 @@ from .photo import network_image
 if TYPE_CHECKING:
     from sonde.weights.load import LoadedModel
 
-_DEFAULTS = PredictConfig()
+_LACKS = {
+    "guidance_scale": "makes no guess without the photo to be guided away from",
+    "stop_at": "does not answer in steps that could be stopped",
+}
 _NETWORK, _ALIGNMENT = 1, 2  # independent streams drawn from one seed
 
 
@@ -38,6 +42,8 @@ class Model:
         self.name = loaded.entry.name
         self.licence = loaded.entry.licence
         self.weights_sha256 = loaded.sha256
+        # a family has the options that its `predict` names
+        self._options = frozenset(inspect.signature(loaded.predictor.predict).parameters)
         self._calibration = calibration_of(loaded.entry.uncertainty, where=self.name)
 
     @property
@@ -52,42 +58,26 @@ class Model:
         modules = {n: part for n, part in parts.items() if isinstance(part, torch.nn.Module)}
         return {n: part for n, part in modules.items() if _first_name(modules, part) == n}
 
+    def require(self, config: PredictConfig) -> None:
+        """Pass if this model has the options asked for; ConfigError names one that it lacks."""
+        for name in FAMILY_OPTIONS:
+            if getattr(config, name) is not None and name not in self._options:
+                raise ConfigError(name, f"{self.name} {_LACKS[name]}", "Leave it out")
+
     @overload
     def predict(
-        self,
-        image: list[Any] | tuple[Any, ...],
-        *,
-        steps: int | None = ...,
-        ensemble_size: int = ...,
-        seed: int = ...,
-        resolution: int | None = ...,
-        fov_x_deg: float | None = ...,
-        metric: bool = ...,
+        self, image: list[Any] | tuple[Any, ...], **settings: Unpack[PredictSettings]
     ) -> list[DepthResult]: ...
 
     @overload
     def predict(
         self,
         image: str | Path | NDArray | torch.Tensor | Photo,
-        *,
-        steps: int | None = ...,
-        ensemble_size: int = ...,
-        seed: int = ...,
-        resolution: int | None = ...,
-        fov_x_deg: float | None = ...,
-        metric: bool = ...,
+        **settings: Unpack[PredictSettings],
     ) -> DepthResult: ...
 
     def predict(
-        self,
-        image: Any,
-        *,
-        steps: int | None = _DEFAULTS.steps,
-        ensemble_size: int = _DEFAULTS.ensemble_size,
-        seed: int = _DEFAULTS.seed,
-        resolution: int | None = _DEFAULTS.resolution,
-        fov_x_deg: float | None = _DEFAULTS.fov_x_deg,
-        metric: bool = _DEFAULTS.metric,
+        self, image: Any, **settings: Unpack[PredictSettings]
     ) -> DepthResult | list[DepthResult]:
         """Depth of a photo at its own size, NaN where invalid; a list of photos gives a list.
 
@@ -96,14 +86,8 @@ class Model:
         depend on neither batch nor order. metric=True gives metres where the model has a metric
         reference, else the map keeps its kind. Errors: InputError, ConfigError, ResourceError.
         """
-        config = PredictConfig(
-            steps=steps,
-            ensemble_size=ensemble_size,
-            seed=seed,
-            resolution=resolution,
-            fov_x_deg=fov_x_deg,
-            metric=metric,
-        )
+        config = PredictConfig(**settings)
+        self.require(config)
         if isinstance(image, list | tuple):
             return [self._depth_of(item, config) for item in image]
         return self._depth_of(image, config)
@@ -160,6 +144,7 @@ class Model:
         """Hypotheses of the network, all finite; out of memory becomes a ResourceError."""
         size_hw = (photo.rgb_HW3.shape[0], photo.rgb_HW3.shape[1])
         area = config.network_area(size_hw, self._predictor.default_area)
+        asked = {name: getattr(config, name) for name in FAMILY_OPTIONS}
         try:
             with torch.inference_mode():
                 hypotheses = self._predictor.predict(
@@ -167,6 +152,7 @@ class Model:
                     steps=config.steps or self.default_steps,
                     area=area,
                     generators=[_generator(config.seed, i) for i in range(config.ensemble_size)],
+                    **{name: value for name, value in asked.items() if value is not None},
                 )
         except SondeError:
             raise
