@@ -94,6 +94,8 @@ def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
         (("-p", "real-folder"), "needs its folder"),
         (("-m", "flat", "--ensemble-size", "3"), "means nothing to flat"),
         (("-m", "flat", "--steps", "3"), "means nothing to flat"),
+        (("-m", "flat", "--stop-at", "3"), "means nothing to flat"),
+        (("-m", "fake", "--guidance-scale", "2"), "guidance_scale: fake makes no guess"),
         (("-m", "flat", "--root", "."), "reads no files"),
     ],
 )

@@ -35,6 +35,34 @@ def test_settings_reach_the_model(make_model, rgb):
     np.testing.assert_array_equal(found.map_HW, again.estimate(rgb).map_HW)
 
 
+class Stoppable:
+    """A predictor without sampling steps that can be guided and stopped."""
+
+    default_steps, default_area = 1, 48 * 64
+
+    def __init__(self, inner):
+        self.inner, self.asked = inner, []
+
+    def predict(self, image_3HW, *, steps, area, generators, guidance_scale=None, stop_at=None):
+        if steps != 1:
+            raise ConfigError("steps", f"{steps}, but it has none")
+        self.asked.append((guidance_scale, stop_at))
+        return self.inner.predict(image_3HW, steps=steps, area=area, generators=generators)
+
+
+def test_what_a_family_lacks_is_refused_by_the_probe(make_model, rgb):
+    for name, value in (("guidance_scale", 2.0), ("stop_at", 2)):
+        with pytest.raises(ConfigError, match=f"{name}: fake"):
+            estimator(make_model(), LOG, **{name: value})
+    model = make_model()
+    stoppable = model._predictor = Stoppable(model._predictor)
+    model._options = frozenset({"guidance_scale", "stop_at"})
+    with pytest.raises(ConfigError, match="steps: 4, but it has none"):
+        estimator(model, LOG, steps=4)
+    estimator(model, LOG, guidance_scale=2.0, stop_at=3).estimate(rgb)
+    assert stoppable.asked == [(2.0, 3)] * 2
+
+
 def test_a_spread_of_one_hypothesis_is_scored(make_model, rgb):
     model = make_model()
     plain = model.predict

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonde.errors import ConfigError
-from sonde.pipeline.config import DEFAULT_MODEL, PredictConfig
+from sonde.pipeline.config import DEFAULT_MODEL, FAMILY_OPTIONS, PredictConfig
 
 from .eval_text import print_comparison, print_protocol, print_result, protocol_facts
 from .options import as_command, set_verbosity
@@ -96,6 +96,12 @@ class EvalOptions:
     resolution: Annotated[
         int | None, typer.Option("--resolution", help="Long side in the network, 0 = native.")
     ] = _PREDICT.resolution
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance-scale", min=0, help="Guidance (var_depth).")
+    ] = _PREDICT.guidance_scale
+    stop_at: Annotated[
+        int | None, typer.Option("--stop-at", min=1, help="Only the first K steps (dar).")
+    ] = _PREDICT.stop_at
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Default: the protocol's seed.")
     ] = None
@@ -244,6 +250,8 @@ def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
         "--ensemble-size": options.ensemble_size != _PREDICT.ensemble_size,
         "--steps": options.steps is not None,
         "--resolution": options.resolution is not None,
+        "--guidance-scale": options.guidance_scale is not None,
+        "--stop-at": options.stop_at is not None,
         "--seed": options.seed is not None,
     }
     for name in (name for name, is_given in given.items() if is_given):
@@ -278,6 +286,8 @@ def _estimator(
         ensemble_size=options.ensemble_size,
         seed=protocol.inference.seed if options.seed is None else options.seed,
         resolution=options.resolution,
+        guidance_scale=options.guidance_scale,
+        stop_at=options.stop_at,
     )
     accepts = protocol.prediction.accepts
     return ModelEstimator(model, accepts=accepts, protocol=protocol.id, settings=settings)
@@ -303,6 +313,8 @@ def _plan(
         "seed": protocol.inference.seed if options.seed is None else options.seed,
         "resolution": "model" if options.resolution is None else options.resolution,
     }
+    asked = {name: getattr(options, name) for name in FAMILY_OPTIONS}
+    settings |= {name: value for name, value in asked.items() if value is not None}
     return RunPlan(
         limit=options.limit,
         share=share,

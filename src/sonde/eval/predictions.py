@@ -59,12 +59,17 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimateSettings:
-    """How a model is asked: None = its own choice; the same seed for every photo."""
+    """How a model is asked: None = its own choice; the same seed for every photo.
+
+    guidance_scale, stop_at: only for families that have them (pipeline/config.py).
+    """
 
     steps: int | None = None
     ensemble_size: int = 1
     seed: int = 0
     resolution: int | None = None
+    guidance_scale: float | None = None
+    stop_at: int | None = None
 
 
 class ModelEstimator:
@@ -81,7 +86,15 @@ class ModelEstimator:
         """Find out the model's family on a small grey picture; ConfigError if it is refused."""
         self._model, self._settings = model, settings
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
-        probe = model.predict(grey, steps=1, metric=False)
+        # one call tells the kind; a family without sampling steps refuses others here, not later
+        steps = 1 if model.default_steps > 1 else settings.steps
+        probe = model.predict(
+            grey,
+            steps=steps,
+            metric=False,
+            guidance_scale=settings.guidance_scale,
+            stop_at=settings.stop_at,
+        )
         own = family_of(probe.kind)
         # some families state a spread for a single hypothesis
         self._has_spread = settings.ensemble_size > 1 or probe.uncertainty is not None
@@ -120,6 +133,8 @@ class ModelEstimator:
             ensemble_size=settings.ensemble_size,
             seed=settings.seed,
             resolution=settings.resolution,
+            guidance_scale=settings.guidance_scale,
+            stop_at=settings.stop_at,
             metric=self._wants_metres,
         )
         seconds = time.perf_counter() - started
