@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import micro_run
@@ -50,6 +51,16 @@ def test_training_learns_and_logs(tmp_path):
     assert validations[-1]["loss"] == end.metrics["loss"]
     last = [r for r in records if r["group"] == "train"][-1]
     assert last["samples"] == 240 and last["samples_per_s"] > 0 and last["seconds"] > 0
+
+
+def test_targets_that_ask_are_told_how_far_it_is(tmp_path):
+    told = []
+
+    def build(recipe, device):
+        return replace(build_micro(recipe, device), on_progress=told.append)
+
+    run(micro_recipe(tmp_path, train={"steps": 4}), build=build)
+    assert told == [0.0, 0.25, 0.5, 0.75]
 
 
 @pytest.mark.parametrize("kill_at", [1, 7])

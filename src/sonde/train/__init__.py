@@ -3,6 +3,7 @@
 config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
 frozen_parts.py  encoders and tokenizers that networks stand on
+second_stage.py  the target of VAR-Depth's second stage
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
@@ -14,6 +15,7 @@ loop.py        the loop
 launch.py      device and rank, from accelerate
 validation.py  held-out losses, aligned depth errors, pictures
 logging.py     JSONL and TensorBoard
+plan.py        what a run would need: sizes, memory of every GPU (--dry-run)
 watch.py       what a run reports while it works, and its clock
 export.py      weights.safetensors and its card
 __main__.py    `python -m sonde.train RECIPE` for launchers, without the command line packages

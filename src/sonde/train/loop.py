@@ -210,6 +210,8 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
     train, accelerator = run.recipe.train, run.accelerator
     step = run.progress.step
     set_learning_rate(run.optimizer, learning_rate(step, train))
+    if run.target.on_progress is not None:
+        run.target.on_progress(step / train.steps)
     total = torch.zeros((), device=accelerator.device)
     parts: dict[str, Tensor] = {}
     waited_s = 0.0

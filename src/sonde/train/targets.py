@@ -21,6 +21,7 @@ from sonde.models.base import Objective
 
 from .config import Recipe
 from .frozen_parts import encoder_sha256, frozen_encoder, put_backbone, put_tokenizer
+from .second_stage import var_depth_upsampler
 
 if TYPE_CHECKING:
     from sonde.tokenizers.vqvae import VQVAE
@@ -33,6 +34,7 @@ class Target:
     """What the loop trains. encoder: tag of the encoder the weights belong to, or are.
 
     encoder_sha256: of the file of the frozen encoder; other weights of the same tag would not fit.
+    on_progress: is told before every step which share of the steps is done.
     """
 
     network: nn.Module
@@ -42,6 +44,7 @@ class Target:
     preset: str
     encoder: str = ""
     encoder_sha256: str = ""
+    on_progress: Callable[[float], None] | None = None
 
 
 TargetBuilder = Callable[[Recipe, torch.device], Target]
@@ -136,10 +139,10 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
     from sonde.encoders.tiny import PRESETS, TinyEncoder
     from sonde.encoders.tiny_objective import TinyEncoderObjective
 
-    network = TinyEncoder(_preset(PRESETS, recipe))
+    network = TinyEncoder(preset_of(PRESETS, recipe))
     draw_weights(network, generator=torch.Generator().manual_seed(recipe.train.seed))
     network.to(device)
-    options = _checked_options(TinyEncoderObjective, recipe.train.objective)
+    options = checked_options(TinyEncoderObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         return torch.log1p(network.metric(image_B3HW).depth_BHW)
@@ -162,7 +165,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     from sonde.sampling.timesteps import ppd_timesteps
 
     encoder = frozen_encoder(recipe, device)
-    config = _preset(PRESETS, recipe)
+    config = preset_of(PRESETS, recipe)
     if config.semantics_width != encoder.width:
         raise ConfigError(
             "model.encoder",
@@ -172,7 +175,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = new_network(config, generator=generator).to(device)
     options = {"gradient_weight": 0.0}
-    options |= _checked_options(PPDObjective, recipe.train.objective)
+    options |= checked_options(PPDObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         B, _, H, W = image_B3HW.shape
@@ -207,12 +210,12 @@ def _depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
     from sonde.tokenizers.presets import PRESETS
     from sonde.tokenizers.vqvae import VQVAE, draw_codebook
 
-    network = VQVAE(_preset(PRESETS, recipe))
+    network = VQVAE(preset_of(PRESETS, recipe))
     generator = torch.Generator().manual_seed(recipe.train.seed)
     draw_weights(network, generator=generator)
     draw_codebook(network, generator=generator)
     network.to(device)
-    options = _checked_options(TokenizerObjective, recipe.train.objective)
+    options = checked_options(TokenizerObjective, recipe.train.objective)
     curves = {curve: partial(depth_image, curve=curve) for curve in CURVES}
     objective: Any = TokenizerObjective(network, curves=curves, **options)
     return Target(
@@ -231,10 +234,10 @@ def _dar(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.dar.sample import at_photo, sample_steps
 
     drawn = torch.Generator().manual_seed(recipe.train.seed)
-    network = new_network(_preset(PRESETS, recipe), generator=drawn)
+    network = new_network(preset_of(PRESETS, recipe), generator=drawn)
     started_from = put_backbone(network.encoder.backbone, recipe)
     network.to(device)
-    options = _checked_options(DARObjective, recipe.train.objective)
+    options = checked_options(DARObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
@@ -272,12 +275,12 @@ def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> T
     from sonde.models.depthart.sample import sample_f_hat
     from sonde.models.depthart.square import squash_photo
 
-    config = _preset(PRESETS, recipe)
+    config = preset_of(PRESETS, recipe)
     encoder = frozen_encoder(recipe, device) if config.prefix == "encoder" else None
     network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
     put_tokenizer(network.tokenizer, recipe.model.tokenizer)
     network.to(device)
-    options = _checked_options(objective, recipe.train.objective)
+    options = checked_options(objective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
@@ -304,14 +307,14 @@ def _var_depth(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.var_depth.sample import sample_f_hat
     from sonde.models.var_depth.square import squash_photo
 
-    config = _preset(PRESETS, recipe)
+    config = preset_of(PRESETS, recipe)
     encoder = frozen_encoder(recipe, device) if config.photo == "encoder" else None
     network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
     put_tokenizer(network.tokenizer, recipe.model.tokenizer, own_scales=True)
     if network.upsampler is not None:
         network.upsampler.requires_grad_(False)  # the second stage is trained apart
     network.to(device)
-    options = _checked_options(VarDepthObjective, recipe.train.objective)
+    options = checked_options(VarDepthObjective, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
@@ -320,14 +323,16 @@ def _var_depth(recipe: Recipe, device: torch.device) -> Target:
         f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
         return _decoded(network.tokenizer, f_hat_BChw, config.curve, like=image_B3HW)
 
+    objective = VarDepthObjective(network, encoder, **options)
     return Target(
         network=network,
-        objective=VarDepthObjective(network, encoder, **options),
+        objective=objective,
         preview=preview,
         family="var_depth",
         preset=recipe.model.preset,
         encoder="" if encoder is None else encoder.name,
         encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
+        on_progress=objective.at,
     )
 
 
@@ -343,7 +348,8 @@ def _decoded(tokenizer: VQVAE, f_hat_BCHW: Tensor, curve: str, *, like: Tensor) 
     return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
 
 
-def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
+def preset_of(presets: Mapping[str, Any], recipe: Recipe) -> Any:
+    """The config that model.preset names."""
     name = recipe.model.preset
     if name not in presets:
         raise ConfigError("model.preset", f"unknown {name!r}", f"Use one of {', '.join(presets)}")
@@ -353,7 +359,7 @@ def _preset(presets: Mapping[str, Any], recipe: Recipe) -> Any:
 _NOT_OPTIONS = ("network", "encoder", "curves")
 
 
-def _checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """The [train.objective] table, each key a named parameter of the objective."""
     known = [n for n in inspect.signature(objective).parameters if n not in _NOT_OPTIONS]
     for key in options:
@@ -371,5 +377,6 @@ TARGETS: dict[str, TargetBuilder] = {
     "depthart": _depthart,
     "depth_var": _depth_var,
     "var_depth": _var_depth,
+    "var_depth_upsampler": var_depth_upsampler,
     "depth_tokenizer": _depth_tokenizer,
 }

@@ -65,6 +65,20 @@ def test_self_refinement_learns_on_own_codes(micro, generator):
     assert abs(float(losses[0] - losses[1])) > 1e-3
 
 
+def test_self_refinement_grows_over_the_first_half(micro, generator, monkeypatch):
+    objective, runs = VarDepthObjective(micro(), self_refinement=1.0), []
+    where = "sonde.models.var_depth.objective."
+    for name in ("own_pass", "teacher_pass"):
+        monkeypatch.setattr(where + name, lambda *_, name=name: runs.append(name))
+    monkeypatch.setattr(VarDepthObjective, "_losses", lambda *_: None)
+    given = batch(generator)
+    objective(**given, generator=generator)  # nobody told it where it is
+    for done in (0.0, 0.5):
+        objective.at(done)
+        objective(**given, generator=generator)
+    assert runs == ["own_pass", "teacher_pass", "own_pass"]
+
+
 def test_loss_falls_on_one_batch(micro, generator):
     network, given = micro(placing=False), batch(generator, 2)
     objective = VarDepthObjective(network, condition_dropout=0.0)

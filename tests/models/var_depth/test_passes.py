@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from sonde.models.var_depth.passes import own_pass, teacher_pass
+from sonde.models.var_depth.passes import grown, own_pass, teacher_pass
 
 
 def features(network, generator):
@@ -44,3 +45,10 @@ def test_gradients_reach_ladder_and_condition(micro, photo, generator):
             grads = [p.grad for p in part.parameters() if p.requires_grad]
             assert all(grad is not None for grad in grads)
         assert all(p.grad is None for p in network.tokenizer.parameters())
+
+
+def test_own_codes_come_in_over_the_first_half():
+    for done, share in ((0.0, 0.0), (0.25, 0.4), (0.5, 0.8), (0.9, 0.8)):
+        assert grown(0.8, done=done) == pytest.approx(share)
+    with torch.no_grad():
+        assert grown(0.8, done=0.0) == 0.8  # held-out losses stay comparable

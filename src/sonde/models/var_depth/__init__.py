@@ -19,6 +19,7 @@ which a U-Net ladder over the scales keeps the photo's geometry in its places.
 | C1                | photo features, MLPs instead of text        | condition.py                |
 | C2                | scale-wise conditional upsampling           | scale_ladder.py             |
 | C6                | losses; teacher forcing and own codes       | objective.py                |
+| A2, C3            | losses of the second stage                  | upsampler_objective.py      |
 | C7, C11           | squares, photo to hypotheses                | square.py, predictor.py     |
 
 network.py puts the parts together, initial.py draws fresh weights, config.py and limits.py hold

@@ -18,7 +18,7 @@ from sonde.tokenizers.quantiser import float32_island
 from .limits import require_stages
 from .losses import affine_loss, code_loss, expected_f_hat, soft_code_loss, token_weights
 from .network import VarDepthNetwork
-from .passes import Pass, own_pass, teacher_pass
+from .passes import Pass, grown, own_pass, teacher_pass
 from .square import Square, squash
 
 DEPTH_SHARE = 0.25  # of batches that pay for a decoder pass
@@ -28,9 +28,10 @@ class VarDepthObjective:
     """Losses of a batch.
 
     balanced: scales count by their side, not by their area. condition_dropout: share of samples
-    without a photo. self_refinement: share of batches on own codes. soft_targets: near codes count
-    too. depth_weight: of the affine-invariant loss in pixels, through the frozen decoder, on a
-    quarter of the batches. feature_weight: of the error of the expected f_hat.
+    without a photo. self_refinement: share of batches on own codes, growing from 0 over the first
+    half if the trainer tells `at` how far it is. soft_targets: near codes count too.
+    depth_weight: of the affine-invariant loss in pixels, through the frozen decoder, on a quarter
+    of the batches. feature_weight: of the error of the expected f_hat.
     """
 
     def __init__(
@@ -57,8 +58,12 @@ class VarDepthObjective:
         self.network, self.encoder = network, encoder
         self.balanced, self.soft_targets = balanced, soft_targets
         self.condition_dropout = condition_dropout if network.config.has_null else 0.0
-        self.self_refinement = self_refinement
+        self.self_refinement, self.done = self_refinement, 1.0
         self.feature_weight, self.depth_weight = feature_weight, depth_weight
+
+    def at(self, done: float) -> None:
+        """Told by the trainer before every step: share 0..1 of the training that is done."""
+        self.done = done
 
     def __call__(
         self,
@@ -78,15 +83,14 @@ class VarDepthObjective:
         refine, in_pixels, *drops = drawn.tolist()
         keep_B = None
         if self.condition_dropout > 0 and torch.is_grad_enabled():
-            keep_B = torch.tensor([drop >= self.condition_dropout for drop in drops]).to(device)
+            keep_B = torch.tensor(drops, device=device) >= self.condition_dropout
         with torch.no_grad(), float32_island(image_B3HW):
             channels = config.tokenizer.image_channels
             f_BChw = self.network.tokenizer.features(square.depth_B1HW.expand(-1, channels, -1, -1))
         given = self.network.condition_on(square.photo_B3HW, encoder=self.encoder, keep_B=keep_B)
-        run = own_pass if refine < self.self_refinement else teacher_pass
-        return self._losses(
-            run(self.network, given, f_BChw), f_BChw, square, in_pixels < DEPTH_SHARE
-        )
+        is_own = refine < grown(self.self_refinement, done=self.done)
+        found = (own_pass if is_own else teacher_pass)(self.network, given, f_BChw)
+        return self._losses(found, f_BChw, square, in_pixels < DEPTH_SHARE)
 
     def _losses(self, found: Pass, f_BChw: Tensor, square: Square, in_pixels: bool) -> Losses:
         quantiser, vq = self.network.tokenizer.quantize, self.network.config.tokenizer

@@ -14,6 +14,8 @@ from sonde.tokenizers.quantiser import as_map
 
 from .network import Conditioned, VarDepthNetwork
 
+RAMP = 0.5  # of the training: until then self-refinement grows (spec C6)
+
 
 class Pass(NamedTuple):
     """logits_BLV of all scales, target_BL: their codes, sought_BLC: the vectors these stand for."""
@@ -21,6 +23,14 @@ class Pass(NamedTuple):
     logits_BLV: Tensor
     target_BL: Tensor
     sought_BLC: Tensor
+
+
+def grown(share: float, *, done: float) -> float:
+    """Share of batches on own codes when `done` (0..1) of the training is; all of it without grad.
+
+    So held-out losses stay comparable over a training.
+    """
+    return share * (min(1.0, done / RAMP) if torch.is_grad_enabled() else 1.0)
 
 
 def teacher_pass(network: VarDepthNetwork, given: Conditioned, f_BChw: Tensor) -> Pass:

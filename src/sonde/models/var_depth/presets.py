@@ -43,6 +43,8 @@ TINY = VarDepthConfig(
     curve="log",
     tokenizer=TINY_DEPTH10,
 )
+# With a second stage, which recipes/var_depth_upsampler.toml trains on top.
+TINY_FINE = replace(TINY, upsampler="residual", upsampler_widths=(32, 32, 64, 64))
 # Ablations of it: the photo joined to the input tokens, and cross-attention alone.
 TINY_CONCAT = replace(TINY, spatial="concat")
 TINY_CROSS = replace(TINY, spatial="none")
@@ -66,6 +68,7 @@ PRESETS: dict[str, VarDepthConfig] = {
     "geo": GEO,
     "compat": COMPAT,
     "tiny": TINY,
+    "tiny_fine": TINY_FINE,
     "tiny_concat": TINY_CONCAT,
     "tiny_cross": TINY_CROSS,
     "micro": MICRO,
