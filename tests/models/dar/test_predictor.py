@@ -72,7 +72,10 @@ def test_refusals(predictor, micro):
 
 def test_bfloat16_stays_close(predictor, micro):
     exact = predictor.predict(photo(), steps=1, area=1536, generators=seeds(1)).depth_Shw
+    before = micro().encoder.backbone.state_dict()
     low = DARPredictor(micro(), dtype=torch.bfloat16)
+    for name, tensor in low.network.encoder.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name])  # not through bf16 and back
     assert low.network.gru.convz1.weight.dtype == torch.bfloat16
     assert low.network.encoder.backbone.stem[0].weight.dtype == torch.float32
     found = low.predict(photo(), steps=1, area=1536, generators=seeds(1)).depth_Shw
