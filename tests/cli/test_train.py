@@ -53,6 +53,14 @@ def test_misuse_is_one_line_and_exit_2(recipe, capsys, arguments, words):
     assert not (recipe / "run").exists()
 
 
+def test_a_dry_run_prints_memory_and_writes_nothing(recipe, capsys):
+    assert run(["train", "r.toml", "--dry-run", "--gpus", "4", "data.crop=[32,48]"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tiny_encoder micro: ") and "activations" in lines[2]
+    assert [line.split("  ")[0] for line in lines[3:6]] == ["1 GPU", "4 GPUs, DDP", "4 GPUs, FSDP"]
+    assert not (recipe / "run").exists()
+
+
 def test_two_steps_of_dar_are_a_model_that_predicts(tmp_path, capsys):
     """The recipe as it is, made short: rendered scenes, training, export, metres in a PNG."""
     run_folder, photo = tmp_path / "run", tmp_path / "photo.png"

@@ -20,6 +20,14 @@ def test_export_and_pictures_as_arrays(tmp_path, caplog):
     assert (tmp_path / "weights.safetensors").exists()
 
 
+def test_a_dry_run_is_a_log_line(tmp_path, caplog):
+    text = '[model]\nkind = "dar"\n[train]\nsteps = 1\nbatch_size = 1\n[data]\ncrop = [32, 48]\n'
+    (tmp_path / "r.toml").write_text(text)
+    caplog.set_level("INFO")
+    assert main([str(tmp_path / "r.toml"), "--dry-run", "--gpus", "2"]) == 0
+    assert "dar tiny: 6,953,564 weights" in caplog.text and "2 GPUs, DDP" in caplog.text
+
+
 def test_it_needs_no_command_line_packages():
     code = (
         "import sys; sys.modules.update(typer=None, rich=None, PIL=None); import sonde.train.loop"

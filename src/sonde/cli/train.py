@@ -48,6 +48,10 @@ class TrainOptions:
         Path | None,
         typer.Option("--export", help="Only write weights and card of this run folder, and leave."),
     ] = None
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print sizes and memory per GPU, and leave.")
+    ] = False
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs that --dry-run plans for.")] = 8
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")] = False
 
@@ -72,6 +76,11 @@ def _train(context: typer.Context, options: TrainOptions) -> None:
     from sonde.train.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.overrides)
+    if options.dry_run:
+        from sonde.train.plan import plan_run, plan_text
+
+        typer.echo(plan_text(plan_run(recipe), recipe, gpus=options.gpus))
+        return
     keep_freed_memory()
     with stop_signals() as stop, _watcher(options.quiet, stop) as watcher:
         end = train(recipe, watcher=watcher, resume=options.resume, overwrite=options.overwrite)

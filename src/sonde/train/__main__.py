@@ -21,6 +21,7 @@ from sonde.settings import keep_freed_memory
 
 from .export import export_run
 from .loop import train
+from .plan import plan_run, plan_text
 from .recipe import load_recipe
 from .validation import Compared
 from .watch import Watcher
@@ -57,6 +58,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="start again in a used folder")
     parser.add_argument("--export", action="store_true", help="write weights of a run folder")
+    parser.add_argument("--dry-run", action="store_true", help="only print memory per GPU")
+    parser.add_argument("--gpus", type=int, default=8, help="that --dry-run plans for")
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
@@ -64,6 +67,9 @@ def main(arguments: list[str]) -> int:
             _log.info("%s", export_run(options.recipe))
             return 0
         recipe = load_recipe(options.recipe, options.overrides)
+        if options.dry_run:
+            _log.info("%s", plan_text(plan_run(recipe), recipe, gpus=max(1, options.gpus)))
+            return 0
         keep_freed_memory()
         end = train(
             recipe, watcher=PlainWatcher(), resume=options.resume, overwrite=options.overwrite

@@ -56,10 +56,8 @@ TINY = replace(
     has_prior=True,
 )
 
-PRESETS: dict[str, DARConfig] = {
-    "small": SMALL,
-    "base": BASE,
-    "large": LARGE,
-    "released": RELEASED,
-    "tiny": TINY,
+_NYU = {"small": SMALL, "base": BASE, "large": LARGE, "released": RELEASED}
+_KITTI = {
+    f"{name}-kitti": replace(config, far=80.0, area=352 * 640) for name, config in _NYU.items()
 }
+PRESETS: dict[str, DARConfig] = {**_NYU, **_KITTI, "tiny": TINY}
