@@ -117,3 +117,13 @@ def test_save_writes_what_was_asked(tmp_path):
     files = result_of().save(tmp_path / "new", stem="x")
     assert [f.name for f in files] == ["x_depth.png", "x_vis.png"]
     assert all(f.is_file() for f in files)
+
+
+def test_pictures_of_a_series_keep_their_colours():
+    near, far = (
+        result_of(depth=np.full((2, 3), d), image=np.zeros((2, 3, 3), np.uint8)) for d in (1, 4)
+    )
+    assert np.array_equal(near.visualise(), far.visualise())  # each has its own range
+    a, b = near.visualise(limits=(1, 4)), far.visualise(limits=(1, 4))
+    assert a[0, 0, 0] > a[0, 0, 2] and b[0, 0, 0] < b[0, 0, 2]  # near is warm, far is cold
+    assert np.array_equal(far.beside_photo(limits=(1, 4))[:, -3:], b)

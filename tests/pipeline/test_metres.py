@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonde.pipeline.ensemble import Ensemble
-from sonde.pipeline.metres import Reference, choose_camera, to_metres, trusted
+from sonde.pipeline.metres import Reference, choose_camera, plausible_range, to_metres, trusted
 from sonde.result import DepthKind
 
 LOG = DepthKind.AFFINE_LOG_DEPTH
@@ -98,3 +98,8 @@ def test_camera_order_user_then_exif_then_reference():
     assert guess.intrinsics_33[0, 2] == 320
     none = choose_camera(size, fov_x_deg=None, focal_px=None, reference=None)
     assert none == (None, None)
+
+
+def test_plausible_range_is_half_the_nearest_to_twice_the_farthest():
+    assert plausible_range(np.array([0.5, 3.0, 8.0], np.float32)) == (0.25, 16.0)
+    assert plausible_range(np.array([1e-4, 1.0], np.float32)) == (1e-3, 2.0)

@@ -4,7 +4,13 @@ import pytest
 
 from sonde.errors import ConfigError
 from sonde.result import DepthKind, DepthResult
-from sonde.viz.colormap import COLORMAPS, apply_colormap, colour_depth, colour_range
+from sonde.viz.colormap import (
+    COLORMAPS,
+    apply_colormap,
+    colour_depth,
+    colour_range,
+    range_of_depths,
+)
 
 
 def result_of(depth, kind="metric", **fields):
@@ -76,3 +82,16 @@ def test_scale_of_a_metric_map_does_not_change_its_picture():
 def test_unknown_name():
     with pytest.raises(ConfigError, match=r"jet.*spectral"):
         result_of([[1.0]]).visualise("jet")
+
+
+def test_a_range_of_depths_is_painted_in_the_space_of_the_kind():
+    depth = [[0.5, 2.0, 8.0]]
+    for kind, own in (("metric", (0.5, 8.0)), ("affine_log_depth", (0.5, 8.0))):
+        result = result_of(depth, kind)
+        ends = colour_depth(result, limits=range_of_depths(result.kind, *own))
+        assert np.array_equal(ends[0, 0], apply_colormap(np.zeros(1), "spectral")[0])
+        assert np.array_equal(ends[0, 2], apply_colormap(np.ones(1), "spectral")[0])
+    # metres by their logarithm: 2 m lies half-way between 0.5 and 8
+    metric = colour_depth(result_of(depth), limits=range_of_depths(DepthKind.METRIC, 0.5, 8.0))
+    assert np.array_equal(metric[0, 1], apply_colormap(np.full(1, 0.5), "spectral")[0])
+    assert range_of_depths(DepthKind.METRIC, -1.0, 8.0).near < 0  # a millimetre, not an error

@@ -72,3 +72,13 @@ def test_foreign_or_damaged_png(result_of, tmp_path):
     (tmp_path / "odd.png").write_bytes(content.replace(b'"kind": "metric"', b'"kind": "metrik"'))
     with pytest.raises(InputError, match=r"odd\.png"):
         read(tmp_path / "odd.png")
+
+
+def test_maps_of_a_series_share_given_ends(result_of, tmp_path):
+    result = result_of("affine_log_depth")
+    path = tmp_path / "a_affine_log_depth.png"
+    write(result, path, limits=(10.0, 40.0))
+    text = Image.open(path).text
+    assert (float(text["near"]), float(text["far"])) == (10.0, 40.0)
+    expected = np.clip(result.depth[result.valid], 10, 40)
+    assert np.abs(read(path).depth[result.valid] - expected).max() <= 0.51 * 30 / 65534
