@@ -115,7 +115,7 @@ def test_encoders_by_name_and_file(embedded, folder, dav2, tmp_path):
     encoder = load_encoder(path, dtype=torch.bfloat16)
     assert isinstance(encoder, DepthAnythingV2)
     assert encoder.pretrained.cls_token.dtype == torch.bfloat16
-    with pytest.raises(WeightsError, match="a depth model, not an encoder"):
+    with pytest.raises(WeightsError, match="of family ppd, not an encoder"):
         load_encoder(folder / "weights.safetensors")
     with pytest.raises(WeightsError, match="an encoder .tiny_encoder., not a depth model"):
         load_predictor(folder / "encoder.safetensors")
@@ -126,6 +126,16 @@ def test_the_wrong_encoder_is_refused_by_its_tag(folder, dav2, tmp_path):
     torch.save(dict(dav2.state_dict()), other)
     with pytest.raises(WeightsError, match="trained with encoder 'tiny', not 'dav2'"):
         load_predictor(folder, encoder=other)
+
+
+def test_another_file_of_the_same_encoder_is_told(folder, ppd, caplog):
+    right = sha256_of(folder / "encoder.safetensors")
+    for trained_with in (right, "ab" * 32):
+        about = own_metadata("ppd", "tiny", asdict(ppd.config), encoder_sha256=trained_with)
+        write_safetensors(folder / "weights.safetensors", ppd.state_dict(), about)
+        load_predictor(folder)
+        told = f"trained with encoder file abababababab..., this one is {right[:12]}..."
+        assert (told in caplog.text) == (trained_with != right)
 
 
 def test_an_encoder_of_another_width_is_refused(folder):

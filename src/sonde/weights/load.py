@@ -55,11 +55,12 @@ class LoadedModel(NamedTuple):
 
 
 class LoadedNetwork(NamedTuple):
-    """One network on the CPU with its file's entry, tag and sha256."""
+    """One network with its file's entry and sha256, and that of the encoder it was trained with."""
 
     network: nn.Module
     entry: WeightsEntry
     sha256: str
+    encoder_sha256: str = ""
 
 
 def load_predictor(
@@ -87,8 +88,9 @@ def load_predictor(
     source = encoder if encoder is not None else _encoder_of(loaded, path)
     frozen = None
     if source is not None:
-        frozen = load_encoder(source, device=place, dtype=dtype, accept_license=accept_license)
-        _require_pair(path, loaded, frozen)
+        found = _read_encoder(source, accept_license=accept_license)
+        frozen = _placed(found.network, place, dtype)
+        _require_pair(path, loaded, frozen, found.sha256)
     parts = Parts(
         network=loaded.network.to(place),
         encoder=frozen,
@@ -110,15 +112,8 @@ def load_encoder(
 
     The tiny encoder stays float32 whatever the dtype.
     """
-    entry, path = _resolve(name_or_path, accept_license=accept_license)
-    loaded = _read(path, entry)
-    network = loaded.network
-    if not isinstance(network, Encoder):
-        raise WeightsError(path, "a depth model, not an encoder")
-    require_licences([loaded.entry], accept=accept_license)
-    if isinstance(network, _FLOAT32_ENCODERS):
-        dtype = torch.float32
-    return network.to(device=torch.device(device), dtype=dtype)
+    loaded = _read_encoder(name_or_path, accept_license=accept_license)
+    return _placed(loaded.network, torch.device(device), dtype)
 
 
 def obtain(
@@ -192,7 +187,8 @@ def _read(path: Path, entry: WeightsEntry | None) -> LoadedNetwork:
         _require_entry(path, weights, entry)
     require_sound(weights.tensors, path)
     network = fill(build(weights.family, weights.config), weights.tensors)
-    return LoadedNetwork(network, _entry_of(path, weights, entry, sha256), sha256)
+    own = _entry_of(path, weights, entry, sha256)
+    return LoadedNetwork(network, own, sha256, weights.encoder_sha256)
 
 
 def _require_entry(path: Path, weights: Weights, entry: WeightsEntry) -> None:
@@ -234,6 +230,23 @@ def _entry_of(
     return replace(fill_from_card(own, card), sha256=sha256)
 
 
+def _read_encoder(name_or_path: str | Path, *, accept_license: bool) -> LoadedNetwork:
+    """The encoder of a name or a file, on the CPU."""
+    entry, path = _resolve(name_or_path, accept_license=accept_license)
+    loaded = _read(path, entry)
+    if not isinstance(loaded.network, Encoder):
+        raise WeightsError(path, f"of family {loaded.entry.family}, not an encoder")
+    require_licences([loaded.entry], accept=accept_license)
+    return loaded
+
+
+def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Encoder:
+    """The encoder on the device, in `dtype` or, where that costs digits, in float32."""
+    assert isinstance(network, Encoder)
+    exact = isinstance(network, _FLOAT32_ENCODERS)
+    return network.to(device=device, dtype=torch.float32 if exact else dtype)
+
+
 def _encoder_of(loaded: LoadedNetwork, path: Path) -> str | Path | None:
     """The encoder a network needs: beside its file, else by its tag; None if it needs none."""
     tag = loaded.entry.encoder
@@ -249,8 +262,11 @@ def _encoder_of(loaded: LoadedNetwork, path: Path) -> str | Path | None:
     return ENCODER_ENTRIES[tag]
 
 
-def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Encoder) -> None:
-    """The encoder must be the one the weights were trained with, by tag and by width."""
+def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Encoder, sha256: str) -> None:
+    """The encoder must be the one the weights were trained with, by tag and by width.
+
+    Another file of the same kind is told in a warning: it works, but less well.
+    """
     tag, wanted = loaded.entry.encoder, semantics_width(loaded.network)
     if loaded.entry.family == "dar":
         raise WeightsError(path, "takes no encoder: DAR has its own inside", "Leave it out")
@@ -264,4 +280,11 @@ def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Encoder) -> None:
         raise WeightsError(
             path,
             f"takes semantics {wanted} wide, this {tag} encoder gives {encoder.width}",
+        )
+    if loaded.encoder_sha256 not in ("", sha256):
+        log.warning(
+            "%s: trained with encoder file %s..., this one is %s...; depth may be worse",
+            path,
+            loaded.encoder_sha256[:12],
+            sha256[:12],
         )

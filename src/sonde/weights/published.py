@@ -27,6 +27,7 @@ class Weights:
     """A recognised file: tensors under our names, checked against the network they belong to.
 
     ignored: part left out -> number of tensors. entry: name in the registry, or empty.
+    encoder_sha256: of the encoder's file in training, empty if unknown.
     """
 
     family: str
@@ -36,6 +37,7 @@ class Weights:
     ignored: dict[str, int]
     licence: str
     entry: str
+    encoder_sha256: str = ""
 
     @property
     def preset(self) -> str:
@@ -82,6 +84,7 @@ def _own(
         ignored={},
         licence=metadata.get("licence", NOT_STATED),
         entry=metadata.get("entry", ""),
+        encoder_sha256=metadata.get("encoder_sha256", ""),
     )
 
 

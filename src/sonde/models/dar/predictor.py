@@ -38,7 +38,9 @@ class DARPredictor:
         """The network's weights are cast to `dtype` in place; the tiny encoder stays float32."""
         # it gains no time in bf16 and loses digits of depth, even on the way through bf16 and back
         encoder = network.encoder
-        exact = deepcopy(encoder.backbone).float() if isinstance(encoder, TinyMemory) else None
+        exact = (
+            deepcopy(encoder.backbone.eval()).float() if isinstance(encoder, TinyMemory) else None
+        )
         self.network = network.to(dtype=dtype).eval()
         if exact is not None:
             encoder.backbone = exact
