@@ -140,12 +140,16 @@ class DARNetwork(nn.Module):
         place_LD = grid_positions((h, w), width=x_BLD.shape[-1], like=x_BLD)
         return x_BLD + (place_LD + self.level_embedding[step])
 
-    def prior(self, encoded: Encoded, before: Expectation | None, size_hw: GridSize) -> Tensor:
-        """Depth [B,1,h,w] that a step starts from, in the space of the bins.
+    def prior(
+        self, encoded: Encoded, before: Expectation | None, size_hw: GridSize
+    ) -> Tensor | None:
+        """Depth [B,1,h,w] that a step starts from, in the space of the bins; None without prior.
 
         That of the step before it, by nearest pixel and without gradient as its bins; of the
         encoder at the first one.
         """
+        if not self.config.has_prior:
+            return None
         if before is not None:
             return F.interpolate(before.depth_B1hw.detach(), size=size_hw, mode="nearest")
         assert encoded.tiny is not None

@@ -40,10 +40,8 @@ def sample_steps(
         if grid_hw not in contexts:
             contexts[grid_hw] = at_size(encoded.context_BChw, grid_hw)
         bins = bins.resized(grid_hw)
-        prior_B1hw = network.prior(encoded, found, grid_hw) if network.config.has_prior else None
-        hidden_BChw, found = network.inject(
-            tokens_BChw, contexts[grid_hw], bins, prior_B1hw=prior_B1hw
-        )
+        start = network.prior(encoded, found, grid_hw)
+        hidden_BChw, found = network.inject(tokens_BChw, contexts[grid_hw], bins, prior_B1hw=start)
         steps.append(Step(*network.in_metres(found), bins))
         if k + 1 < stop_at:
             map_BChw = network.next_input(tokens_BChw, hidden_BChw, sizes_hw[k + 1])
