@@ -82,7 +82,7 @@ class DARNetwork(nn.Module):
             raise ConfigError("DARNetwork", f"photo {list(image_B3HW.shape)}", "Give [B,3,H,W]")
         padded = self.padded_size((H, W))
         h, w = self.sizes(padded)[-1]
-        if H < h or W < w:
+        if h > H or w > W:
             finding = f"a photo of {H}x{W} pixels is smaller than its grid of {h}x{w} tokens"
             raise ConfigError("DARNetwork", finding, "Enlarge it, or choose a smaller last_grid")
         return self.encoder(F.pad(image_B3HW, (0, padded[1] - W, 0, padded[0] - H)))
