@@ -7,6 +7,7 @@ cards.py    what is known of a dataset
 catalog.py  all datasets by name
 record.py   the record that dataset readers return
 sample.py   the sample contract
+clip_views.py  how a network sees clips: windows, one cut and one look for all frames
 check.py    what lies at a path: which dataset, counts, ranges, warnings
 folder.py   own RGB + depth from a CSV or JSONL list
 adapt.py    records of datasets as training samples, mixtures

@@ -102,18 +102,8 @@ def augment_batch(
     All numbers come from `generator`, on its own device; a CPU generator gives the same changes
     on every device.
     """
-    count, _, height, width = batch.image_B3HW.shape
-    draw = torch.rand(count, 4, generator=generator, device=generator.device)
-    largest = min(float(width), height * size_hw[1] / size_hw[0])
-    width_B = largest * (options.crop_min + (1 - options.crop_min) * draw[:, 0])
-    height_B = width_B * size_hw[0] / size_hw[1]
-    crop = Crop(
-        (width - width_B) * draw[:, 1],
-        (height - height_B) * draw[:, 2],
-        width_B,
-        height_B,
-        draw[:, 3] < options.flip,
-    )
+    count = len(batch.image_B3HW)
+    crop = draw_crop(batch, size_hw=size_hw, generator=generator, options=options)
     out = cut(batch, crop, size_hw=size_hw)
     if options.rotate > 0:
         draw = torch.randn(count, generator=generator, device=generator.device)
@@ -122,6 +112,28 @@ def augment_batch(
         out = rotate(out, torch.where(chosen, angle_B, 0.0).to(batch.image_B3HW.device))
     image_B3HW = recolour(out.image_B3HW, generator=generator, options=options)
     return out._replace(image_B3HW=image_B3HW)
+
+
+def draw_crop(
+    batch: DepthBatch,
+    *,
+    size_hw: tuple[int, int],
+    generator: torch.Generator,
+    options: AugmentOptions,
+) -> Crop:
+    """A random cut-out and mirroring for each photo of a batch (or each clip of [B,T,...])."""
+    count, (height, width) = len(batch.depth_BHW), batch.depth_BHW.shape[-2:]
+    draw = torch.rand(count, 4, generator=generator, device=generator.device)
+    largest = min(float(width), height * size_hw[1] / size_hw[0])
+    width_B = largest * (options.crop_min + (1 - options.crop_min) * draw[:, 0])
+    height_B = width_B * size_hw[0] / size_hw[1]
+    return Crop(
+        (width - width_B) * draw[:, 1],
+        (height - height_B) * draw[:, 2],
+        width_B,
+        height_B,
+        draw[:, 3] < options.flip,
+    )
 
 
 def rotate(batch: DepthBatch, angle_B: Tensor) -> DepthBatch:

@@ -10,4 +10,6 @@ moge2_camera.py       focal length and shift from an affine point map
 pi3.py                semantics of Pi3: frames of a clip seen together
 tiny.py               ours: semantics, log metric depth, field of view
 tiny_objective.py     what the tiny encoder learns
+tiny_video.py         ours for clips: the tiny encoder and attention across frames
+tiny_video_objective.py  what the tiny video encoder learns
 """

@@ -19,6 +19,7 @@ class SemanticEncoder(Protocol):
         ...
 
 
+@runtime_checkable
 class ClipEncoder(Protocol):
     """A frozen network that looks at all frames of a window together."""
 

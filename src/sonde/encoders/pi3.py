@@ -145,7 +145,13 @@ class Pi3(nn.Module):
         seen = self.encoder(dinov2.normalise_rgb(image_B3HW), layers=[last])[0]
         registers_BRD = self.register_token[0].expand(B * T, -1, -1)
         x_BLD = torch.cat([registers_BRD, seen.patches_BLD], dim=1)
-        within, across = self._rope((h, w), x_BLD, frames=T)
+        within, across = clip_positions(
+            (h, w),
+            registers=self.config.registers,
+            frames=T,
+            head_width=self.config.trunk.width // self.config.decoder_heads,
+            like=x_BLD,
+        )
         frame_BLD = x_BLD
         for index, block in enumerate(self.decoder):
             if index % 2 == 0:
@@ -156,24 +162,29 @@ class Pi3(nn.Module):
         both_BLD = torch.cat([frame_BLD, x_BLD], dim=-1)[:, self.config.registers :]
         return both_BLD.float().unflatten(0, (B, T))
 
-    def _rope(
-        self, grid_hw: tuple[int, int], x_BLD: Tensor, *, frames: int
-    ) -> tuple[RopeTables, RopeTables]:
-        """Positions of one frame and of all: registers at (0, 0), patches from (1, 1) on."""
-        h, w = grid_hw
-        tables = rope_tables(
-            (h + 1, w + 1),
-            head_width=self.config.trunk.width // self.config.decoder_heads,
-            dtype=x_BLD.dtype,
-            device=x_BLD.device,
-        )
-        rows = []
-        for table_L1E in tables:
-            table_hw1E = table_L1E.unflatten(0, (h + 1, w + 1))
-            registers_R1E = table_hw1E[0, 0].expand(self.config.registers, 1, -1)
-            rows.append(torch.cat([registers_R1E, table_hw1E[1:, 1:].flatten(0, 1)]))
-        within = RopeTables(*rows)
-        return within, RopeTables(*(row.repeat(frames, 1, 1) for row in rows))
+
+class ClipPositions(NamedTuple):
+    """Rotary tables of the tokens of one frame, and of all frames of a clip one after the other."""
+
+    within: RopeTables
+    across: RopeTables
+
+
+def clip_positions(
+    grid_hw: tuple[int, int], *, registers: int, frames: int, head_width: int, like: Tensor
+) -> ClipPositions:
+    """Registers at (0, 0), then patches from (1, 1) on, the same in every frame; `like` x_BLD."""
+    h, w = grid_hw
+    tables = rope_tables(
+        (h + 1, w + 1), head_width=head_width, dtype=like.dtype, device=like.device
+    )
+    rows = []
+    for table_L1E in tables:
+        table_hw1E = table_L1E.unflatten(0, (h + 1, w + 1))
+        registers_R1E = table_hw1E[0, 0].expand(registers, 1, -1)
+        rows.append(torch.cat([registers_R1E, table_hw1E[1:, 1:].flatten(0, 1)]))
+    across = RopeTables(*(row.repeat(frames, 1, 1) for row in rows))
+    return ClipPositions(RopeTables(*rows), across)
 
 
 def from_published(tensors: Mapping[str, Tensor], *, where: object) -> Published:

@@ -194,12 +194,16 @@ class TinyEncoder(nn.Module):
         )
 
     @classmethod
-    def meaning(cls, out: TinyOutput, *, size_hw: tuple[int, int]) -> Tensor:
-        """The semantics in an output, for a photo of this size."""
+    def meaning(cls, out: TinyOutput, *, size_hw: tuple[int, int], frames: int = 1) -> Tensor:
+        """The semantics in an output, for a photo of this size.
+
+        Groups of `frames` are standardised together, so that their common scale is kept.
+        """
         h, w = out.grid_hw
-        coarse_B1HW = out.coarse_B1HW
-        spread_B111 = coarse_B1HW.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
-        shape_B1HW = (coarse_B1HW - coarse_B1HW.mean(dim=(1, 2, 3), keepdim=True)) / spread_B111
+        coarse_BT1HW = out.coarse_B1HW.unflatten(0, (-1, frames))
+        spread_B1111 = coarse_BT1HW.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-3)
+        mean_B1111 = coarse_BT1HW.mean(dim=(1, 2, 3, 4), keepdim=True)
+        shape_B1HW = ((coarse_BT1HW - mean_B1111) / spread_B1111).flatten(0, 1)
         tokens_BDhw = out.tokens_BLD.float().transpose(1, 2).unflatten(2, (h, w))
         wanted_hw = (size_hw[0] // cls.stride, size_hw[1] // cls.stride)
         tokens_BDhw = _resize(tokens_BDhw, wanted_hw)

@@ -49,7 +49,7 @@ class TinyEncoderObjective(nn.Module):
         out = self.network(image_B3HW)
         size = out.log_depth_BHW.shape[-2:]
         depth_BHW, valid_BHW, sky_BHW = (
-            _nearest(map_BHW, size) for map_BHW in (depth_BHW, valid_BHW, sky_BHW)
+            resize_nearest(map_BHW, size) for map_BHW in (depth_BHW, valid_BHW, sky_BHW)
         )
         log_BHW = log_target(depth_BHW, valid_BHW, sky_BHW)
         usable_BHW = (valid_BHW | sky_BHW).float()
@@ -65,7 +65,7 @@ class TinyEncoderObjective(nn.Module):
         sky = F.binary_cross_entropy_with_logits(
             out.sky_logit_BHW, sky_BHW.float(), weight=usable_BHW
         )
-        detail = _detail(shape_BHW, usable_BHW)
+        detail = detail_loss(shape_BHW, usable_BHW)
         fov = _fov_error(out.log_tan_B, fov_x_deg_B)
         total = shape + _DETAIL * detail + _SCALE * scale + _SKY * sky + _FOV * fov
         parts = {"shape": shape, "detail": detail, "scale": scale, "sky": sky, "fov": fov}
@@ -82,7 +82,7 @@ def log_target(depth_BHW: Tensor, valid_BHW: Tensor, sky_BHW: Tensor) -> Tensor:
     return torch.where(valid_BHW | sky_BHW, log_BHW, 0.0)
 
 
-def _detail(error_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
+def detail_loss(error_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
     """Mean absolute differences of the error between usable neighbours at strides 1, 2, 4."""
     total = error_BHW.new_zeros(())
     for stride in (1, 2, 4):
@@ -100,7 +100,7 @@ def _fov_error(log_tan_B: Tensor, fov_x_deg_B: Tensor) -> Tensor:
     return ((log_tan_B - wanted_B).abs() * known_B).sum() / known_B.sum().clamp_min(1)
 
 
-def _nearest(map_BHW: Tensor, size: torch.Size) -> Tensor:
+def resize_nearest(map_BHW: Tensor, size: torch.Size) -> Tensor:
     """The map at another size by nearest neighbour, dtype kept."""
     if map_BHW.shape[-2:] == size:
         return map_BHW

@@ -142,11 +142,15 @@ class Objective(Protocol):
         self,
         image_B3HW: Tensor,
         depth_BHW: Tensor,
+        /,
         *,
         valid_BHW: Tensor,
         sky_BHW: Tensor,
         fov_x_deg_B: Tensor,
         generator: torch.Generator,
     ) -> Losses:
-        """Losses of a batch (metres, 0 = unknown; sky apart); `generator` draws time and noise."""
+        """Losses of a batch (metres, 0 = unknown; sky apart); `generator` draws time and noise.
+
+        Objectives on clips take [B,T,...]; only the field of view stays [B].
+        """
         ...

@@ -4,8 +4,10 @@ config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
 frozen_parts.py  encoders and tokenizers that networks stand on
 second_stage.py  the target of VAR-Depth's second stage
+clip_targets.py  targets that learn from clips: the tiny video encoder, PPD's video network
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
+clips.py       the source of rendered clips, and how they are seen
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
 muon.py        orthogonalised momentum for matrices, AdamW for the rest
 optimizer.py   AdamW or Muon over groups and the learning rate of a step

@@ -173,7 +173,7 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
 
         return held_out_source(data, build, device)
     options = dict(data.options)
-    if data.source == "scenes":
+    if data.source in ("scenes", "clips"):
         options["texture_seed"] = int(str(options.get("texture_seed", 0))) + _VALIDATION_SEED
     held_out = replace(
         data,
@@ -188,6 +188,10 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
 
 def build_views(data: DataConfig) -> Views:
     """The recipe's augmentation and the plain view, both to the training size."""
+    if data.source == "clips":
+        from .clips import clip_views
+
+        return clip_views(data)
     from sonde.data.augment import AugmentOptions, augment_batch, whole_view
 
     options = from_table(AugmentOptions, data.augment, where="recipe: data.augment")
@@ -262,8 +266,20 @@ def _datasets(data: DataConfig, device: torch.device) -> Source:
     return DatasetSource(data)
 
 
+def _clips(data: DataConfig, device: torch.device) -> Source:
+    """Rendered clips, [B,T,...]."""
+    from .clips import ClipSource
+
+    return ClipSource(data, device)
+
+
 def _one_of(table: dict[str, SourceBuilder]) -> str:
     return f"Use one of {', '.join(table)}"
 
 
-SOURCES: dict[str, SourceBuilder] = {"scenes": _Scenes, "folder": _Folder, "dataset": _datasets}
+SOURCES: dict[str, SourceBuilder] = {
+    "scenes": _Scenes,
+    "folder": _Folder,
+    "dataset": _datasets,
+    "clips": _clips,
+}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.base import Objective
 
+from .clip_targets import ppd_video, tiny_video_encoder
 from .config import Recipe
 from .frozen_parts import encoder_sha256, frozen_encoder, put_backbone, put_tokenizer
 from .second_stage import var_depth_upsampler
@@ -102,10 +103,13 @@ def draw_weights(network: nn.Module, *, generator: torch.Generator) -> None:
 
 
 def read_initial(path: Path) -> dict[str, Tensor]:
-    """Tensors to start from, by our names: of a file of ours, or of a published VAR."""
+    """Tensors to start from, by our names: of an entry or file of ours, or of a published VAR."""
     from sonde.models.depthart import keys
+    from sonde.weights.load import obtain
+    from sonde.weights.registry import ENTRIES, find
     from sonde.weights.safe import is_pickle, read_pickle, read_safetensors
 
+    path = obtain(find(str(path))) if str(path) in ENTRIES else path
     content = read_pickle(path) if is_pickle(path) else read_safetensors(path).tensors
     if keys.is_published(content):
         return keys.from_published(content, where=path).tensors
@@ -372,7 +376,9 @@ def checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any
 
 TARGETS: dict[str, TargetBuilder] = {
     "tiny_encoder": _tiny_encoder,
+    "tiny_video_encoder": tiny_video_encoder,
     "ppd": _ppd,
+    "ppd_video": ppd_video,
     "dar": _dar,
     "depthart": _depthart,
     "depth_var": _depth_var,

@@ -98,7 +98,11 @@ def _compare(
     with autocast(batch.image_B3HW.device, recipe.train.dtype):
         predicted_BHW = target.preview(batch.image_B3HW, generator, recipe.log.preview_steps)
     predicted_BHW = predicted_BHW.float().nan_to_num()
-    rows = zip(batch.image_B3HW, batch.depth_BHW, batch.valid_BHW, predicted_BHW, strict=True)
+    tensors: tuple[torch.Tensor, ...]
+    tensors = (batch.image_B3HW, batch.depth_BHW, batch.valid_BHW, predicted_BHW)
+    if batch.depth_BHW.ndim == 4:  # clips: their frames side by side, aligned as one map
+        tensors = tuple(torch.cat(x.unbind(1), dim=-1) for x in tensors)
+    rows = zip(*tensors, strict=True)
     compared = []
     for image_3HW, *maps in rows:
         depth_HW, valid_HW, predicted_HW = (m.cpu().numpy() for m in maps)

@@ -28,6 +28,7 @@ one before and are stitched to it by least squares.
 | windows        | which frames a window sees                    | video_windows.py   |
 | stitching      | scale and shift of a window                   | video_align.py     |
 | all of it      | frames to stitched depth, window by window    | video_predictor.py |
+| (ours)         | losses of clips; the release has no training  | video_objective.py |
 
 video_config.py holds its sizes (`video` = published, `video_tiny` = ours).
 """

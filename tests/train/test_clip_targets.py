@@ -1,0 +1,74 @@
+"""Targets on clips: what they start from, previews, and whole runs on rendered clips."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from micro_run import micro_recipe
+
+from sonde.encoders.tiny_video import PRESETS, TinyVideoConfig
+from sonde.errors import ConfigError
+from sonde.models.ppd.presets import VIDEO_PRESETS, VIDEO_TINY
+from sonde.train.config import DataConfig, ModelConfig
+from sonde.train.loop import train
+from sonde.train.targets import build_target, load_initial, read_initial
+from sonde.weights.load import load_encoder
+
+CPU = torch.device("cpu")
+DATA = DataConfig(
+    source="clips", size=(16, 24), crop=(16, 24), count=2, shard=2, validation_count=1,
+    options={"frames": 4}, augment={"window": 3},
+)  # fmt: skip
+
+
+def recipe_of(folder, kind, preset, *, encoder="tiny-encoder", **changes):
+    recipe = micro_recipe(folder, **changes)
+    return replace(recipe, model=ModelConfig(kind=kind, preset=preset, encoder=encoder), data=DATA)
+
+
+def clips(frames=2, size=(48, 64)):
+    return torch.rand(1, frames, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def test_video_encoder_starts_as_the_tiny_encoder(tmp_path):
+    before = torch.get_rng_state()
+    recipe = recipe_of(tmp_path, "tiny_video_encoder", "tiny")
+    target, again = build_target(recipe, CPU), build_target(recipe, CPU)
+    assert torch.equal(before, torch.get_rng_state())
+    assert target.encoder == "tiny_video" and target.family == "tiny_video_encoder"
+    state = target.network.state_dict()
+    assert all(torch.equal(t, again.network.state_dict()[n]) for n, t in state.items())
+    stem = load_encoder("tiny-encoder")
+    target.network.eval()
+    depth = target.preview(clips(), torch.Generator(), 1)
+    expected = torch.log1p(stem.metric(clips()[0]).depth_BHW)
+    torch.testing.assert_close(depth[0], expected, atol=1e-5, rtol=1e-4)
+    with pytest.raises(ConfigError, match="is not the stem of preset micro"):
+        build_target(recipe_of(tmp_path, "tiny_video_encoder", "micro"), CPU)
+
+
+def test_video_network_starts_from_ppd_tiny(tmp_path):
+    recipe = recipe_of(tmp_path, "ppd_video", "video_tiny")
+    target = build_target(recipe, CPU)
+    assert (target.family, target.preset, target.encoder) == ("ppd_video", "video_tiny", "tiny")
+    faults = load_initial(target.network, read_initial(Path("ppd-tiny")), strict=False)
+    assert faults and all("temporal_blocks" in fault for fault in faults)
+    depth = target.preview(clips(), torch.Generator().manual_seed(0), 1)
+    assert depth.shape == (1, 2, 48, 64) and 0.05 < depth.std() < 2
+
+
+def test_runs_on_rendered_clips(tmp_path, monkeypatch):
+    monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
+    small = replace(VIDEO_TINY, width=48, depth=4, temporal_before=(3,), reference_from=3)
+    monkeypatch.setitem(VIDEO_PRESETS, "small", small)
+    monkeypatch.setitem(PRESETS, "small", TinyVideoConfig(pairs=1))
+    steps = {"steps": 2, "batch_size": 1, "objective": {"temporal_weight": 0.1}}
+    for kind, options in (("ppd_video", steps), ("tiny_video_encoder", steps | {"objective": {}})):
+        recipe = recipe_of(tmp_path / kind, kind, "small", train=options, log={"export": True})
+        end = train(recipe)
+        assert end.is_complete and 0 < end.metrics["abs_rel"] < 2
+        card = json.loads((tmp_path / kind / "card.json").read_text())
+        assert card["family"] == kind and card["training_data"] == "clips"
+    assert "temporal" in (tmp_path / "ppd_video" / "log.jsonl").read_text()
