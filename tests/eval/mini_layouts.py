@@ -66,6 +66,7 @@ _DIODE = Layout("mini_c:write_diode")
 _SCANNET = Layout("mini_c:write_scannet", "list.txt")
 _MOGE = Layout("mini_d1:write_moge_eval", None, SMALL)
 _IBIMS = Layout("mini_d1:write_ibims")
+_CLIPS = (("vda", "-110"), ("vda", "-500"), ("dc", ""), ("ppvd", ""))
 _UNCUT = ("image.crop=none", "truth.crop=none")
 LAYOUTS = {
     "boundary-f1-masked": _IBIMS,
@@ -110,6 +111,17 @@ LAYOUTS = {
     "ppd-scannet": _SCANNET,
     "real-folder": Layout("mini_d1:write_folder"),
     "synthetic": Layout(""),  # scenes cost seconds to draw: test_eval.py of the cli does
+}
+_FIRST = ("video.first=0",)
+LAYOUTS |= {  # clips: as the image protocols of the same data
+    **{f"{p}-bonn{n}": Layout("mini_d1:write_bonn", None, _FIRST) for p, n in _CLIPS},
+    **{f"{p}-kitti{n}": Layout("mini_c:write_kitti", None, _FIRST) for p, n in _CLIPS},
+    **{f"{p}-scannet{n}": _SCANNET._replace(changes=(*_UNCUT, *_FIRST)) for p, n in _CLIPS},
+    "vda-nyuv2-500": Layout("mini_layouts:rooms"),
+    "ppvd-nyuv2": Layout("mini_layouts:rooms"),
+    "vda-sintel-110": Layout("mini_d1:write_sintel"),
+    "dc-sintel": Layout("mini_d1:write_sintel"),
+    "vda-synthetic": Layout("", None, ("dataset.count=5",)),
 }
 SETS = {"depthpro-boundary-f1": "sintel"}  # of protocols with sets, where it is not ibims
 

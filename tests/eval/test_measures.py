@@ -103,5 +103,5 @@ def test_mattes_need_a_mask_named_alpha():
 def test_unknown_metrics_are_refused():
     with pytest.raises(ConfigError, match="is no metric"):
         require_known(["absrel"], where="p")
-    with pytest.raises(ConfigError, match="video model"):
+    with pytest.raises(ConfigError, match="tae of whole clips is not measured yet"):
         require_known(["tae"], where="p")

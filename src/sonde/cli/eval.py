@@ -133,14 +133,14 @@ def _run(context: typer.Context, options: EvalOptions) -> None:
     """
     from sonde.eval.protocol import load_protocol, override
     from sonde.eval.results import load_result
-    from sonde.eval.run import require_image_protocol, run_protocol, select
+    from sonde.eval.run import require_measurable, run_protocol, select
     from sonde.settings import rank_and_world
 
     from . import INTERRUPTED
 
     set_verbosity(quiet=options.quiet, verbose=options.verbose)
     protocol = override(load_protocol(options.protocol), options.changes)
-    require_image_protocol(protocol)
+    require_measurable(protocol)
     baseline = _baseline(protocol, options)
     dataset, facts = _dataset(protocol, options)
     share = rank_and_world()
@@ -265,12 +265,14 @@ def _estimator(
 ) -> Estimator:
     """The model, asked for the family that the protocol takes."""
     from sonde.eval.predictions import EstimateSettings, ModelEstimator
+    from sonde.eval.video_estimator import VideoEstimator
+    from sonde.pipeline.video.windows import Windowed
 
     load: Callable[..., Any]
     if context.obj is not None:
         load = context.obj.load
     else:
-        from sonde.pipeline.load import load
+        from sonde.pipeline.video.load import load_either as load
     from sonde.settings import keep_freed_memory, set_threads
 
     keep_freed_memory()
@@ -290,6 +292,8 @@ def _estimator(
         stop_at=options.stop_at,
     )
     accepts = protocol.prediction.accepts
+    if isinstance(model, Windowed):
+        return VideoEstimator(model, accepts=accepts, protocol=protocol.id, settings=settings)
     return ModelEstimator(model, accepts=accepts, protocol=protocol.id, settings=settings)
 
 

@@ -25,6 +25,8 @@ run.py           an evaluation: checks, loop, resume, shares of processes
 run_files.py     the folder of a run: settings, tables, marks of the end
 judge.py         one image: predict, align, cap, measure
 prepare.py       one image as its protocol crops, resizes, warps and masks it
+judge_clip.py    one clip: one fit for all its frames
+video_estimator.py  a video model asked for clips
 predictions.py   a model or a baseline asked for one photo
 measures.py      the metrics a protocol may list, by id
 assemble.py      the result from what a run left on disk

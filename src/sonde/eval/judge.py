@@ -86,9 +86,9 @@ def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estima
         "n_valid": int(np.count_nonzero(case.scored_HW)),
     }
     if known["n_valid"] < protocol.mask.least_pixels:
-        return Verdict(_skipped(known, protocol), None)
+        return Verdict(skipped_row(known, protocol), None)
     try:
-        found = _predicted(case, protocol, estimator)
+        found = predicted(case, protocol, estimator)
         fitted = _fit(found, case, protocol, index)
         scored = Scored(
             case,
@@ -113,7 +113,7 @@ def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estima
         shift=fitted.shift,
         status=OK,
         values=measured.values,
-        notes=_median_note(case)
+        notes=median_note(case)
         | fitted.notes
         | {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
         | measured.notes,
@@ -122,7 +122,7 @@ def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estima
     return Verdict(row, make_preview(scored))
 
 
-def _skipped(known: dict[str, Any], protocol: Protocol) -> SampleRow:
+def skipped_row(known: dict[str, Any], protocol: Protocol) -> SampleRow:
     """The row of an image with too few pixels to score; DataError where that ends the run."""
     reason = f"{known['n_valid']} scored pixels, {protocol.mask.least_pixels} needed"
     if protocol.mask.empty == "fail" and known["sample_id"] not in protocol.expected_skips:
@@ -130,12 +130,13 @@ def _skipped(known: dict[str, Any], protocol: Protocol) -> SampleRow:
     return SampleRow(**known, status=SKIPPED, reason=reason)
 
 
-def _median_note(case: Case) -> dict[str, float]:
+def median_note(case: Case) -> dict[str, float]:
+    """The median true depth of the scored pixels, metres, where there is one."""
     truth_P = case.truth_HW[case.scored_HW & case.known_HW]
     return {"median_m": float(np.median(truth_P))} if truth_P.size else {}
 
 
-def _predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
+def predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
     """The estimate with the protocol's test-time averaging, on the truth's grid."""
     part = protocol.prediction
     estimates: list[Estimate] = []
@@ -251,7 +252,7 @@ def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
     values_HW = converted(found.values_HW, conversion)
     if part.id in ("none", "l1_points"):  # point metrics fit the points themselves
         aligned = Aligned(values_HW, 1.0, 0.0, {})
-        return _capped_fit(aligned, found, case, protocol, conversion, "depth")
+        return capped_fit(aligned, found, case, protocol, conversion, "depth")
     alignment = ALIGNMENTS[part.id]
     options: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
@@ -263,10 +264,10 @@ def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
         options=AlignOptions(**options),
         generator=np.random.default_rng([part.seed, index]),
     )
-    return _capped_fit(aligned, found, case, protocol, conversion, alignment.space)
+    return capped_fit(aligned, found, case, protocol, conversion, alignment.space)
 
 
-def _capped_fit(
+def capped_fit(
     aligned: Aligned, found: _Map, case: Case, protocol: Protocol, conversion: str, space: str
 ) -> _Fitted:
     """The aligned depth within its caps, its standard deviation, and counters of special cases."""

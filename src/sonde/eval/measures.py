@@ -69,11 +69,11 @@ def measure(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def require_known(names: Sequence[str], *, where: str) -> None:
-    """ConfigError if a metric exists nowhere, or only for clips."""
+    """ConfigError if a metric exists nowhere, or only as a function on whole clips."""
     known = {name for group in _GROUPS for name in group.names}
     for name in names:
         if name not in known:
-            what = "needs a video model" if name in CLIP_METRICS else "is no metric"
+            what = "of whole clips is not measured yet" if name in CLIP_METRICS else "is no metric"
             raise ConfigError(where, f"{name} {what}", f"Known: {', '.join(sorted(known))}")
 
 

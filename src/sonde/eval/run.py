@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from sonde.data.record import Dataset
+from sonde.data.record import Dataset, DepthRecord
 from sonde.errors import ConfigError, DataError
 
 from .assemble import assemble, now
 from .circumstances import machine_facts, peak_rss_mb, tool_facts
-from .judge import judge, table_columns
+from .judge import Verdict, judge, table_columns
+from .judge_clip import judge_clip
 from .measures import require_known
 from .predictions import Estimator
 from .prepare import data_hash
@@ -73,7 +74,7 @@ def run_protocol(
     Every row is on the disk before the next sample begins, so that a killed run goes on with
     resume=True. Errors: ConfigError (protocol, plan, folder), DataError (a sample, the list).
     """
-    require_image_protocol(protocol)
+    require_measurable(protocol)
     ids = list(dataset.sample_ids)
     chosen = select(protocol, ids, plan.limit)
     files = RunFiles(folder, share=plan.share)
@@ -84,20 +85,21 @@ def run_protocol(
     finished = {row.index: row for row in read_table(files.table).rows}
     rank, world = plan.share
     worked = 0
-    for place in range(rank, len(chosen), world):
-        index = chosen[place]
-        record = dataset.record(index)
-        before = finished.get(place)
-        if before is not None:
-            _require_same_data(before, record.sample_id, data_hash(record))
-        else:
-            verdict = judge(record, place, protocol, estimator)
-            if verdict.preview is not None:
-                save_preview(preview_path(folder, place), verdict.preview)
-            writer.append(verdict.row)
-            worked += 1
-        if progress is not None:
-            progress.advance(worked=before is None)
+    for places in _groups(protocol, ids, chosen)[rank::world]:
+        records = [dataset.record(chosen[place]) for place in places]
+        for place, record in zip(places, records):
+            if (before := finished.get(place)) is not None:
+                _require_same_data(before, record.sample_id, data_hash(record))
+        missing = [place for place in places if place not in finished]
+        for verdict in _judged(records, places, protocol, estimator) if missing else ():
+            place = verdict.row.index
+            if place in missing:
+                if verdict.preview is not None:
+                    save_preview(preview_path(folder, place), verdict.preview)
+                writer.append(verdict.row)
+                worked += 1
+        for place in places if progress is not None else ():
+            progress.advance(worked=place in missing)  # type: ignore[union-attr]
     is_last = files.finish(
         {
             "finished": now(),
@@ -115,16 +117,31 @@ def run_protocol(
     return Path(folder) / RESULT_FILE
 
 
-def require_image_protocol(protocol: LockedProtocol) -> None:
-    """ConfigError unless the protocol can be run on single images with the code there is."""
+def require_measurable(protocol: LockedProtocol) -> None:
+    """ConfigError unless the code there is can measure what the protocol asks."""
     require_runnable(protocol)
-    if protocol.kind == "video" and protocol.alignment.scope != "image":
-        raise ConfigError(
-            f"protocol {protocol.id}",
-            "needs predictions of whole clips; video models come with issue 7",
-            "Image models: a perframe-* protocol",
-        )
     require_known(protocol.metrics, where=f"protocol {protocol.id}")
+
+
+def _groups(protocol: LockedProtocol, ids: Sequence[str], chosen: Sequence[int]) -> list[list[int]]:
+    """Places in the table that are judged together: each alone, or all frames of a clip."""
+    if protocol.alignment.scope != "clip":
+        return [[place] for place in range(len(chosen))]
+    clips: dict[str, list[int]] = {}
+    for place, index in enumerate(chosen):
+        clips.setdefault(ids[index].rpartition("/")[0], []).append(place)
+    return list(clips.values())
+
+
+def _judged(
+    records: Sequence[DepthRecord],
+    places: Sequence[int],
+    protocol: LockedProtocol,
+    estimator: Estimator,
+) -> list[Verdict]:
+    if protocol.alignment.scope == "clip":
+        return judge_clip(records, places, protocol, estimator)
+    return [judge(record, place, protocol, estimator) for record, place in zip(records, places)]
 
 
 def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> list[int]:

@@ -1,7 +1,8 @@
 import pytest
 
 from sonde.errors import ConfigError
-from sonde.pipeline.video.load import clip_model, load_video
+from sonde.pipeline.predict import Model
+from sonde.pipeline.video.load import clip_model, load_either, load_video
 from sonde.pipeline.video.per_frame import PerFrame
 from sonde.pipeline.video.windows import Windowed
 
@@ -26,3 +27,7 @@ def test_a_video_model_is_used_by_windows(fake_video):
     assert isinstance(clip_model(loaded, per_frame=False), Windowed)
     with pytest.raises(ConfigError, match="is a video model. Leave it out"):
         clip_model(loaded, per_frame=True)
+
+
+def test_either_gives_the_model_that_fits():
+    assert isinstance(load_either("ppd-tiny", device="cpu", dtype="fp32"), Model)

@@ -21,4 +21,5 @@ folder.py         own photos with depth
 folder_index.py   the index of own folders: CSV, JSONL, kits, stems
 depth_files.py    depth formats of own folders
 rendered.py       held-out rendered scenes, no files needed
+rendered_clips.py held-out rendered clips, no files needed
 """

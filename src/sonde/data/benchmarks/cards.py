@@ -280,6 +280,30 @@ RENDERED = DatasetCard(
     needs_files=False,
 )
 
+RENDERED_CLIPS = DatasetCard(
+    name="clips",
+    title="Held-out rendered clips",
+    licence="Apache-2.0, drawn by Sonde",
+    commercial=True,
+    module=f"{_HERE}.rendered_clips:open_rendered_clips",
+    place="both",
+    splits=("test",),
+    synthetic=True,
+    has_sky=True,
+    has_pose=True,
+    dense=True,
+    range_m=(1e-3, 80.0),
+    options={
+        "count": (),
+        "frames": (),
+        "height": (),
+        "width": (),
+        "scenes": (),
+        "cache": (),
+    },
+    needs_files=False,
+)
+
 BENCHMARKS: tuple[DatasetCard, ...] = (
     NYU,
     KITTI,
@@ -296,4 +320,5 @@ BENCHMARKS: tuple[DatasetCard, ...] = (
     MOGE_EVAL,
     FOLDER,
     RENDERED,
+    RENDERED_CLIPS,
 )

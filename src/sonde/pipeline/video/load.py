@@ -41,16 +41,36 @@ def load_video(
     return clip_model(loaded, per_frame=per_frame)
 
 
+def load_either(
+    name: str | Path = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    accept_license: bool = False,
+) -> Model | Windowed:
+    """The model of a name or file of weights: for photos, or, of a video model, for clips."""
+    place = pick_device(device)
+    loaded = load_predictor(
+        name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
+    )
+    if _is_video(loaded):
+        return Windowed(cast("VideoPredictor", loaded.predictor), loaded)
+    return Model(loaded)
+
+
 def clip_model(loaded: LoadedModel, *, per_frame: bool) -> ClipModel:
     """A loaded model as a model of clips; ConfigError if it is the other sort."""
-    predictor: object = loaded.predictor
-    is_video = callable(getattr(predictor, "predict_window", None))
+    is_video = _is_video(loaded)
     if is_video and per_frame:
         raise ConfigError("--per-frame", f"{loaded.entry.name} is a video model", "Leave it out")
     if is_video:
-        return Windowed(cast("VideoPredictor", predictor), loaded)
+        return Windowed(cast("VideoPredictor", loaded.predictor), loaded)
     if not per_frame:
         raise ConfigError(
             loaded.entry.name, "this model sees one frame at a time", "Add --per-frame"
         )
     return PerFrame(Model(loaded))
+
+
+def _is_video(loaded: LoadedModel) -> bool:
+    return callable(getattr(loaded.predictor, "predict_window", None))

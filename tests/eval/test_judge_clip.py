@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from mini_data import MiniData, TruthEstimator, mini_protocol
+
+from sonde.errors import ConfigError, DataError
+from sonde.eval.judge import judge
+from sonde.eval.judge_clip import judge_clip
+from sonde.eval.samples import OK, SKIPPED
+
+PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'")
+
+
+def verdicts(data, estimator, protocol=PROTOCOL, count=4):
+    records = [data.record(i) for i in range(count)]
+    return judge_clip(records, list(range(count)), protocol, estimator)
+
+
+def test_one_frame_is_judged_as_an_image():
+    data = MiniData()
+    (clip,) = verdicts(data, TruthEstimator(), count=1)
+    alone = judge(data.record(0), 0, PROTOCOL, TruthEstimator())
+    assert clip.row.values == alone.row.values
+    assert (clip.row.scale, clip.row.shift) == (alone.row.scale, alone.row.shift)
+    assert clip.row.sample_id == alone.row.sample_id
+
+
+def test_all_frames_share_the_fit_and_are_scored_alone():
+    def each_its_own(depth):
+        return 0.5 * np.log1p(depth) - 0.2 + 0.02 * (depth[12, 16] > 1.65)
+
+    found = verdicts(MiniData(), TruthEstimator(formula=each_its_own))
+    assert len({(v.row.scale, v.row.shift) for v in found}) == 1
+    errors = [v.row.values["abs_rel"] for v in found]
+    assert all(0 < error < 0.1 for error in errors) and len(set(errors)) == 4
+    assert all(v.preview is not None for v in found)
+
+
+def test_frames_without_truth_are_neither_fitted_nor_scored():
+    found = verdicts(MiniData(empty=(1,)), TruthEstimator())
+    assert [v.row.status for v in found] == [OK, SKIPPED, OK, OK]
+    assert found[0].row.values["abs_rel"] < 1e-5
+    nothing = verdicts(MiniData(empty=(0, 1, 2, 3)), TruthEstimator())
+    assert {v.row.status for v in nothing} == {SKIPPED}
+
+
+def test_an_estimator_of_clips_sees_all_frames_at_once():
+    class Whole(TruthEstimator):
+        seen = 0
+
+        def estimate_clip(self, frames):
+            frames = list(frames)
+            self.seen = len(frames)
+            yield from (self.estimate(frame) for frame in frames)
+
+    estimator = Whole()
+    assert verdicts(MiniData(), estimator)[3].row.values["abs_rel"] < 1e-5
+    assert estimator.seen == 4
+
+
+def test_faults_name_the_clip():
+    broken = TruthEstimator(formula=lambda d: d * np.nan)
+    with pytest.raises(DataError, match="mini/0"):
+        verdicts(MiniData(), broken)
+    with pytest.raises(ConfigError, match="no test-time averaging"):
+        verdicts(
+            MiniData(), TruthEstimator(), mini_protocol("vda-synthetic", "inference.tta='flip'")
+        )

@@ -1,0 +1,65 @@
+"""A video model as an estimator, with a small fake whose later windows depend on earlier ones."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sonde.errors import ConfigError
+from sonde.eval.judge_clip import ClipEstimator
+from sonde.eval.predictions import EstimateSettings
+from sonde.eval.video_estimator import VideoEstimator
+
+FAKES = Path(__file__).parents[1] / "pipeline" / "video" / "conftest.py"
+LOG = {"affine_log1p": "none", "metric": "log1p"}
+DISPARITY = {"affine_disparity": "none", "scale": "disparity", "metric": "disparity"}
+
+
+@pytest.fixture(scope="module")
+def windowed():
+    spec = importlib.util.spec_from_file_location("fake_video", FAKES)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.windowed
+
+
+def estimator(model, accepts, **settings):
+    return VideoEstimator(
+        model, accepts=accepts, protocol="p", settings=EstimateSettings(**settings)
+    )
+
+
+def test_clips_are_seen_by_windows_and_in_order(windowed, picture_frames):
+    model = windowed()
+    asked = estimator(model, LOG)
+    assert isinstance(asked, ClipEstimator)
+    model._predictor.calls.clear()
+    found = list(asked.estimate_clip(picture_frames(11)))
+    assert model._predictor.calls == [(6, False), (4, True), (1, True)]
+    assert [f.map_HW.shape for f in found] == [(48, 64)] * 11
+    assert {f.family for f in found} == {"affine_log1p"}
+    alone = asked.estimate(picture_frames(11)[8])
+    assert not np.array_equal(alone.map_HW, found[8].map_HW)
+
+
+def test_metres_are_asked_for_where_only_they_are_taken(windowed, picture_frames):
+    asked = estimator(windowed(metres=True), DISPARITY)
+    found = next(asked.estimate_clip(picture_frames(3)))
+    assert (asked.family, found.family) == ("metric", "metric")
+    assert found.sky_HW is not None and found.fov_x_deg == 60.0
+    assert asked.facts["own_family"] == "affine_log1p"
+    assert (asked.facts["name"], asked.facts["per_frame"]) == ("fake-video", False)
+    assert asked.gives_uncertainty is False
+    without = estimator(windowed(), DISPARITY)
+    with pytest.raises(ConfigError, match="gave affine_log1p, expected metric"):
+        without.estimate(picture_frames(1)[0])
+
+
+def test_settings_that_mean_nothing_are_refused(windowed):
+    with pytest.raises(ConfigError, match="mean nothing to fake-video"):
+        estimator(windowed(), LOG, guidance_scale=2.0)
+    with pytest.raises(ConfigError, match="one map per frame"):
+        estimator(windowed(), LOG, ensemble_size=4)
+    with pytest.raises(ConfigError, match="accepted are"):
+        estimator(windowed(), {"affine_disparity": "none"})
