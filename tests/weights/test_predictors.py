@@ -1,19 +1,23 @@
 """Every depth family from a file to hypotheses; what predicts nothing says so."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
-from micro_weights import family_network, own_metadata
+from micro_weights import family_network, filled, own_metadata
 
+from sonde.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
 from sonde.errors import WeightsError
 from sonde.models.dar.predictor import DARPredictor
 from sonde.models.depthart.predictor import DepthARTPredictor
+from sonde.models.ppd.presets import VIDEO_TINY
+from sonde.models.ppd.video_network import new_video_network
+from sonde.models.ppd.video_predictor import PPDVideoPredictor
 from sonde.models.var_depth.predictor import VarDepthPredictor
 from sonde.result import DepthKind
 from sonde.weights import registry
 from sonde.weights.load import load_predictor
-from sonde.weights.predictors import require_depth, semantics_width
+from sonde.weights.predictors import Parts, build_predictor, require_depth, semantics_width
 from sonde.weights.safe import write_safetensors
 
 CLASSES = {"depthart": DepthARTPredictor, "var_depth": VarDepthPredictor, "dar": DARPredictor}
@@ -117,3 +121,36 @@ def test_every_family_of_the_table_is_a_depth_model_or_says_what_it_is():
         elif entry.is_encoder or entry.name.startswith(("var-", "switti-")):
             with pytest.raises(WeightsError):
                 require_depth(entry.family, entry.name)
+
+
+@pytest.mark.parametrize("sees_clips", [True, False])
+def test_a_video_network_with_the_encoder_beside_it(tmp_path, tiny, sees_clips):
+    config = replace(
+        VIDEO_TINY, width=32, depth=4, heads=2, semantics_width=tiny.width, temporal_before=(3,),
+        reference_from=3,
+    )  # fmt: skip
+    encoder, tag = tiny, "tiny"
+    if sees_clips:
+        encoder, tag = TinyVideoEncoder(TinyVideoConfig(stem=tiny.config, pairs=1)), "tiny_video"
+    network = filled(new_video_network(config, generator=torch.Generator().manual_seed(0)))
+    kinds = {"tiny": "tiny_encoder", "tiny_video": "tiny_video_encoder"}
+    for file, family, part in (("weights", "ppd_video", network), ("encoder", kinds[tag], encoder)):
+        metadata = own_metadata(family, tag, asdict(part.config), preset="custom")
+        state = filled(part).state_dict()
+        write_safetensors(tmp_path / f"{file}.safetensors", state, metadata)
+    loaded = load_predictor(tmp_path)
+    predictor = loaded.predictor
+    assert isinstance(predictor, PPDVideoPredictor) and loaded.entry.family == "ppd_video"
+    frame = predictor.prepare(torch.full((3, 60, 80), 0.5), area=32 * 48)
+    found = predictor.predict_window(
+        frame[None], references=None, steps=1, generator=torch.Generator().manual_seed(0)
+    )
+    assert found.depth_Thw.shape == (1, *frame.shape[1:])
+    assert len(found.metres) == (1 if sees_clips else 0)
+
+
+def test_an_encoder_of_clips_is_refused_for_photos(tiny):
+    encoder = TinyVideoEncoder(TinyVideoConfig(stem=tiny.config, pairs=1))
+    parts = Parts(network=None, encoder=encoder, dtype=torch.float32, area=None, steps=None)
+    with pytest.raises(WeightsError, match="tiny_video: an encoder of clips"):
+        build_predictor("ppd", parts)

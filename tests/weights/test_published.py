@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from micro_weights import DINO, MOGE, own_metadata
+from micro_weights import DINO, MOGE, filled, own_metadata
 from safetensors.torch import save_file
 
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.depthart.config import DepthARTConfig
 from sonde.models.depthart.network import new_network
+from sonde.models.ppd.video_config import PPDVideoConfig
+from sonde.models.ppd.video_network import new_video_network
 from sonde.tokenizers.config import VQConfig
 from sonde.tokenizers.keys import published_name
 from sonde.weights.convert import convert_file
@@ -76,17 +78,24 @@ def test_the_encoder_of_ppd_must_be_told_or_named(tmp_path, ppd):
         read_weights(released, encoder="dav2")
 
 
-def test_video_files_are_refused_for_image_ppd(tmp_path, ppd):
+def test_video_files_are_recognised(tmp_path):
+    config = PPDVideoConfig(width=32, heads=2, semantics_width=48, grid_hw=(3, 3))
+    network = filled(new_video_network(config, generator=torch.Generator().manual_seed(0)))
+    state = {f"dit_video.{k}": v for k, v in network.state_dict().items()}
     path = tmp_path / "ppvd.pth"
-    state = {f"dit_video.{k}": v for k, v in ppd.state_dict().items()}
-    state["dit_video.temporal_blocks.0.attn.qkv.bias"] = torch.zeros(9)
-    torch.save(state, path)
-    with pytest.raises(WeightsError, match=r"PPVD \(video\) file: 1 temporal.*ppd_moge.pth"):
-        read_weights(path, encoder="moge2")
+    torch.save(state | {"sem_encoder.register_token": torch.zeros(1)}, path)
+    found = read_weights(path)
+    assert (found.family, found.encoder, found.config) == ("ppd_video", "pi3", config)
+    assert set(found.tensors) == set(network.state_dict()) and found.entry == "ppvd"
     bare = {k.removeprefix("dit_video."): v for k, v in state.items()}
     torch.save(bare, path)
-    with pytest.raises(WeightsError, match="video"):
+    assert read_weights(path, encoder="pi3").family == "ppd_video"
+    with pytest.raises(WeightsError, match="a file of pi3, not moge2|of pi3, not moge2"):
         read_weights(path, encoder="moge2")
+    del bare["pos_embed"]
+    torch.save(bare, path)
+    with pytest.raises(WeightsError, match="pos_embed' is missing"):
+        read_weights(path)
 
 
 def test_depth_anything(tmp_path, dav2):
@@ -146,7 +155,7 @@ def test_other_colour_statistics_are_refused(tmp_path, moge2_file_content):
     [
         ({"weird": torch.zeros(2), "names": torch.zeros(2)}, "2 tensors of no known network"),
         ({"epoch": 3}, "holds no tensors"),
-        ({"register_token": torch.zeros(1)}, "Pi3 file"),
+        ({"register_token": torch.zeros(1)}, "pos_embed' is missing"),
         ({"x_embedder.proj.weight": torch.zeros(8, 4, 16, 16)}, "q_norm.weight' is missing"),
         ({"a": torch.ones(1), "dit.a": torch.ones(1)}, "a comes twice"),
     ],

@@ -17,13 +17,14 @@ def test_every_entry_is_complete():
         assert entry.name == name
         assert entry.licence and entry.training_data
         assert entry.encoder in ("", *registry.ENCODER_ENTRIES)
-        assert entry.embedded or entry.hub_repo or entry.url or "Google Drive" in entry.note
+        has_place = entry.embedded or entry.hub_repo or entry.url
+        assert has_place or "Google Drive" in entry.note or "No address known" in entry.note
         assert (entry.commercial is None) == (entry.licence == registry.NOT_STATED)
         assert entry.preset in FAMILIES[entry.family].presets
 
 
 def test_encoders_are_told_from_depth_models():
-    encoders = {"tiny-encoder", "dav2-vits", "dav2-vitb", "dav2-vitl", "moge2-vitl"}
+    encoders = {"tiny-encoder", "dav2-vits", "dav2-vitb", "dav2-vitl", "moge2-vitl", "pi3"}
     assert {name for name, entry in registry.ENTRIES.items() if entry.is_encoder} == encoders
     assert registry.ENTRIES["dar-tiny"].encoder == ""  # its own is inside
     assert registry.ENTRIES["depthart-tiny"].encoder == "tiny"
@@ -44,7 +45,7 @@ def test_licences_as_their_projects_state_them():
     assert licences["moge2-vitl"] == "MIT"
     assert licences["ppd-dav2"] == licences["ppd-moge2"] == "not stated"
     forbidding = {name for name, entry in registry.ENTRIES.items() if entry.needs_acceptance}
-    assert forbidding == {"dav2-vitb", "dav2-vitl"}
+    assert forbidding == {"dav2-vitb", "dav2-vitl", "pi3"}
 
 
 def test_encoder_entries_are_encoders_of_their_tag():

@@ -1,9 +1,11 @@
 """Released checkpoints by the names of their tensors; parts and other sizes are refused by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sonde.encoders.dinov2 import DinoV2Config
 from sonde.errors import WeightsError
@@ -19,6 +21,7 @@ from sonde.tokenizers.vqvae import VQVAE
 from sonde.weights import networks
 from sonde.weights.convert import convert_file
 from sonde.weights.load import load_predictor
+from sonde.weights.networks import build, fill
 from sonde.weights.published import read_weights
 from sonde.weights.released import flatten
 
@@ -145,10 +148,27 @@ def test_a_dar_of_another_preset_is_refused(tmp_path, dar_file):
             {"unet_state_dict": {"mid_block.resnets.0.conv1.weight": torch.ones(1)}},
             "the second stage of VAR-Depth alone",
         ),
-        ({"register_token": torch.zeros(1)}, "a Pi3 file"),
     ],
 )
 def test_parts_are_named(tmp_path, content, message):
     torch.save(content, tmp_path / "part.pt")
     with pytest.raises(WeightsError, match=message):
         read_weights(tmp_path / "part.pt")
+
+
+def test_pi3_is_converted_and_its_heads_are_left_out(tmp_path, caplog):
+    golden = load_file(Path(__file__).parents[1] / "golden" / "ppd" / "pi3_tiny.safetensors")
+    state = {k.removeprefix("sd."): v for k, v in golden.items() if k.startswith("sd.")}
+    source = tmp_path / "pi3.safetensors"
+    save_file(state | {"point_head.proj.weight": torch.ones(3)}, source)
+    done = convert_file(source, tmp_path / "out.safetensors")
+    assert (done.family, done.encoder, done.tensors) == ("pi3", "pi3", len(state) - 2)
+    assert done.ignored["point_head.proj.weight"] == done.ignored["image_mean"] == 1
+    assert done.licence == "CC BY-NC 4.0" and "point_head (1)" in caplog.text
+    again = read_weights(tmp_path / "out.safetensors")
+    assert again.config.trunk.width == 48 and again.config.registers == 5
+    clip = golden["images"][None]
+    network = fill(build("pi3", again.config), again.tensors)
+    torch.testing.assert_close(
+        network.clip_semantics(clip)[0], golden["semantics"], atol=1e-5, rtol=0
+    )

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sonde.encoders.tiny import TinyEncoder
+from sonde.encoders.tiny_video import TinyVideoEncoder
 from sonde.errors import OutputError, WeightsError
 from sonde.models.base import Predictor
 
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 OWN_FILE, OWN_CARD, OWN_ENCODER = "weights.safetensors", "card.json", "encoder.safetensors"
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 # tiny's convolutions and batch statistics gain no time in bf16 and lose digits of depth
-_FLOAT32_ENCODERS = (TinyEncoder,)
+_FLOAT32_ENCODERS = (TinyEncoder, TinyVideoEncoder)
 
 
 class LoadedModel(NamedTuple):

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sonde.encoders import depth_anything_v2, dinov2, moge2, moge2_config, tiny
+from sonde.encoders import (
+    depth_anything_v2,
+    dinov2,
+    moge2,
+    moge2_config,
+    pi3,
+    tiny,
+    tiny_video,
+)
 from sonde.errors import ConfigError, WeightsError
 from sonde.models.dar.config import DARConfig
 from sonde.models.dar.network import DARNetwork
@@ -27,6 +35,9 @@ from sonde.models.depthart.transformer import VARTransformer
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
+from sonde.models.ppd.presets import VIDEO_PRESETS
+from sonde.models.ppd.video_config import PPDVideoConfig
+from sonde.models.ppd.video_network import PPDVideoNetwork
 from sonde.models.var_depth.config import VarDepthConfig
 from sonde.models.var_depth.network import VarDepthNetwork
 from sonde.models.var_depth.presets import COMPAT
@@ -70,6 +81,7 @@ class SwittiAlone(nn.Module):
 
 FAMILIES: Mapping[str, Family] = {
     "ppd": Family(config=PPDConfig, network=PPDNetwork, presets=PPD_PRESETS),
+    "ppd_video": Family(config=PPDVideoConfig, network=PPDVideoNetwork, presets=VIDEO_PRESETS),
     "dar": Family(config=DARConfig, network=DARNetwork, presets=DAR_PRESETS),
     "depthart": Family(config=DepthARTConfig, network=DepthARTNetwork, presets=DEPTHART_PRESETS),
     "var_depth": Family(config=VarDepthConfig, network=VarDepthNetwork, presets=VAR_DEPTH_PRESETS),
@@ -83,6 +95,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "moge2": Family(
         config=moge2_config.MoGe2Config, network=moge2.MoGe2, presets=moge2_config.PRESETS
+    ),
+    "pi3": Family(config=pi3.Pi3Config, network=pi3.Pi3, presets=pi3.PRESETS),
+    "tiny_video_encoder": Family(
+        config=tiny_video.TinyVideoConfig,
+        network=tiny_video.TinyVideoEncoder,
+        presets=tiny_video.PRESETS,
     ),
     # what depth models of other families start from
     "var": Family(

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sonde.encoders.base import MetricEncoder
+from sonde.encoders.base import ClipEncoder, FrameByFrame, MetricEncoder
 from sonde.encoders.depth_anything_v2 import DepthAnythingV2
 from sonde.encoders.moge2 import MoGe2
+from sonde.encoders.pi3 import Pi3
 from sonde.encoders.tiny import TinyEncoder
+from sonde.encoders.tiny_video import TinyVideoEncoder
 from sonde.errors import WeightsError
 from sonde.models.base import Predictor
 from sonde.models.dar.predictor import DARPredictor
@@ -19,12 +21,14 @@ from sonde.models.depthart.network import DepthARTNetwork
 from sonde.models.depthart.predictor import DepthARTPredictor
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
+from sonde.models.ppd.video_predictor import PPDVideoPredictor
 from sonde.models.var_depth.network import VarDepthNetwork
 from sonde.models.var_depth.predictor import VarDepthPredictor
 
 from .registry import ENCODER_FAMILIES
 
-Encoder = TinyEncoder | DepthAnythingV2 | MoGe2
+PhotoEncoder = TinyEncoder | DepthAnythingV2 | MoGe2
+Encoder = PhotoEncoder | Pi3 | TinyVideoEncoder
 
 # families that give no depth by themselves: what they are, what to do instead
 _NO_DEPTH: Mapping[str, tuple[str, str]] = {
@@ -55,6 +59,13 @@ class Parts(NamedTuple):
     dtype: torch.dtype
     area: int | None
     steps: int | None
+
+    @property
+    def photo(self) -> PhotoEncoder | None:
+        """The encoder, which must be one of photos; WeightsError for one of clips."""
+        if isinstance(self.encoder, Pi3 | TinyVideoEncoder):
+            raise WeightsError(self.encoder.name, "an encoder of clips; this model sees photos")
+        return self.encoder
 
     @property
     def metric(self) -> MetricEncoder | None:
@@ -89,10 +100,10 @@ def semantics_width(network: nn.Module) -> int:
 
 
 def _ppd(parts: Parts) -> Predictor:
-    assert parts.encoder is not None
+    assert parts.photo is not None
     return PPDPredictor(
         parts.network.to(dtype=parts.dtype),
-        parts.encoder,
+        parts.photo,
         metric_encoder=parts.metric,
         default_steps=parts.steps or DEFAULT_STEPS,
         default_area=parts.area or DEFAULT_AREA,
@@ -100,10 +111,23 @@ def _ppd(parts: Parts) -> Predictor:
     )
 
 
+def _ppd_video(parts: Parts) -> Any:
+    """A `VideoPredictor`: windows of clips; an encoder of photos is used frame by frame."""
+    assert parts.encoder is not None
+    encoder = parts.encoder
+    return PPDVideoPredictor(
+        parts.network.to(dtype=parts.dtype),
+        encoder if isinstance(encoder, ClipEncoder) else FrameByFrame(encoder),
+        default_steps=parts.steps or DEFAULT_STEPS,
+        default_area=parts.area,
+        dtype=parts.dtype,
+    )
+
+
 def _depthart(parts: Parts) -> Predictor:
     return DepthARTPredictor(
         parts.network.float(),  # what is folded and what stays float32 must not start from halves
-        parts.encoder if semantics_width(parts.network) else None,
+        parts.photo if semantics_width(parts.network) else None,
         metric_encoder=parts.metric,
         dtype=parts.dtype,
     )
@@ -112,7 +136,7 @@ def _depthart(parts: Parts) -> Predictor:
 def _var_depth(parts: Parts) -> Predictor:
     return VarDepthPredictor(
         parts.network.float(),
-        parts.encoder if semantics_width(parts.network) else None,
+        parts.photo if semantics_width(parts.network) else None,
         metric_encoder=parts.metric,
         dtype=parts.dtype,
     )
@@ -124,6 +148,7 @@ def _dar(parts: Parts) -> Predictor:
 
 _BUILDERS: Mapping[str, Callable[[Parts], Predictor]] = {
     "ppd": _ppd,
+    "ppd_video": _ppd_video,
     "depthart": _depthart,
     "var_depth": _var_depth,
     "dar": _dar,

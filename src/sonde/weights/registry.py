@@ -24,9 +24,11 @@ NOT_STATED = "not stated"
 NON_COMMERCIAL = "CC BY-NC 4.0"
 # which weights serve an encoder tag when nothing else is asked for
 ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
-    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl"}
+    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl", "pi3": "pi3"}
 )
-ENCODER_FAMILIES = frozenset({"tiny_encoder", "depth_anything_v2", "moge2"})
+ENCODER_FAMILIES = frozenset(
+    {"tiny_encoder", "depth_anything_v2", "moge2", "pi3", "tiny_video_encoder"}
+)
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -174,6 +176,31 @@ _ALL = (
         "dav2",
         "ppd.pth",
         _metrics("4.1/97.7", "7.0/95.5", "4.3/98.0", "4.6/97.2", "6.8/95.9"),
+    ),
+    WeightsEntry(
+        name="ppvd",
+        family="ppd_video",
+        preset="video",
+        encoder="pi3",
+        file="ppvd.pth",
+        licence=NOT_STATED,
+        commercial=None,
+        training_data=f"{_PPD_DATA}, IRS, PointOdyssey (synthetic)",
+        size_mb=2250,
+        note="Video. Weight licence not stated (code: Apache-2.0). Runs with pi3, whose licence "
+        "counts too. No address known: put the file where `sonde models info ppvd` says.",
+    ),
+    WeightsEntry(
+        name="pi3",
+        family="pi3",
+        preset="vitl",
+        encoder="pi3",
+        file="pi3.safetensors",
+        licence=NON_COMMERCIAL,
+        commercial=False,
+        size_mb=3840,
+        note="Semantics of clips for ppvd; its heads for points and cameras are left out (code: "
+        "BSD-3). No address known: put the file where `sonde models info pi3` says.",
     ),
     _dav2("s", "Small", "Apache-2.0", 99),
     _dav2("b", "Base", NON_COMMERCIAL, 390),

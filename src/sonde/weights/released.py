@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sonde.encoders import pi3
 from sonde.encoders.dinov2 import MEAN_RGB, STD_RGB, DinoV2Config
 from sonde.encoders.moge2_config import MoGe2Config, from_published
 from sonde.errors import WeightsError
@@ -42,7 +43,6 @@ TAG_OF_STEM = {"ppd": "dav2", "ppd_moge": "moge2"}
 _HEAD_WIDTH = 64  # of every published DINOv2
 # a tensor by which a part is known -> what it is, and what would be needed
 _PARTS = (
-    ("register_token", "a Pi3 file, the encoder of video PPD", "Image PPD does not use it"),
     (
         var_depth_keys.STATIC,
         "the adapter of VAR-Depth alone, without Switti and tokenizer",
@@ -112,18 +112,16 @@ def identify(flat: Flat, where: object) -> str:
     """The kind of released tensors by their names, a key of READERS; WeightsError otherwise."""
     names = flat.tensors
     if "x_embedder.proj.weight" in names or "final_layer.linear.weight" in names:
-        temporal = sum(name.startswith("temporal_blocks.") for name in names)
+        temporal = any(name.startswith("temporal_blocks.") for name in names)
         if temporal or keys.VIDEO_PREFIX in flat.prefixes or "pos_embed" in names:
-            raise WeightsError(
-                where,
-                f"a PPVD (video) file: {temporal} temporal tensors, absolute positions",
-                "Image PPD is ppd.pth or ppd_moge.pth",
-            )
+            return "ppd_video"
         return "ppd"
     if any(name.startswith("decoder.update.") for name in names):
         return "dar"
     if any(name.startswith("encoder.backbone.") for name in names):
         return "moge2"
+    if pi3.MARK in names:
+        return "pi3"
     if "patch_embed.proj.weight" in names and "cls_token" in names:
         return "depth_anything_v2"
     if depthart_keys.MARK in names:
@@ -138,8 +136,8 @@ def identify(flat: Flat, where: object) -> str:
     raise WeightsError(
         where,
         f"{len(names)} tensors of no known network ({some([*names])})",
-        "Known: PPD, DepthART, VAR, Switti and their tokenizers, DAR, Depth Anything V2, MoGe-2, "
-        "and files written by sonde",
+        "Known: PPD, PPVD, DepthART, VAR, Switti and their tokenizers, DAR, Depth Anything V2, "
+        "MoGe-2, Pi3, and files written by sonde",
     )
 
 
@@ -164,6 +162,22 @@ def _require_known_constant(name: str, value: Tensor, where: object) -> None:
 def _ppd(flat: Flat, path: Path, encoder: str | None) -> Recognised:
     tag = _ppd_tag(path, encoder)
     return Recognised("ppd", tag, _ppd_config(flat.tensors), flat.tensors, [])
+
+
+def _ppd_video(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+    """A video network; only one was released, for Pi3's semantics."""
+    tag = _encoder_tag(path, encoder, pi3.Pi3.name)
+    tensors = {name: t for name, t in flat.tensors.items() if keys.our_video_name(name)}
+    dropped = [name for name in flat.tensors if name not in tensors]
+    config = keys.video_config_of(tensors)
+    return Recognised("ppd_video", tag, config, tensors, dropped)
+
+
+def _pi3(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+    tag = _encoder_tag(path, encoder, pi3.Pi3.name)
+    found = pi3.from_published(flat.tensors, where=path)
+    dropped = [name for name in flat.tensors if name not in found.tensors]
+    return Recognised("pi3", tag, found.config, found.tensors, dropped)
 
 
 def _moge2(flat: Flat, path: Path, encoder: str | None) -> Recognised:
@@ -301,6 +315,8 @@ def _block_count(names: Iterable[str], prefix: str) -> int:
 
 READERS: Mapping[str, Callable[[Flat, Path, str | None], Recognised]] = {
     "ppd": _ppd,
+    "ppd_video": _ppd_video,
+    "pi3": _pi3,
     "moge2": _moge2,
     "depth_anything_v2": _dav2,
     "depthart": _next_scale,
