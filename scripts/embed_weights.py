@@ -33,10 +33,16 @@ def main() -> None:
     parser.add_argument("--after", type=Path, action="append", default=[])
     parser.add_argument("--area", type=int, help="network pixels when no resolution is asked for")
     parser.add_argument("--steps", type=int, help="network calls when none are asked for")
+    parser.add_argument("--guidance", type=float, help="guidance scale when none is asked for")
     parser.add_argument("--note", help="what the recipes do not tell, for the card")
     options = parser.parse_args()
 
-    more = {"default_area": options.area, "default_steps": options.steps, "note": options.note}
+    more = {
+        "default_area": options.area,
+        "default_steps": options.steps,
+        "default_guidance": options.guidance,
+        "note": options.note,
+    }
     try:
         card = embed(options.run, NAMES[options.name], after=options.after, more=more)
     except WeightsError as error:

@@ -11,11 +11,8 @@ from sonde.pipeline.load import load
 from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES, find
 from sonde.weights.safe import sha256_of
 
-EMBEDDED = [
-    name
-    for name, entry in ENTRIES.items()
-    if entry.embedded and (EMBEDDED_FOLDER / entry.file).is_file()
-]
+EMBEDDED = [name for name, entry in ENTRIES.items() if entry.embedded]
+FAMILIES = ("depthart-tiny", "var-depth-tiny", "dar-tiny")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def test_files_are_those_of_their_cards(name):
 
 
 def test_they_are_small():
-    assert {"ppd-tiny", "tiny-encoder"} <= set(EMBEDDED)
+    assert {"ppd-tiny", "tiny-encoder", *FAMILIES} == set(EMBEDDED)
     sizes = [(EMBEDDED_FOLDER / ENTRIES[name].file).stat().st_size for name in EMBEDDED]
     assert max(sizes) < 25e6 and sum(sizes) < 80e6
 
@@ -54,6 +51,18 @@ def test_the_default_model_sees_the_motorcycle(motorcycle):
     flat = aligned_scores(flat_map(depth.shape), depth, seen)
     assert ours.abs_rel < 0.75 * flat.abs_rel
     assert ours.delta1 > flat.delta1 + 0.2
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_sees_the_motorcycle(name, motorcycle):
+    photo, depth, known = motorcycle
+    result = load(name).predict(photo)
+    assert result.model == name and result.is_metric
+    log_depth = as_log_depth(result.depth, result.kind)
+    seen = known & np.isfinite(log_depth)
+    ours = aligned_scores(log_depth, depth, seen)
+    flat = aligned_scores(flat_map(depth.shape), depth, seen)
+    assert ours.abs_rel < 0.8 * flat.abs_rel
 
 
 def test_a_seed_is_a_result(motorcycle):

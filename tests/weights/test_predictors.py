@@ -93,6 +93,13 @@ def test_dar_takes_no_other_encoder_and_the_area_of_its_card(run):
         load_predictor(folder, encoder=other)
 
 
+def test_guidance_is_that_of_the_card_and_none_without(run):
+    folder = run("var_depth")
+    assert load_predictor(folder).predictor.guidance_scale == 0.0
+    (folder / "card.json").write_text('{"default_guidance": 1.5}')
+    assert load_predictor(folder).predictor.guidance_scale == 1.5
+
+
 def test_a_missing_encoder_is_named(run):
     folder = run("depthart", tag="")
     with pytest.raises(WeightsError, match="encoder tag '' is unknown"):

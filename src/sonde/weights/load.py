@@ -98,6 +98,7 @@ def load_predictor(
         dtype=dtype,
         area=loaded.entry.area,
         steps=loaded.entry.steps,
+        guidance=loaded.entry.guidance,
     )
     return LoadedModel(build_predictor(loaded.entry.family, parts), loaded.entry, loaded.sha256)
 

@@ -51,7 +51,8 @@ _NO_DEPTH: Mapping[str, tuple[str, str]] = {
 class Parts(NamedTuple):
     """What a predictor is made of. encoder: None where the family needs none and none is given.
 
-    area, steps: network pixels and calls when none are asked for; None = the family's own.
+    area, steps, guidance: network pixels, calls and guidance scale when none are asked for; None =
+    the family's own.
     """
 
     network: Any
@@ -59,6 +60,7 @@ class Parts(NamedTuple):
     dtype: torch.dtype
     area: int | None
     steps: int | None
+    guidance: float | None = None
 
     @property
     def photo(self) -> PhotoEncoder | None:
@@ -138,6 +140,7 @@ def _var_depth(parts: Parts) -> Predictor:
         parts.network.float(),
         parts.photo if semantics_width(parts.network) else None,
         metric_encoder=parts.metric,
+        guidance_scale=parts.guidance or 0.0,
         dtype=parts.dtype,
     )
 

@@ -62,6 +62,7 @@ class WeightsEntry:
     uncertainty: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     steps: int | None = None  # network calls and network pixels when nothing is asked for;
     area: int | None = None  # None = the family's own
+    guidance: float | None = None  # likewise, of VAR-Depth
     note: str = ""
 
     @property
@@ -350,6 +351,7 @@ def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
             licence=str(card.get("licence", entry.licence)),
             steps=card.get("default_steps", entry.steps),
             area=None if area is None else int(area),
+            guidance=card.get("default_guidance", entry.guidance),
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
