@@ -93,11 +93,13 @@ def test_dar_takes_no_other_encoder_and_the_area_of_its_card(run):
         load_predictor(folder, encoder=other)
 
 
-def test_guidance_is_that_of_the_card_and_none_without(run):
+def test_guidance_and_choice_are_those_of_the_card_and_the_family_s_without(run):
     folder = run("var_depth")
-    assert load_predictor(folder).predictor.guidance_scale == 0.0
-    (folder / "card.json").write_text('{"default_guidance": 1.5}')
-    assert load_predictor(folder).predictor.guidance_scale == 1.5
+    predictor = load_predictor(folder).predictor
+    assert (predictor.guidance_scale, predictor.choose.mode) == (0.0, "sample")
+    (folder / "card.json").write_text('{"default_guidance": 1.5, "default_mode": "mean_k"}')
+    predictor = load_predictor(folder).predictor
+    assert (predictor.guidance_scale, predictor.choose.mode) == (1.5, "mean_k")
 
 
 def test_a_missing_encoder_is_named(run):

@@ -99,6 +99,7 @@ def load_predictor(
         area=loaded.entry.area,
         steps=loaded.entry.steps,
         guidance=loaded.entry.guidance,
+        mode=loaded.entry.mode,
     )
     return LoadedModel(build_predictor(loaded.entry.family, parts), loaded.entry, loaded.sha256)
 

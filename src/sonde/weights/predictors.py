@@ -22,6 +22,7 @@ from sonde.models.depthart.predictor import DepthARTPredictor
 from sonde.models.ppd.network import PPDNetwork
 from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
 from sonde.models.ppd.video_predictor import PPDVideoPredictor
+from sonde.models.var_depth.choose import Choose
 from sonde.models.var_depth.network import VarDepthNetwork
 from sonde.models.var_depth.predictor import VarDepthPredictor
 
@@ -51,8 +52,8 @@ _NO_DEPTH: Mapping[str, tuple[str, str]] = {
 class Parts(NamedTuple):
     """What a predictor is made of. encoder: None where the family needs none and none is given.
 
-    area, steps, guidance: network pixels, calls and guidance scale when none are asked for; None =
-    the family's own.
+    area, steps, guidance: network pixels, calls and guidance scale when none are asked for.
+    mode: how VAR-Depth chooses codes. None = the family's own.
     """
 
     network: Any
@@ -61,6 +62,7 @@ class Parts(NamedTuple):
     area: int | None
     steps: int | None
     guidance: float | None = None
+    mode: str | None = None
 
     @property
     def photo(self) -> PhotoEncoder | None:
@@ -140,6 +142,7 @@ def _var_depth(parts: Parts) -> Predictor:
         parts.network.float(),
         parts.photo if semantics_width(parts.network) else None,
         metric_encoder=parts.metric,
+        choose=None if parts.mode is None else Choose(mode=parts.mode),
         guidance_scale=parts.guidance or 0.0,
         dtype=parts.dtype,
     )

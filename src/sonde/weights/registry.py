@@ -62,7 +62,8 @@ class WeightsEntry:
     uncertainty: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     steps: int | None = None  # network calls and network pixels when nothing is asked for;
     area: int | None = None  # None = the family's own
-    guidance: float | None = None  # likewise, of VAR-Depth
+    guidance: float | None = None  # likewise, of VAR-Depth, and how it chooses codes
+    mode: str | None = None
     note: str = ""
 
     @property
@@ -352,6 +353,7 @@ def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
             steps=card.get("default_steps", entry.steps),
             area=None if area is None else int(area),
             guidance=card.get("default_guidance", entry.guidance),
+            mode=card.get("default_mode", entry.mode),
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(

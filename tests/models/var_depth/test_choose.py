@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sonde.errors import ConfigError
-from sonde.models.var_depth.choose import MODES, Choose
+from sonde.models.var_depth.choose import MODES, SHARPER, Choose
 
 
 @pytest.fixture
@@ -35,6 +35,17 @@ def test_best_and_mean_codes(micro, logits):
     assert torch.equal(pick("expected", logits, quantiser, scale=5), best)
     torch.testing.assert_close(pick("expected", logits, quantiser, scale=6), mean)
     torch.testing.assert_close(pick("soft", logits, quantiser, scale=6), mean)
+    torch.testing.assert_close(pick("mean_k", logits, quantiser, scale=6), mean)
+
+
+def test_mean_k_draws_around_the_likely_codes(micro, logits):
+    quantiser = micro().tokenizer.quantize
+    sharp = (SHARPER * logits).softmax(dim=-1) @ quantiser.embedding.weight
+    off = {
+        mode: (pick(mode, logits, quantiser) - sharp).norm(dim=-1).mean()
+        for mode in ("sample", "mean_k")
+    }
+    assert 0 < off["mean_k"] < 0.5 * off["sample"]
 
 
 def test_mixture_is_near_one_code_at_the_last_scale(micro, logits):
