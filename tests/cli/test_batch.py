@@ -300,6 +300,7 @@ def test_a_real_signal_in_a_folder_run(photos, tmp_path):
     """SIGINT to the process: no traceback, exit 130, and what is finished stays."""
     script = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
 sys.path.insert(0, sys.argv[1])
 from conftest import FakePredictor
 from sonde.cli import Services, run

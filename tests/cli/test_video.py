@@ -13,7 +13,8 @@ from sonde.io.video.source import open_clip
 from sonde.pipeline.video.per_frame import PerFrame
 
 TERMINATED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
 sys.path.insert(0, sys.argv[1])
 from conftest import FakePredictor
 import dataclasses

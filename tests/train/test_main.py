@@ -23,7 +23,7 @@ def test_export_and_pictures_as_arrays(tmp_path, caplog):
 def test_a_dry_run_is_a_log_line(tmp_path, caplog):
     text = '[model]\nkind = "dar"\n[train]\nsteps = 1\nbatch_size = 1\n[data]\ncrop = [32, 48]\n'
     (tmp_path / "r.toml").write_text(text)
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="sonde.train")
     assert main([str(tmp_path / "r.toml"), "--dry-run", "--gpus", "2"]) == 0
     assert "dar tiny: 6,953,564 weights" in caplog.text and "2 GPUs, DDP" in caplog.text
 
