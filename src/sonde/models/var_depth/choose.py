@@ -3,7 +3,8 @@
 greedy: the best code. sample: drawn after top-k 400, top-p 0.95, as released. expected: greedy,
 from scale 6 on the mean of the codebook under softmax. soft: sample, then the same mean: samples
 differ in their large shapes and are smooth in detail. mean_k (ours, after depthart.md section 3):
-as soft, but early scales take the mean of 4 draws at temperature 1/3. smooth: Switti's gumbel mixture.
+as soft, but early scales take the mean of 4 draws at temperature 1/3. smooth: Switti's gumbel
+mixture.
 Shapes: S samples, L tokens, V codes, C code width.
 """
 
