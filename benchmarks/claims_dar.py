@@ -26,6 +26,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -148,7 +149,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
     parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS), metavar="NAME")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", default=RESULTS / "claims_dar.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "claims_dar.json")
     options = parser.parse_args()
     options.shard = 256 if options.scenes >= 256 else 32
     if options.quick:
