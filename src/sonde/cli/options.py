@@ -20,13 +20,31 @@ from sonde.pipeline.config import DEFAULT_MODEL, LARGEST_SIDE, SMALLEST_SIDE, Pr
 from sonde.settings import DEVICES, DTYPES
 
 _PREDICT = PredictConfig()
-_OUTPUT, _NETWORK, _RUN, _METRES = "Output", "Network", "Run", "Metres and 3-D"
+OUTPUT, NETWORK, RUN, METRES = "Output", "Network", "Run", "Metres and 3-D"
 
 Options = TypeVar("Options")
 
 
-def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
+def option(*names: str, help: str, panel: str, **more: Any) -> Any:
+    """A typer option in its panel of --help."""
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+# options of more than one verb
+Device = Annotated[str, option("--device", help=", ".join(DEVICES) + ".", panel=NETWORK)]
+Dtype = Annotated[str, option("--dtype", help=", ".join(DTYPES) + ".", panel=NETWORK)]
+AcceptLicense = Annotated[
+    bool,
+    option("--accept-license", help="Accept the model's non-commercial licence.", panel=NETWORK),
+]
+NoEdgeFilter = Annotated[
+    bool,
+    option("--no-edge-filter", help="Keep points and faces at depth edges in 3-D.", panel=METRES),
+]
+NoOutlierFilter = Annotated[
+    bool,
+    option("--no-outlier-filter", help="Keep stray points in point clouds.", panel=METRES),
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,122 +56,105 @@ class PredictOptions:
         typer.Argument(help="Photos, folders, globs, .txt lists, URLs, or - for standard input."),
     ]
     model: Annotated[
-        str, _option("-m", "--model", help="Name, folder or file of weights.", panel=_NETWORK)
+        str, option("-m", "--model", help="Name, folder or file of weights.", panel=NETWORK)
     ] = DEFAULT_MODEL
     output: Annotated[
-        Path, _option("-o", "--output", help="Folder for the results.", panel=_OUTPUT)
+        Path, option("-o", "--output", help="Folder for the results.", panel=OUTPUT)
     ] = Path("out")
     save: Annotated[
         list[str],
-        _option(
+        option(
             "--save",
             help="Formats, comma-separated: png16, npz, exr, pfm, vis, side, ply, glb.",
-            panel=_OUTPUT,
+            panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["png16,vis"])
     steps: Annotated[
         int | None,
-        _option("--steps", help="Network calls per map; default: the model's own.", panel=_NETWORK),
+        option("--steps", help="Network calls per map; default: the model's own.", panel=NETWORK),
     ] = _PREDICT.steps
     ensemble_size: Annotated[
         int,
-        _option(
+        option(
             "--ensemble-size",
             help="Maps per photo; from 2 on, their median and uncertainty.",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = _PREDICT.ensemble_size
     seed: Annotated[
-        int, _option("--seed", help="Same seed, same result, for every photo.", panel=_NETWORK)
+        int, option("--seed", help="Same seed, same result, for every photo.", panel=NETWORK)
     ] = _PREDICT.seed
     resolution: Annotated[
         int | None,
-        _option(
+        option(
             "--resolution",
             help=f"Long side in the network ({SMALLEST_SIDE}..{LARGEST_SIDE} px), 0 = native; "
             "default: the model's own.",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = _PREDICT.resolution
     guidance_scale: Annotated[
         float | None,
-        _option(
+        option(
             "--guidance-scale",
             help="Away from what the model says without the photo (var_depth); default: its own.",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = _PREDICT.guidance_scale
     stop_at: Annotated[
         int | None,
-        _option(
+        option(
             "--stop-at",
             help="Run only the first K steps, coarser and sooner (dar).",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = _PREDICT.stop_at
-    device: Annotated[str, _option("--device", help=", ".join(DEVICES) + ".", panel=_NETWORK)] = (
-        "auto"
-    )
-    dtype: Annotated[str, _option("--dtype", help=", ".join(DTYPES) + ".", panel=_NETWORK)] = "auto"
-    accept_license: Annotated[
-        bool,
-        _option(
-            "--accept-license", help="Accept the model's non-commercial licence.", panel=_NETWORK
-        ),
-    ] = False
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    accept_license: AcceptLicense = False
     fov_x: Annotated[
         float | None,
-        _option(
+        option(
             "--fov-x",
             help="Horizontal field of view in degrees; default: EXIF, else the model's guess.",
-            panel=_METRES,
+            panel=METRES,
         ),
     ] = _PREDICT.fov_x_deg
     no_metric: Annotated[
         bool,
-        _option("--no-metric", help="Keep the map as drawn, without metres.", panel=_METRES),
+        option("--no-metric", help="Keep the map as drawn, without metres.", panel=METRES),
     ] = not _PREDICT.metric
     scale: Annotated[
         float | None,
-        _option(
+        option(
             "--scale",
             help="Metres by hand, with --no-metric: ln(metres + 1) = scale * map + shift.",
-            panel=_METRES,
+            panel=METRES,
         ),
     ] = None
     shift: Annotated[
-        float, _option("--shift", help="Shift that goes with --scale.", panel=_METRES)
+        float, option("--shift", help="Shift that goes with --scale.", panel=METRES)
     ] = 0.0
-    no_edge_filter: Annotated[
-        bool,
-        _option(
-            "--no-edge-filter", help="Keep points and faces at depth edges in 3-D.", panel=_METRES
-        ),
-    ] = False
-    no_outlier_filter: Annotated[
-        bool,
-        _option("--no-outlier-filter", help="Keep stray points in point clouds.", panel=_METRES),
-    ] = False
+    no_edge_filter: NoEdgeFilter = False
+    no_outlier_filter: NoOutlierFilter = False
     resume: Annotated[
         bool,
-        _option(
-            "--resume", help="Skip photos finished with these settings; do the rest.", panel=_RUN
+        option(
+            "--resume", help="Skip photos finished with these settings; do the rest.", panel=RUN
         ),
     ] = False
     overwrite: Annotated[
-        bool, _option("--overwrite", help="Replace existing results.", panel=_RUN)
+        bool, option("--overwrite", help="Replace existing results.", panel=RUN)
     ] = False
     skip_errors: Annotated[
         bool,
-        _option(
-            "--skip-errors", help="Go on after a failed input, list it at the end.", panel=_RUN
-        ),
+        option("--skip-errors", help="Go on after a failed input, list it at the end.", panel=RUN),
     ] = False
     json: Annotated[
-        bool, _option("--json", help="One JSON line per input on standard output.", panel=_RUN)
+        bool, option("--json", help="One JSON line per input on standard output.", panel=RUN)
     ] = False
-    quiet: Annotated[bool, _option("-q", "--quiet", help="Only errors.", panel=_RUN)] = False
-    verbose: Annotated[bool, _option("-v", "--verbose", help="Tell more.", panel=_RUN)] = False
+    quiet: Annotated[bool, option("-q", "--quiet", help="Only errors.", panel=RUN)] = False
+    verbose: Annotated[bool, option("-v", "--verbose", help="Tell more.", panel=RUN)] = False
 
     def config(self) -> PredictConfig:
         """The settings of each prediction; ConfigError for impossible values."""

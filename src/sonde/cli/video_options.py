@@ -5,21 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sonde.errors import ConfigError
 from sonde.pipeline.config import PredictConfig
 from sonde.pipeline.video.config import VideoConfig
-from sonde.settings import DEVICES, DTYPES
+
+from .options import (
+    METRES,
+    NETWORK,
+    OUTPUT,
+    RUN,
+    AcceptLicense,
+    Device,
+    Dtype,
+    NoEdgeFilter,
+    NoOutlierFilter,
+    option,
+)
 
 _PREDICT = PredictConfig()
-_OUTPUT, _NETWORK, _RUN, _METRES = "Output", "Network", "Run", "Metres and 3-D"
-
-
-def _option(*names: str, help: str, panel: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,122 +36,107 @@ class VideoOptions:
     clips: Annotated[list[str], typer.Argument(help="Video files, or folders of frames.")]
     model: Annotated[
         str,
-        _option(
+        option(
             "-m",
             "--model",
             help="Name, folder or file of weights; auto: our video model, until it is there "
             "ppd-tiny --per-frame.",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = "auto"
     per_frame: Annotated[
         bool,
-        _option("--per-frame", help="Use an image model on every frame.", panel=_NETWORK),
+        option("--per-frame", help="Use an image model on every frame.", panel=NETWORK),
     ] = False
     output: Annotated[
-        Path, _option("-o", "--output", help="Folder for the results.", panel=_OUTPUT)
+        Path, option("-o", "--output", help="Folder for the results.", panel=OUTPUT)
     ] = Path("out")
     save: Annotated[
         list[str],
-        _option(
+        option(
             "--save",
             help="Formats, comma-separated: vis, side (MP4), ffv1 (lossless depth), and one file "
             "per frame: exr, npz, png16, pfm, ply, glb.",
-            panel=_OUTPUT,
+            panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["vis,ffv1"])
     range: Annotated[
         str,
-        _option(
+        option(
             "--range",
             help="Depths the colours span: clip (one for all), running, or near,far.",
-            panel=_OUTPUT,
+            panel=OUTPUT,
         ),
     ] = "clip"
     colormap: Annotated[
-        str, _option("--colormap", help="Colours of vis and side.", panel=_OUTPUT)
+        str, option("--colormap", help="Colours of vis and side.", panel=OUTPUT)
     ] = "spectral"
     fps: Annotated[
         float | None,
-        _option("--fps", help="Frames per second of a folder of frames; 24.", panel=_OUTPUT),
+        option("--fps", help="Frames per second of a folder of frames; 24.", panel=OUTPUT),
     ] = None
     steps: Annotated[
         int | None,
-        _option("--steps", help="Network calls per map; default: the model's own.", panel=_NETWORK),
+        option("--steps", help="Network calls per map; default: the model's own.", panel=NETWORK),
     ] = _PREDICT.steps
     ensemble_size: Annotated[
         int,
-        _option("--ensemble-size", help="Maps per frame, with --per-frame.", panel=_NETWORK),
+        option("--ensemble-size", help="Maps per frame, with --per-frame.", panel=NETWORK),
     ] = _PREDICT.ensemble_size
-    seed: Annotated[
-        int, _option("--seed", help="One noise for the whole clip.", panel=_NETWORK)
-    ] = _PREDICT.seed
+    seed: Annotated[int, option("--seed", help="One noise for the whole clip.", panel=NETWORK)] = (
+        _PREDICT.seed
+    )
     resolution: Annotated[
         int | None,
-        _option(
+        option(
             "--resolution",
             help="Long side in the network, px; default: the model's own.",
-            panel=_NETWORK,
+            panel=NETWORK,
         ),
     ] = _PREDICT.resolution
     no_cuts: Annotated[
         bool,
-        _option("--no-cuts", help="Do not look for scene cuts.", panel=_NETWORK),
+        option("--no-cuts", help="Do not look for scene cuts.", panel=NETWORK),
     ] = False
-    device: Annotated[str, _option("--device", help=", ".join(DEVICES) + ".", panel=_NETWORK)] = (
-        "auto"
-    )
-    dtype: Annotated[str, _option("--dtype", help=", ".join(DTYPES) + ".", panel=_NETWORK)] = "auto"
-    accept_license: Annotated[
-        bool,
-        _option(
-            "--accept-license", help="Accept the model's non-commercial licence.", panel=_NETWORK
-        ),
-    ] = False
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    accept_license: AcceptLicense = False
     fov_x: Annotated[
         float | None,
-        _option(
+        option(
             "--fov-x",
             help="Horizontal field of view in degrees; default: the model's guess.",
-            panel=_METRES,
+            panel=METRES,
         ),
     ] = _PREDICT.fov_x_deg
     no_metric: Annotated[
         bool,
-        _option("--no-metric", help="Keep the maps as drawn, without metres.", panel=_METRES),
+        option("--no-metric", help="Keep the maps as drawn, without metres.", panel=METRES),
     ] = not _PREDICT.metric
-    no_edge_filter: Annotated[
-        bool,
-        _option(
-            "--no-edge-filter", help="Keep points and faces at depth edges in 3-D.", panel=_METRES
-        ),
-    ] = False
-    no_outlier_filter: Annotated[
-        bool,
-        _option("--no-outlier-filter", help="Keep stray points in point clouds.", panel=_METRES),
-    ] = False
+    no_edge_filter: NoEdgeFilter = False
+    no_outlier_filter: NoOutlierFilter = False
     max_frames: Annotated[
-        int | None, _option("--max-frames", help="Stop after so many frames.", panel=_RUN)
+        int | None, option("--max-frames", help="Stop after so many frames.", panel=RUN)
     ] = None
     resume: Annotated[
         bool,
-        _option("--resume", help="Go on after the last finished window.", panel=_RUN),
+        option("--resume", help="Go on after the last finished window.", panel=RUN),
     ] = False
     finish: Annotated[
         bool,
-        _option("--finish", help="Only write the files of what is finished.", panel=_RUN),
+        option("--finish", help="Only write the files of what is finished.", panel=RUN),
     ] = False
     overwrite: Annotated[
-        bool, _option("--overwrite", help="Replace existing results.", panel=_RUN)
+        bool, option("--overwrite", help="Replace existing results.", panel=RUN)
     ] = False
     skip_errors: Annotated[
-        bool, _option("--skip-errors", help="Go on after a failed clip.", panel=_RUN)
+        bool, option("--skip-errors", help="Go on after a failed clip.", panel=RUN)
     ] = False
     json: Annotated[
-        bool, _option("--json", help="One JSON line per clip on standard output.", panel=_RUN)
+        bool, option("--json", help="One JSON line per clip on standard output.", panel=RUN)
     ] = False
-    quiet: Annotated[bool, _option("-q", "--quiet", help="Only errors.", panel=_RUN)] = False
-    verbose: Annotated[bool, _option("-v", "--verbose", help="Tell more.", panel=_RUN)] = False
+    quiet: Annotated[bool, option("-q", "--quiet", help="Only errors.", panel=RUN)] = False
+    verbose: Annotated[bool, option("-v", "--verbose", help="Tell more.", panel=RUN)] = False
 
     def config(self) -> VideoConfig:
         """The settings of the clip; ConfigError for impossible values."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from sonde.errors import ConfigError
 
 from .config import Recipe
-from .frozen_parts import encoder_sha256, frozen_encoder
+from .frozen_parts import encoder_sha256, frozen_encoder, require_width
 
 if TYPE_CHECKING:
     from .targets import Target
@@ -71,12 +71,7 @@ def ppd_video(recipe: Recipe, device: torch.device) -> Target:
     config = preset_of(VIDEO_PRESETS, recipe)
     loaded = frozen_encoder(recipe, device)
     encoder: ClipEncoder = loaded if isinstance(loaded, ClipEncoder) else FrameByFrame(loaded)
-    if config.semantics_width != encoder.width:
-        raise ConfigError(
-            "model.encoder",
-            f"gives semantics {encoder.width} wide, preset {recipe.model.preset} takes "
-            f"{config.semantics_width}",
-        )
+    require_width(encoder.width, config.semantics_width, recipe)
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = new_video_network(config, generator=generator).to(device)
     options = {"gradient_weight": 0.0}

@@ -30,6 +30,13 @@ def frozen_encoder(recipe: Recipe, device: torch.device) -> Any:
     return encoder.eval().requires_grad_(False)
 
 
+def require_width(given: int, wanted: int, recipe: Recipe) -> None:
+    """Pass if an encoder's semantics are as wide as the preset takes them."""
+    if given != wanted:
+        finding = f"gives semantics {given} wide, preset {recipe.model.preset} takes {wanted}"
+        raise ConfigError("model.encoder", finding)
+
+
 def encoder_sha256(name: str) -> str:
     """The sha256 of the encoder's file; empty for a registry entry that has none pinned."""
     from sonde.weights.registry import ENTRIES, find

@@ -21,7 +21,13 @@ from sonde.models.base import Objective
 
 from .clip_targets import ppd_video, tiny_video_encoder
 from .config import Recipe
-from .frozen_parts import encoder_sha256, frozen_encoder, put_backbone, put_tokenizer
+from .frozen_parts import (
+    encoder_sha256,
+    frozen_encoder,
+    put_backbone,
+    put_tokenizer,
+    require_width,
+)
 from .second_stage import var_depth_upsampler
 
 if TYPE_CHECKING:
@@ -170,12 +176,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
 
     encoder = frozen_encoder(recipe, device)
     config = preset_of(PRESETS, recipe)
-    if config.semantics_width != encoder.width:
-        raise ConfigError(
-            "model.encoder",
-            f"gives semantics {encoder.width} wide, preset {recipe.model.preset} takes "
-            f"{config.semantics_width}",
-        )
+    require_width(encoder.width, config.semantics_width, recipe)
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = new_network(config, generator=generator).to(device)
     options = {"gradient_weight": 0.0}
