@@ -5,30 +5,15 @@ from dataclasses import replace
 
 import torch
 
-from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
 from sonde.eval.predictions import EstimateSettings, ModelEstimator
 from sonde.models.dar.initial import new_network
 from sonde.models.dar.predictor import DARPredictor
-from sonde.models.dar.presets import TINY
+from sonde.models.dar.presets import MICRO
 from sonde.pipeline.predict import Model
 from sonde.weights.load import LoadedModel
 from sonde.weights.registry import find
 
-MICRO = replace(
-    TINY,
-    tiny=TINY_ENCODERS["micro"],
-    width=32,
-    heads=2,
-    token_width=16,
-    memory_width=24,
-    context_width=8,
-    decoder_width=8,
-    hidden_width=8,
-    bin_width=8,
-    bins=8,
-    has_prior=False,
-    area=32 * 48,
-)
+NETWORK = replace(MICRO, has_prior=False)
 
 
 class Seen(Model):
@@ -41,7 +26,7 @@ class Seen(Model):
 
 def micro_model():
     """A model whose encoder never says sky."""
-    network = new_network(MICRO, generator=torch.Generator().manual_seed(0))
+    network = new_network(NETWORK, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         network.encoder.backbone.maps.weight[1] = 0
         network.encoder.backbone.maps.bias[1] = -5

@@ -14,7 +14,7 @@ from sonde.encoders.tiny import TinyEncoder
 from sonde.errors import ConfigError, WeightsError
 from sonde.io.readers import read_result
 from sonde.models.dar.initial import new_network as new_dar
-from sonde.models.dar.presets import TINY as DAR_TINY
+from sonde.models.dar.presets import MICRO as DAR_MICRO
 from sonde.models.depthart.network import new_network as new_depthart
 from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
 from sonde.models.ppd.network import PPDNetwork
@@ -94,24 +94,10 @@ def drawn(seed=0):
 
 
 def test_dar_gives_metres_and_a_spread_of_a_single_map(trained, rgb, tmp_path):
-    config = replace(
-        DAR_TINY,
-        tiny=ENCODER_PRESETS["micro"],
-        width=32,
-        heads=2,
-        token_width=16,
-        memory_width=24,
-        context_width=8,
-        decoder_width=8,
-        hidden_width=8,
-        bin_width=8,
-        bins=8,
-        area=32 * 48,
-    )
-    network = new_dar(config, generator=drawn())
+    network = new_dar(DAR_MICRO, generator=drawn())
     network.encoder.backbone.maps.weight.data[1] = 0  # a fresh sky head says anything
     network.encoder.backbone.maps.bias.data[1] = -5
-    model = load(trained("dar", "custom", network, config), device="cpu", dtype="fp32")
+    model = load(trained("dar", "custom", network, DAR_MICRO), device="cpu", dtype="fp32")
     result = model.predict(rgb)
     assert result.kind is DepthKind.METRIC and result.metric_reference == "dar"
     assert (result.uncertainty[result.valid] > 0).all()

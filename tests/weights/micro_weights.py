@@ -7,9 +7,8 @@ import torch
 
 from sonde.encoders.dinov2 import DinoV2Config
 from sonde.encoders.moge2_config import metric_config
-from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
 from sonde.models.dar.initial import new_network as new_dar
-from sonde.models.dar.presets import TINY as DAR_TINY
+from sonde.models.dar.presets import MICRO as DAR_MICRO
 from sonde.models.depthart.network import new_network as new_depthart
 from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
 from sonde.models.ppd.config import PPDConfig
@@ -56,21 +55,7 @@ def family_network(family, *, on_encoder=True):
     """
     generator = torch.Generator().manual_seed(0)
     if family == "dar":
-        config = replace(
-            DAR_TINY,
-            tiny=TINY_ENCODERS["micro"],
-            width=32,
-            heads=2,
-            token_width=16,
-            memory_width=24,
-            context_width=8,
-            decoder_width=8,
-            hidden_width=8,
-            bin_width=8,
-            bins=8,
-            area=32 * 48,
-        )
-        return new_dar(config, generator=generator).eval()
+        return new_dar(DAR_MICRO, generator=generator).eval()
     if family == "depthart":
         config = replace(DEPTHART_MICRO, modulation="constant", classes=0)
         if on_encoder:

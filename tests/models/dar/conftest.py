@@ -13,7 +13,7 @@ from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
 from sonde.models.dar.initial import new_network
 from sonde.models.dar.keys import our_name
 from sonde.models.dar.network import DARNetwork
-from sonde.models.dar.presets import RELEASED, TINY
+from sonde.models.dar.presets import MICRO, RELEASED
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dar"
 
@@ -35,23 +35,7 @@ LOOP = replace(
     fractions=(0.4, 0.5, 0.6, 0.75, 1.0),
     norm="batch",
 )
-MICRO = replace(
-    TINY,
-    tiny=TINY_ENCODERS["micro"],
-    width=32,
-    heads=2,
-    token_width=16,
-    memory_width=24,
-    context_width=8,
-    decoder_width=8,
-    hidden_width=8,
-    bin_width=8,
-    bins=8,
-    bin_grid=8,
-    is_grid_per_step=True,
-    has_prior=False,
-    area=32 * 48,
-)
+PLAIN = replace(MICRO, bin_grid=8, is_grid_per_step=True, has_prior=False)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +87,7 @@ def micro():
     """A small network of ours with fresh weights."""
 
     def make(**changes):
-        config = replace(MICRO, **changes)
+        config = replace(PLAIN, **changes)
         return new_network(config, generator=torch.Generator().manual_seed(0)).eval()
 
     return make

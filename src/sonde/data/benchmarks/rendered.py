@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,27 +40,10 @@ def open_rendered(
     options: Mapping[str, Any] | None = None,
 ) -> RenderedScenes:
     """The held-out scenes; nothing is drawn before the first record. `store` is not needed."""
-    given = {name: value for name, value in (options or {}).items() if value != ""}
-    known = (*_DEFAULTS, "scenes", "cache")
-    unknown = set(given) - set(known)
-    if unknown:
-        raise ConfigError(
-            "rendered", f"unknown option {min(unknown)!r}", f"Known: {', '.join(known)}"
-        )
-    version = _whole("scenes", given.get("scenes", SCENES_VERSION))
-    if version != SCENES_VERSION:
-        raise ConfigError(
-            "rendered: scenes",
-            f"version {version} is asked for, this renderer draws version {SCENES_VERSION}",
-            "Use the release that made the number, or the protocol of this version",
-        )
-    if split not in (None, "test"):
-        raise ConfigError("rendered", f"no split {split!r}", "The only one is test")
-    if list_file is not None:
-        raise ConfigError("rendered", f"takes no list ({list_file})", "Use the option count")
-    numbers = {name: _whole(name, given.get(name, value)) for name, value in _DEFAULTS.items()}
-    cache = given.get("cache")
-    return RenderedScenes(**numbers, cache=None if cache is None else Path(cache))
+    numbers, cache = held_out_options(
+        "rendered", _DEFAULTS, options or {}, split=split, list_file=list_file
+    )
+    return RenderedScenes(**numbers, cache=cache)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,10 +127,49 @@ def _render(index: int, size_hw: tuple[int, int]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _whole(name: str, value: object) -> int:
+class HeldOut(NamedTuple):
+    """numbers: whole options by name. cache: folder of what was drawn, or None."""
+
+    numbers: dict[str, int]
+    cache: Path | None
+
+
+def held_out_options(
+    where: str,
+    defaults: Mapping[str, int],
+    options: Mapping[str, Any],
+    *,
+    split: str | None,
+    list_file: Path | None,
+) -> HeldOut:
+    """Options of a drawn dataset, checked; ConfigError names `where`."""
+    given = {name: value for name, value in options.items() if value != ""}
+    known = (*defaults, "scenes", "cache")
+    unknown = set(given) - set(known)
+    if unknown:
+        raise ConfigError(where, f"unknown option {min(unknown)!r}", f"Known: {', '.join(known)}")
+    version = _whole(where, "scenes", given.get("scenes", SCENES_VERSION))
+    if version != SCENES_VERSION:
+        raise ConfigError(
+            f"{where}: scenes",
+            f"version {version} is asked for, this renderer draws version {SCENES_VERSION}",
+            "Use the release that made the number, or the protocol of this version",
+        )
+    if split not in (None, "test"):
+        raise ConfigError(where, f"no split {split!r}", "The only one is test")
+    if list_file is not None:
+        raise ConfigError(where, f"takes no list ({list_file})", "Use the option count")
+    numbers = {
+        name: _whole(where, name, given.get(name, value)) for name, value in defaults.items()
+    }
+    cache = given.get("cache")
+    return HeldOut(numbers, None if cache is None else Path(cache))
+
+
+def _whole(where: str, name: str, value: object) -> int:
     """`value` as a whole number; texts are read as options of a command line give them."""
     try:
         number = int(str(value))
     except ValueError:
-        raise ConfigError(f"rendered: {name}", f"{value!r} is no whole number") from None
+        raise ConfigError(f"{where}: {name}", f"{value!r} is no whole number") from None
     return number

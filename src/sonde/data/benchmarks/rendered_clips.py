@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonde.data.record import DepthRecord
-from sonde.data.scenes.options import INDOOR, KINDS, SCENES_VERSION
+from sonde.data.scenes.options import INDOOR, KINDS
 from sonde.errors import ConfigError
 from sonde.io.atomic import atomic_path, ensure_folder
 
-from .rendered import FARTHEST, HELD_OUT_SEED
+from .rendered import FARTHEST, HELD_OUT_SEED, held_out_options
 
 _DEFAULTS = {"count": 8, "frames": 24, "height": 192, "width": 256}
 _NAME = "clips"
@@ -39,25 +39,10 @@ def open_rendered_clips(
     options: Mapping[str, Any] | None = None,
 ) -> RenderedClips:
     """The held-out clips; nothing is drawn before the first record. `store` is not needed."""
-    given = {name: value for name, value in (options or {}).items() if value != ""}
-    known = (*_DEFAULTS, "scenes", "cache")
-    unknown = set(given) - set(known)
-    if unknown:
-        raise ConfigError(_NAME, f"unknown option {min(unknown)!r}", f"Known: {', '.join(known)}")
-    version = _whole("scenes", given.get("scenes", SCENES_VERSION))
-    if version != SCENES_VERSION:
-        raise ConfigError(
-            f"{_NAME}: scenes",
-            f"version {version} is asked for, this renderer draws version {SCENES_VERSION}",
-            "Use the release that made the number, or the protocol of this version",
-        )
-    if split not in (None, "test"):
-        raise ConfigError(_NAME, f"no split {split!r}", "The only one is test")
-    if list_file is not None:
-        raise ConfigError(_NAME, f"takes no list ({list_file})", "Use the option count")
-    numbers = {name: _whole(name, given.get(name, value)) for name, value in _DEFAULTS.items()}
-    cache = given.get("cache")
-    return RenderedClips(**numbers, cache=None if cache is None else Path(cache))
+    numbers, cache = held_out_options(
+        _NAME, _DEFAULTS, options or {}, split=split, list_file=list_file
+    )
+    return RenderedClips(**numbers, cache=cache)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,12 +146,3 @@ def _render(clip: int, data: RenderedClips) -> list[dict[str, NDArray[Any]]]:
         }
         for i in range(data.frames)
     ]
-
-
-def _whole(name: str, value: object) -> int:
-    """`value` as a whole number; texts are read as options of a command line give them."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise ConfigError(f"{_NAME}: {name}", f"{value!r} is no whole number") from None
-    return number

@@ -60,4 +60,20 @@ _NYU = {"small": SMALL, "base": BASE, "large": LARGE, "released": RELEASED}
 _KITTI = {
     f"{name}-kitti": replace(config, far=80.0, area=352 * 640) for name, config in _NYU.items()
 }
-PRESETS: dict[str, DARConfig] = {**_NYU, **_KITTI, "tiny": TINY}
+# For tests.
+MICRO = replace(
+    TINY,
+    tiny=TINY_ENCODERS["micro"],
+    width=32,
+    heads=2,
+    token_width=16,
+    memory_width=24,
+    context_width=8,
+    decoder_width=8,
+    hidden_width=8,
+    bin_width=8,
+    bins=8,
+    area=32 * 48,
+)
+
+PRESETS: dict[str, DARConfig] = {**_NYU, **_KITTI, "tiny": TINY, "micro": MICRO}
