@@ -57,6 +57,15 @@ def test_video_network_starts_from_ppd_tiny(tmp_path):
     assert faults and all("temporal_blocks" in fault for fault in faults)
     depth = target.preview(clips(), torch.Generator().manual_seed(0), 1)
     assert depth.shape == (1, 2, 48, 64) and 0.05 < depth.std() < 2
+    assert target.objective.shared_noise  # as the preset predicts
+    still = clips(1).expand(-1, 2, -1, -1, -1)
+    frames = target.preview(still, torch.Generator().manual_seed(0), 1)[0]
+    torch.testing.assert_close(frames[0], frames[1])
+    other = recipe_of(
+        tmp_path, "ppd_video", "video_tiny", train={"objective": {"shared_noise": False}}
+    )
+    with pytest.raises(ConfigError, match="shared_noise"):
+        build_target(other, CPU)
 
 
 def test_runs_on_rendered_clips(tmp_path, monkeypatch):
@@ -71,4 +80,6 @@ def test_runs_on_rendered_clips(tmp_path, monkeypatch):
         assert end.is_complete and 0 < end.metrics["abs_rel"] < 2
         card = json.loads((tmp_path / kind / "card.json").read_text())
         assert card["family"] == kind and card["training_data"] == "clips"
+    file = tmp_path / "tiny_video_encoder" / "weights.safetensors"
+    assert file.stat().st_size < 2e6  # the stem, 10 MB, is left to tiny-encoder
     assert "temporal" in (tmp_path / "ppd_video" / "log.jsonl").read_text()

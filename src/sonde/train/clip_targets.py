@@ -6,7 +6,7 @@ encoder, or one for photos, which is then used frame by frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ def tiny_video_encoder(recipe: Recipe, device: torch.device) -> Target:
         family="tiny_video_encoder",
         preset=recipe.model.preset,
         encoder=network.name,
+        encoder_sha256=encoder_sha256(recipe.model.encoder),  # of the stem
     )
 
 
@@ -64,6 +65,7 @@ def ppd_video(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.ppd.sample import sample_depth
     from sonde.models.ppd.video_network import new_video_network
     from sonde.models.ppd.video_objective import PPDVideoObjective
+    from sonde.models.ppd.video_predictor import draw_window_noise
     from sonde.sampling.timesteps import ppd_timesteps
 
     from .targets import Target, checked_options, preset_of
@@ -74,15 +76,22 @@ def ppd_video(recipe: Recipe, device: torch.device) -> Target:
     require_width(encoder.width, config.semantics_width, recipe)
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = new_video_network(config, generator=generator).to(device)
-    options = {"gradient_weight": 0.0}
+    options: dict[str, Any] = {"gradient_weight": 0.0, "shared_noise": config.shared_noise}
     options |= checked_options(PPDVideoObjective, recipe.train.objective)
+    if options["shared_noise"] != config.shared_noise:
+        raise ConfigError(
+            "train.objective.shared_noise",
+            f"{options['shared_noise']}, preset {recipe.model.preset} predicts otherwise",
+            "Leave it out: the preset says it",
+        )
 
     def preview(image_BT3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         semantics_BTLD = encoder.clip_semantics(image_BT3HW)
         depths = []
         for image_T3HW, semantics_TLD in zip(image_BT3HW, semantics_BTLD, strict=True):
-            shape = (len(image_T3HW), 1, *image_T3HW.shape[-2:])
-            noise_T1HW = torch.randn(shape, generator=generator, device=generator.device)
+            noise_T1HW = draw_window_noise(
+                image_T3HW, shared=config.shared_noise, generator=generator
+            )
             latent_T1HW = sample_depth(
                 network, image_T3HW, semantics_TLD, noise_T1HW.to(device), ppd_timesteps(steps)
             )

@@ -26,12 +26,15 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write the averaged weights in fp16 and their card into the folder; returns the weights."""
     from sonde.weights.safe import sha256_of, write_safetensors
+    from sonde.weights.shared_stem import without_stem
 
     card = make_card(checkpoint)
-    halves = {name: _half(name, tensor) for name, tensor in checkpoint.average.items()}
+    target = checkpoint.target
+    own = without_stem(target["family"], checkpoint.average, target["encoder_sha256"])
+    halves = {name: _half(name, tensor) for name, tensor in own.items()}
     metadata = {
         "sonde_format": "1",
-        **checkpoint.target,
+        **target,
         "licence": card["licence"],
         "recipe_hash": card["recipe_hash"],
         "steps": str(card["steps"]),

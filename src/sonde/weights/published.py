@@ -18,6 +18,7 @@ from .networks import build, config_from_metadata, preset_of, require_fit
 from .registry import ENCODER_ENTRIES, NOT_STATED, find_by_file
 from .released import READERS, Flat, flatten, identify
 from .safe import is_pickle, read_pickle, read_safetensors
+from .shared_stem import with_stem
 
 FORMAT = "1"
 
@@ -72,6 +73,7 @@ def _own(
         )
     config = config_from_metadata(metadata, path)
     family = metadata["family"]
+    tensors = with_stem(path, family, tensors, metadata.get("encoder_sha256", ""))
     require_fit(build(family, config), tensors, path)
     tag = metadata.get("encoder", "")
     if encoder is not None and tag and tag != encoder:

@@ -11,6 +11,7 @@ from sonde.models.ppd.presets import VIDEO, VIDEO_TINY
 def test_published_layout():
     assert (VIDEO.window, VIDEO.key_frames, VIDEO.stride) == (16, (0, 8, 15), 13)
     assert VIDEO.trained_hw == (512, 512) and VIDEO.positions == "table"
+    assert not VIDEO.shared_noise and VIDEO_TINY.shared_noise
     assert VIDEO.temporal_before == (21, 22, 23) and VIDEO.reference_from == 18
 
 

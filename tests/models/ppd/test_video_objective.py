@@ -9,7 +9,12 @@ from sonde.errors import ConfigError
 from sonde.models.ppd.objective import PPDObjective, log_depth_target
 from sonde.models.ppd.presets import VIDEO_TINY
 from sonde.models.ppd.video_network import new_video_network
-from sonde.models.ppd.video_objective import PPDVideoObjective, clip_target, temporal_loss
+from sonde.models.ppd.video_objective import (
+    PPDVideoObjective,
+    clip_noise,
+    clip_target,
+    temporal_loss,
+)
 
 SMALL = replace(
     VIDEO_TINY, width=32, depth=4, heads=2, semantics_width=8, temporal_before=(3,),
@@ -100,6 +105,35 @@ def test_temporal_loss_counts_changes_of_the_error_only():
     torch.testing.assert_close(
         found.total.detach(), found.parts["velocity"] + 2 * found.parts["temporal"]
     )
+
+
+def test_frames_of_a_clip_may_share_their_noise():
+    like = torch.zeros(6, 1, 16, 24)
+    noise = clip_noise(like, 3, shared=True, generator=torch.Generator().manual_seed(0))
+    assert noise.shape == like.shape and abs(float(noise.std()) - 1) < 0.1
+    for first in (0, 3):
+        assert torch.equal(noise[first], noise[first + 1]) and torch.equal(
+            noise[first], noise[first + 2]
+        )
+    assert not torch.equal(noise[0], noise[3])
+    own = clip_noise(like, 3, shared=False, generator=torch.Generator().manual_seed(0))
+    assert not torch.equal(own[0], own[1])
+
+    class Seen:
+        def __call__(self, latent, image, semantics, *, timestep, frames):
+            self.latent = latent
+            return torch.zeros_like(latent)
+
+    seen = Seen()
+    objective = PPDVideoObjective(
+        seen, FakeEncoder(), gradient_weight=0.0, start_share=1.0, shared_noise=True
+    )
+    losses(objective)  # at time 1000 the latent is the noise itself
+    assert torch.equal(seen.latent[0], seen.latent[2])
+    assert not torch.equal(seen.latent[0], seen.latent[3])
+    objective.shared_noise = False
+    losses(objective)
+    assert not torch.equal(seen.latent[0], seen.latent[2])
 
 
 def test_same_generator_same_losses_and_a_few_steps_lower_them():

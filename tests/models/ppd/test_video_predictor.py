@@ -1,6 +1,7 @@
 """Windows one after the other: shapes, seeds, stitching, short clips, resuming, wrong pairings."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,6 +107,26 @@ def test_noise_depends_on_the_generator_alone(make):
 
     assert torch.equal(depth(small, 1), depth(small, 1))
     assert not torch.allclose(depth(small, 1), depth(small, 2))
+
+
+def test_frames_share_their_noise_where_the_network_says_so(make, monkeypatch):
+    predictor = make()
+    starts = []
+
+    def no_steps(network, image, semantics, noise, timesteps):
+        starts.append(noise)
+        return noise
+
+    monkeypatch.setattr("sonde.models.ppd.video_predictor.sample_depth", no_steps)
+    still = predictor.prepare(clip(1)[0], area=64 * 96).expand(16, -1, -1, -1)
+    for shared in (False, True):
+        predictor.network.config = replace(predictor.network.config, shared_noise=shared)
+        predictor.predict_window(
+            still, references=None, steps=1, generator=torch.Generator().manual_seed(3)
+        )
+    own, same = starts
+    assert own.shape == same.shape == (16, 1, 64, 96)
+    assert torch.equal(same[0], same[15]) and not torch.equal(own[0], own[15])
 
 
 def test_frames_are_squashed_or_keep_their_shape(make):

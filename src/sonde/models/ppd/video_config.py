@@ -20,7 +20,8 @@ class PPDVideoConfig(PPDConfig):
     image network's rotation (ours, which starts from its weights). temporal_before: blocks that a
     block across frames stands before. reference_from: first block that sees reference tokens
     (`depth` = none); reference_pool: fine tokens a side that one of them averages. window: frames
-    seen together; key_frames: those whose copies open the next window.
+    seen together; key_frames: those whose copies open the next window. shared_noise: all frames
+    of a window start from one noise (ours), not each from its own (published).
     """
 
     semantics_width: int = 2048
@@ -31,6 +32,7 @@ class PPDVideoConfig(PPDConfig):
     reference_pool: int = 4
     window: int = 16
     key_frames: tuple[int, ...] = (0, 8, 15)
+    shared_noise: bool = False
 
     def __post_init__(self) -> None:
         PPDConfig.__post_init__(self)

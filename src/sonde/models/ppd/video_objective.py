@@ -2,8 +2,9 @@
 
 PPVD's training was never released; this is the image objective with what a window needs: one range
 (quantiles) for all frames of a clip, one time for all frames, noise of its own for each. Optional,
-ours: the temporal loss, the same as the gradient loss in time: mean |difference of e| between
-frames that follow each other, e = error of the clean estimate, where both count.
+ours: one noise for all frames of a clip (`shared_noise`); and the temporal loss, the same as the
+gradient loss in time: mean |difference of e| between frames that follow each other, e = error of
+the clean estimate, where both count.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class PPDVideoObjective:
         temporal_weight: float = 0.0,
         time_mean: float = 0.0,
         start_share: float = 0.0,
+        shared_noise: bool = False,
     ) -> None:
         if min(gradient_weight, temporal_weight) < 0:
             raise ConfigError(
@@ -49,6 +51,7 @@ class PPDVideoObjective:
         self.temporal_weight = temporal_weight
         self.time_mean = time_mean
         self.start_share = start_share
+        self.shared_noise = shared_noise
 
     def __call__(
         self,
@@ -67,9 +70,7 @@ class PPDVideoObjective:
         times = {"mean": self.time_mean, "start_share": self.start_share}
         timestep_B = logit_normal_timesteps(B, generator=generator, **times)
         timestep_B = timestep_B.repeat_interleave(T).to(device, non_blocking=True)
-        shape = target.clean_B1HW.shape
-        noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
-        noise_B1HW = noise_B1HW.to(device, non_blocking=True)
+        noise_B1HW = clip_noise(target.clean_B1HW, T, shared=self.shared_noise, generator=generator)
         with torch.no_grad():
             semantics_BLD = self.encoder.clip_semantics(image_BT3HW).flatten(0, 1)
 
@@ -102,6 +103,17 @@ def clip_target(depth_BTHW: Tensor, *, valid_BTHW: Tensor, sky_BTHW: Tensor) -> 
         map_B1HW.unflatten(2, (T, -1)).transpose(1, 2).flatten(0, 1) for map_B1HW in tall
     )
     return Target(clean_B1HW, usable_B1HW)
+
+
+def clip_noise(
+    like_B1HW: Tensor, frames: int, *, shared: bool, generator: torch.Generator
+) -> Tensor:
+    """Standard normal in the shape of the frames of clips: of their own, or one for each clip."""
+    B, *rest = like_B1HW.shape
+    drawn = B // frames if shared else B
+    noise_B1HW = torch.randn(drawn, *rest, generator=generator, device=generator.device)
+    noise_B1HW = noise_B1HW.to(like_B1HW.device, non_blocking=True)
+    return noise_B1HW.repeat_interleave(frames, dim=0) if shared else noise_B1HW
 
 
 def temporal_loss(error_B1HW: Tensor, usable_B1HW: Tensor, *, frames: int) -> Tensor:

@@ -89,7 +89,7 @@ class PPDVideoPredictor:
         device = self.network.x_embedder.proj.weight.device
         window_T3HW = slots_T3HW.to(device)
         semantics_TLD, guess = self._look(window_T3HW)
-        noise_T1HW = draw_window_noise(slots_T3HW, generator=generator)
+        noise_T1HW = draw_window_noise(slots_T3HW, shared=config.shared_noise, generator=generator)
         latent_T1HW = sample_depth(
             self.network, window_T3HW, semantics_TLD, noise_T1HW.to(device), timesteps
         )
@@ -115,10 +115,14 @@ class PPDVideoPredictor:
         return self.encoder.clip_semantics(window_T3HW[None])[0], None
 
 
-def draw_window_noise(slots_T3HW: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Standard normal [T,1,H,W] float32 on the CPU, so that every device starts from the same."""
+def draw_window_noise(slots_T3HW: Tensor, *, shared: bool, generator: torch.Generator) -> Tensor:
+    """Standard normal [T,1,H,W] float32 on the CPU, so that every device starts from the same.
+
+    shared: one for all slots.
+    """
     T, _, H, W = slots_T3HW.shape
-    return torch.randn(T, 1, H, W, generator=generator)
+    noise_T1HW = torch.randn(1 if shared else T, 1, H, W, generator=generator)
+    return noise_T1HW.expand(T, -1, -1, -1)
 
 
 def _references(

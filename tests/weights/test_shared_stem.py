@@ -1,0 +1,70 @@
+"""The video encoder's file without its stem: whole again when read, refused on another stem."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from micro_weights import filled, own_metadata
+
+from sonde.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
+from sonde.errors import WeightsError
+from sonde.weights import registry
+from sonde.weights.load import load_encoder
+from sonde.weights.safe import read_safetensors, sha256_of, write_safetensors
+from sonde.weights.shared_stem import without_stem
+
+
+@pytest.fixture
+def stem_file(tmp_path, monkeypatch, tiny):
+    """A micro encoder as the package's tiny-encoder."""
+    monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path / "embedded")
+    path = tmp_path / "embedded" / "tiny_encoder.safetensors"
+    write_safetensors(path, tiny.state_dict(), own_metadata("tiny_encoder", "tiny"))
+    path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(path)}))
+    return path
+
+
+@pytest.fixture
+def network(tiny):
+    made = filled(TinyVideoEncoder(TinyVideoConfig(stem=tiny.config, pairs=1)), seed=5)
+    made.stem.load_state_dict(tiny.state_dict())
+    return made
+
+
+def written(folder, network, stem_sha256):
+    """The network's file as the export writes it."""
+    state = without_stem("tiny_video_encoder", network.state_dict(), stem_sha256)
+    metadata = own_metadata(
+        "tiny_video_encoder", "tiny_video", asdict(network.config), preset="custom",
+        encoder_sha256=stem_sha256,
+    )  # fmt: skip
+    return write_safetensors(folder / "video.safetensors", state, metadata)
+
+
+def test_the_stem_is_left_out_and_comes_back(tmp_path, stem_file, network):
+    path = written(tmp_path, network, sha256_of(stem_file))
+    assert not any(name.startswith("stem.") for name in read_safetensors(path).tensors)
+    found = load_encoder(path)
+    assert isinstance(found, TinyVideoEncoder)
+    expected = network.state_dict()
+    assert found.state_dict().keys() == expected.keys()
+    assert all(torch.equal(t, expected[n]) for n, t in found.state_dict().items())
+
+
+def test_an_own_stem_stays_in_the_file(tmp_path, stem_file, network):
+    path = written(tmp_path, network, "0" * 64)
+    assert set(read_safetensors(path).tensors) == set(network.state_dict())
+    stem_file.unlink()
+    assert isinstance(load_encoder(path), TinyVideoEncoder)
+    state = {"stem.weight": torch.ones(1)}
+    assert without_stem("ppd", state, "0" * 64) == state
+    assert without_stem("tiny_video_encoder", state, "") == state
+
+
+def test_another_stem_in_the_package_is_refused(tmp_path, stem_file, network):
+    path = written(tmp_path, network, sha256_of(stem_file))
+    state = {name: tensor + 1 for name, tensor in network.stem.state_dict().items()}
+    write_safetensors(stem_file, state, own_metadata("tiny_encoder", "tiny"))
+    with pytest.raises(WeightsError, match="leaves its stem to tiny-encoder, file .* not the one"):
+        load_encoder(path)
