@@ -44,9 +44,36 @@ def test_absent_or_unknown_devices_are_refused(no_accelerator):
         settings.pick_device("gpu")
 
 
+@pytest.mark.parametrize(
+    ("told", "is_fast"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC 9R14", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD Ryzen 7 5800X", "avx512_bf16": False, "avx2": True}, False),
+        ({"cpu_name": "Intel Core i5-8250U", "avx2": True}, False),
+        ({"architecture": "aarch64", "bf16": True, "sve_bf16": True}, False),
+        ({}, False),
+    ],
+)
+def test_dtype_auto_on_cpus_follows_what_they_can(monkeypatch, told, is_fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert settings.has_fast_bf16() is is_fast
+    expected = torch.bfloat16 if is_fast else torch.float32
+    assert settings.pick_dtype("auto", torch.device("cpu")) is expected
+    assert settings.pick_dtype("bf16", torch.device("cpu")) is torch.bfloat16
+
+
+def test_dtype_auto_is_fp32_where_torch_does_not_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert settings.pick_dtype("auto", torch.device("cpu")) is torch.float32
+
+
 def test_dtype_auto_follows_the_device(monkeypatch):
-    assert settings.pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
+    monkeypatch.setattr(settings, "has_fast_bf16", lambda: True)  # of the CPU only
     assert settings.pick_dtype("auto", torch.device("mps")) is torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert settings.pick_dtype("auto", torch.device("cuda")) is torch.bfloat16
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     assert settings.pick_dtype("auto", torch.device("cuda")) is torch.float16
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from micro_run import AS_IS, FakeSource, build_micro, micro_recipe, run
 
+from sonde import settings
 from sonde.errors import ConfigError, DataError
 from sonde.train.checkpoint import list_checkpoints, load_checkpoint
 from sonde.train.logging import read_log
@@ -185,6 +186,16 @@ def test_bf16_trains_fp32_master_weights(tmp_path):
     run(micro_recipe(tmp_path / "fp32"))
     other = newest(tmp_path / "fp32").network
     assert not torch.equal(saved.network["conv1.weight"], other["conv1.weight"])
+
+
+@pytest.mark.parametrize(("is_fast", "taken"), [(True, "bf16"), (False, "fp32")])
+def test_auto_trains_and_is_recorded_as_what_was_taken(tmp_path, monkeypatch, is_fast, taken):
+    monkeypatch.setattr(settings, "has_fast_bf16", lambda: is_fast)
+    run(micro_recipe(tmp_path / "auto", train={"dtype": "auto"}))
+    run(micro_recipe(tmp_path / "asked", train={"dtype": taken}))
+    found, asked = newest(tmp_path / "auto"), newest(tmp_path / "asked")
+    assert found.recipe["train"]["dtype"] == taken
+    assert torch.equal(found.network["conv1.weight"], asked.network["conv1.weight"])
 
 
 def test_initial_weights_are_taken_and_misfits_noted(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sonde import settings
 from sonde.train.config import TrainConfig
 from sonde.train.muon import MuonAdamW, orthogonalised
 from sonde.train.optimizer import learning_rate, make_optimizer, set_learning_rate
@@ -13,10 +14,12 @@ def random_matrices(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(2, 24, 24), (3, 16, 64), (1, 64, 16)])
-def test_singular_values_become_nearly_equal_and_directions_stay(shape):
+def test_singular_values_become_nearly_equal_and_directions_stay(shape, dtype):
     given = random_matrices(*shape)
-    found = orthogonalised(given)
+    found = orthogonalised(given, dtype=dtype)
+    assert found.dtype == torch.float32
     for before, after in zip(given, found):
         u, singular, vt = torch.linalg.svd(before, full_matrices=False)
         strengths = torch.diagonal(u.T @ after @ vt.T)
@@ -26,10 +29,29 @@ def test_singular_values_become_nearly_equal_and_directions_stay(shape):
         assert torch.dist(u @ torch.diag(strengths) @ vt, after) < 0.15 * after.norm()
 
 
-def test_matrices_are_orthogonalised_one_by_one_whatever_their_size():
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 0.02), (torch.bfloat16, 0.05)])
+def test_matrices_are_orthogonalised_one_by_one_whatever_their_size(dtype, close):
     given = random_matrices(3, 8, 12)
     scaled = given * torch.tensor([1.0, 1e-6, 1e3])[:, None, None]
-    assert torch.allclose(orthogonalised(scaled), orthogonalised(given), atol=0.05)
+    found, expected = (orthogonalised(each, dtype=dtype) for each in (scaled, given))
+    assert torch.allclose(found, expected, atol=close)
+
+
+@pytest.mark.parametrize(("is_fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_iteration_runs_in_what_the_processor_is_fast_at(monkeypatch, is_fast, dtype):
+    monkeypatch.setattr(settings, "has_fast_bf16", lambda: is_fast)
+    network, gradient = nn.Linear(6, 4, bias=False), random_matrices(4, 6)
+    nn.init.zeros_(network.weight)
+    config = TrainConfig(steps=1, optimizer="muon", muon_rate=1.0, weight_decay=0.0)
+    optimizer = make_optimizer(network, config)
+    network.weight.grad = gradient.clone()
+    optimizer.step()
+    momentum = gradient.lerp(gradient * 0.05, 0.95)  # the first step's
+    assert torch.allclose(-network.weight, orthogonalised(momentum[None], dtype=dtype)[0])
+    others = {torch.bfloat16: torch.float32, torch.float32: torch.bfloat16}
+    assert not torch.allclose(
+        -network.weight, orthogonalised(momentum[None], dtype=others[dtype])[0], atol=1e-5
+    )
 
 
 def test_the_other_group_is_torch_adamw():

@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def recipe(preset="tiny", kind="dar", **train):
-    train = {"steps": 3, "batch_size": 2, "objective": {"freeze_encoder": True}} | train
+    train = {
+        "steps": 3,
+        "batch_size": 2,
+        "dtype": "bf16",
+        "objective": {"freeze_encoder": True},
+    } | train
     model = {"kind": kind, "preset": preset}
     data = {"size": [32, 48], "crop": [32, 48]}
     return recipe_from_table({"model": model, "data": data, "train": train}, where="test")

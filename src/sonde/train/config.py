@@ -108,7 +108,8 @@ class TrainConfig:
     shape; they are then listed in the log. max_seconds: stop (resumable) after that long, 0 = no.
     optimizer: adamw, or muon (muon_rate for matrices; adamw_names: parts of names left to AdamW).
     rates: shares of the learning rate by part of a name. layer_decay: what a block of `decayed`
-    (part of a name) has of the next one's rate; 1 = all alike.
+    (part of a name) has of the next one's rate; 1 = all alike. dtype: bf16 (autocast over fp32
+    weights), fp32, or auto: bf16 where the device is faster with it.
     """
 
     steps: int
@@ -128,7 +129,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema_decay: float = 0.999
-    dtype: str = "bf16"
+    dtype: str = "auto"
     channels_last: bool = False
     compile: bool = False
     threads: int = 0
@@ -148,7 +149,7 @@ class TrainConfig:
         _above_zero("train", muon_rate=self.muon_rate)
         _one_of("train.optimizer", self.optimizer, ("adamw", "muon"))
         _one_of("train.schedule", self.schedule, SCHEDULES)
-        _one_of("train.dtype", self.dtype, ("bf16", "fp32"))
+        _one_of("train.dtype", self.dtype, ("auto", "bf16", "fp32"))
         for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
             if not 0 <= value < 1:
                 raise ConfigError(f"train.{key}", f"{value} is not in 0..1 (1 excluded)")

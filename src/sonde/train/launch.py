@@ -6,12 +6,16 @@ The only file that imports accelerate. One CPU, one GPU, or many processes start
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from sonde.errors import ConfigError, MissingExtraError
+from sonde.settings import pick_dtype
+
+from .config import Recipe
 
 
 class Accelerator(Protocol):
@@ -48,3 +52,14 @@ def make_accelerator() -> Accelerator:
             "Use plain multi-process training (DDP)",
         )
     return accelerator
+
+
+def settled(recipe: Recipe, device: torch.device) -> Recipe:
+    """The recipe with `train.dtype = "auto"` made bf16 or fp32: what fits the device.
+
+    Checkpoints and cards then say which it was. fp16 is never taken: its gradients vanish.
+    """
+    if recipe.train.dtype != "auto":
+        return recipe
+    name = "bf16" if pick_dtype("auto", device) is torch.bfloat16 else "fp32"
+    return replace(recipe, train=replace(recipe.train, dtype=name))

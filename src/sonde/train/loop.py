@@ -36,7 +36,7 @@ from .config import Recipe
 from .datasets import check_licences
 from .ema import MovingAverage
 from .export import export_checkpoint
-from .launch import Accelerator, make_accelerator
+from .launch import Accelerator, make_accelerator, settled
 from .logging import RunLog
 from .optimizer import learning_rate, make_optimizer, set_learning_rate
 from .recipe import recipe_table
@@ -126,6 +126,7 @@ def train(
     start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
     accelerator = make_accelerator()
+    recipe = settled(recipe, accelerator.device)
     networks = _networks(recipe, accelerator, build)
     source = make_source(recipe.data, accelerator.device)
     run = _Run(

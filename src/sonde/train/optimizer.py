@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sonde.errors import ConfigError
+from sonde.settings import pick_dtype
 
 from .config import TrainConfig
 from .muon import MuonAdamW
@@ -44,7 +45,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
                 group["betas"] = config.betas
         groups.append(group)
     if config.optimizer == "muon":
-        return MuonAdamW(groups, lr=config.learning_rate)
+        return MuonAdamW(groups, lr=config.learning_rate, dtype=_muon_dtype(named[0][1].device))
     is_fused = all(p.device.type in ("cpu", "cuda") for _, p in named)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=is_fused)
 
@@ -80,6 +81,12 @@ def rate_shares(names: Sequence[str], config: TrainConfig) -> dict[str, float]:
             place = last
         shares[name] *= config.layer_decay ** (last - place)
     return shares
+
+
+def _muon_dtype(device: torch.device) -> torch.dtype:
+    """What Muon iterates in, whatever the network computes in: bf16 where that is faster."""
+    fast = pick_dtype("auto", device)
+    return fast if fast is torch.bfloat16 else torch.float32
 
 
 _MATRICES, _VECTORS, _ORTHOGONAL = range(3)  # kinds of weights, in the order of their groups

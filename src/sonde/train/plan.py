@@ -117,7 +117,8 @@ def _with_objective(kind: str, network: nn.Module, recipe: Recipe) -> TrainedObj
     if kind not in objectives:
         return None
     objective = objectives[kind](network, **recipe.train.objective)
-    return TrainedObjective(network, objective, dtype=recipe.train.dtype)
+    dtype = "fp32" if recipe.train.dtype == "fp32" else "bf16"  # auto: as on a GPU
+    return TrainedObjective(network, objective, dtype=dtype)
 
 
 def _states(network: nn.Module, recipe: Recipe) -> int:

@@ -61,7 +61,7 @@ class TrainedObjective(nn.Module):
     """Network and objective as one module, so that DDP and FSDP see the call they must wrap.
 
     Only the network is registered: what the objective holds besides (a frozen encoder) is not
-    trained, not synchronised and not saved. dtype: train.dtype of the recipe.
+    trained, not synchronised and not saved. dtype: the recipe's, settled: bf16 or fp32.
     """
 
     def __init__(self, network: nn.Module, objective: Objective, *, dtype: str) -> None:
@@ -80,6 +80,7 @@ def autocast(device: torch.device, dtype: str) -> torch.autocast:
 
     Ours rather than accelerate's, whose precision is fixed for the whole process.
     """
+    assert dtype in ("bf16", "fp32"), dtype  # "auto" is settled when a run starts
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")
 
 
