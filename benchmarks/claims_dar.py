@@ -2,6 +2,7 @@
 
     python benchmarks/claims_dar.py --quick                    # under 3 minutes: does it run?
     python benchmarks/claims_dar.py --seconds 120 --seeds 3    # 12 trainings a seed: 75 minutes
+    python benchmarks/claims_dar.py --only both wider --add    # into the stored JSON, a run beside
 
 none         encoder, pooled to a grid, decoded once to ln(metres)
 transformer  5 steps of finer tokens, every step answers with ln(metres): no bins
@@ -18,6 +19,7 @@ All see the same rendered scenes unchanged and the answers of the frozen tiny en
 once, not counted), the same optimizer (Muon for matrices) and a rate that falls with the clock.
 Judged on scenes and textures nobody trained on, in metres as they are (abs_rel, delta1, rmse,
 rmse_log) and after a fit in ln(metres + 1). Floors: the encoder's own metres, and one flat depth.
+A claim is answered only by rows of one run: another machine or dtype buys other numbers of steps.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ from claims_dar_networks import (
     new_rival,
 )
 from claims_ppd_data import TEST_SEED, TRAIN_SEED
-from claims_report import difference, print_tables, shown, summary
-from claims_training import fit
-from stamp import RESULTS, store
+from claims_report import add_run, difference, print_tables, shown, summary
+from claims_training import DTYPES, faster_dtype, fit
+from stamp import RESULTS
 from torch import Tensor
 
 from sonde.models.dar.config import DARConfig
@@ -113,7 +115,8 @@ def main() -> None:
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.seeds):
         for name in options.only:
-            for row_name, row in one_rival(name, train, test, options.seconds, seed).items():
+            found = one_rival(name, train, test, options.seconds, seed, dtype=options.dtype)
+            for row_name, row in found.items():
                 rows.setdefault(row_name, []).append(row)
                 print(
                     f"seed {seed} {row_name:20} {'  '.join(shown(row, k) for k in row)}", flush=True
@@ -123,6 +126,7 @@ def main() -> None:
     numbers = {
         "seconds": options.seconds,
         "seeds": options.seeds,
+        "dtype": options.dtype,
         "size": options.size,
         "scenes": options.scenes,
         "test": options.test,
@@ -136,7 +140,8 @@ def main() -> None:
     }
     print_tables(numbers, names=NAMES)
     print(f"{time.process_time():.0f} s of the processor in all")
-    store("claims_dar", numbers, path=None if options.quick else options.output)
+    path = None if options.quick else options.output
+    add_run("claims_dar", numbers, path=path, keep=options.add)
 
 
 def read_options() -> argparse.Namespace:
@@ -148,7 +153,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=128)
     parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
     parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS), metavar="NAME")
+    parser.add_argument("--dtype", choices=DTYPES, default=faster_dtype(), help="of the training")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--add", action="store_true", help="keep the runs that the output holds")
     parser.add_argument("--output", type=Path, default=RESULTS / "claims_dar.json")
     options = parser.parse_args()
     options.shard = 256 if options.scenes >= 256 else 32
@@ -159,13 +166,14 @@ def read_options() -> argparse.Namespace:
 
 
 def one_rival(
-    name: str, train: Scenes, test: Scenes, seconds: float, seed: int
+    name: str, train: Scenes, test: Scenes, seconds: float, seed: int, *, dtype: str = ""
 ) -> dict[str, dict[str, float]]:
     """One training judged, by row name; of `both` also the answers of its earlier steps."""
     rival = RIVALS[name]
     generator = torch.Generator().manual_seed(1000 * seed + 1)
     network = new_rival(rival.kind, rival.config, generator=generator)
-    costs = fit(network, make_loss(network, train, generator), seconds=seconds, adamw=ADAMW)
+    loss = make_loss(network, train, generator)
+    costs = fit(network, loss, seconds=seconds, adamw=ADAMW, dtype=dtype)
     last = len(rival.config.fractions)
     start = time.process_time()
     depth_BHW = metres(network, test, stop_at=last)

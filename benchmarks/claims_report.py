@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from stamp import circumstances, write_json
 
 
 def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
@@ -43,3 +46,21 @@ def cell(entry: dict | None) -> str:
         return "-"
     spread = "" if entry["spread"] is None else f" +- {entry['spread']:.2g}"
     return f"{entry['mean']:.4f}{spread}"
+
+
+def add_run(name: str, numbers: dict[str, object], *, path: Path | None, keep: bool) -> None:
+    """Print the run with its circumstances as one JSON line; write it as the last of path's runs.
+
+    keep: leave the runs that the file holds; each stays with its own date, commit and command. A
+    file of one run in the older layout becomes a list of one.
+    """
+    record = {**circumstances(), **numbers}
+    print(json.dumps({"benchmark": name, **record}))
+    if path is None:
+        return
+    runs: list[object] = []
+    if keep and path.is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored.pop("benchmark")
+        runs = stored.get("runs", [stored])
+    write_json({"benchmark": name, "runs": [*runs, record]}, path)

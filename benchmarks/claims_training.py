@@ -8,9 +8,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from sonde.settings import has_fast_bf16
 from sonde.train.muon import MuonAdamW
 
 RATE, MUON_RATE, WARM_UP = 1e-3, 0.02, 20  # AdamW, matrices, steps
+DTYPES = ("fp32", "bf16")
+
+
+def faster_dtype() -> str:
+    """bf16 where this processor multiplies it faster than fp32, else fp32."""
+    return "bf16" if has_fast_bf16() else "fp32"
 
 
 def fit(
@@ -20,11 +27,14 @@ def fit(
     seconds: float,
     adamw: Sequence[str] = (),
     share: float = 1.0,
+    dtype: str = "",
 ) -> dict[str, float]:
     """Train until the processor time is spent; the rate follows the clock along half a cosine.
 
-    adamw: parts of names of what Muon must not touch. share: of the rates.
+    adamw: parts of names of what Muon must not touch. share: of the rates. dtype: one of DTYPES,
+    empty = the faster one here.
     """
+    is_half = (dtype or faster_dtype()) == "bf16"
     optimizer = make_optimizer(network, adamw=adamw, share=share)
     first_rates = [group["lr"] for group in optimizer.param_groups]
     network.train()
@@ -33,7 +43,7 @@ def fit(
         fall = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, spent / seconds))).item())
         for group, rate in zip(optimizer.param_groups, first_rates, strict=True):
             group["lr"] = rate * min(1.0, (steps + 1) / WARM_UP) * max(fall, 0.01)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_half):
             value = loss()
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -60,4 +70,5 @@ def make_optimizer(network: nn.Module, *, adamw: Sequence[str], share: float = 1
         {"params": inside, "orthogonal": True, "lr": share * MUON_RATE},
         {"params": rest, "orthogonal": False, "lr": share * RATE},
     ]
-    return MuonAdamW([group for group in groups if group["params"]], lr=RATE)
+    iterated = torch.bfloat16 if has_fast_bf16() else torch.float32
+    return MuonAdamW([group for group in groups if group["params"]], lr=RATE, dtype=iterated)

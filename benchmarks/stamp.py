@@ -62,7 +62,12 @@ def store(name: str, numbers: dict[str, object], *, path: Path | None) -> None:
     record = {"benchmark": name, **circumstances(), **numbers}
     print(json.dumps(record))
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_json(record, path)
+
+
+def write_json(record: dict[str, object], path: Path) -> None:
+    """The whole file, or the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)

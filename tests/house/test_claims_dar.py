@@ -1,5 +1,6 @@
 """benchmarks/claims_dar.py on invented scenes: rivals differ where they claim to, and all learn."""
 
+import json
 import sys
 import time
 
@@ -123,3 +124,37 @@ def test_a_short_training_stays_in_its_seconds_and_learns(claims, scenes, monkey
     assert rows["none"]["rmse_log"] < fresh["rmse_log"]
     rows = module.one_rival("both", scenes, scenes, 0.1, 0)
     assert list(rows) == ["both", *(f"both, stopped at {k}" for k in range(1, 5))]
+
+
+def test_runs_are_added_beside_older_ones(claims, tmp_path, capsys):
+    path = tmp_path / "claims.json"
+    path.write_text('{"benchmark": "b", "date": "then", "arms": {"none": 1}}')
+    add_run = claims[0].add_run
+    add_run("b", {"arms": {"wider": 2}, "dtype": "fp32"}, path=path, keep=True)
+    old, new = json.loads(path.read_text())["runs"]
+    assert old == {"date": "then", "arms": {"none": 1}}
+    assert new["arms"] == {"wider": 2} and {"date", "commit", "command", "machine"} <= set(new)
+    add_run("b", {"arms": {}}, path=path, keep=True)
+    assert len(json.loads(path.read_text())["runs"]) == 3
+    add_run("b", {"arms": {}}, path=path, keep=False)
+    assert len(json.loads(path.read_text())["runs"]) == 1
+    add_run("b", {"arms": {}}, path=None, keep=True)
+    assert capsys.readouterr().out.count('"benchmark": "b"') == 4
+
+
+@pytest.mark.parametrize(("has_fast", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_the_faster_dtype_is_chosen_and_used(claims, monkeypatch, has_fast, expected):
+    import claims_training
+
+    monkeypatch.setattr(claims_training, "has_fast_bf16", lambda: has_fast)
+    assert claims_training.faster_dtype() == expected
+    network, seen = torch.nn.Linear(2, 2), []
+
+    def loss():
+        seen.append(network(torch.ones(1, 2)).dtype)
+        return network.weight.sum()
+
+    claims_training.fit(network, loss, seconds=1e-9)
+    claims_training.fit(network, loss, seconds=1e-9, dtype="fp32")
+    dtypes = {"bf16": torch.bfloat16, "fp32": torch.float32}
+    assert seen == [dtypes[expected], torch.float32]
