@@ -27,15 +27,16 @@ def fit(
     seconds: float,
     adamw: Sequence[str] = (),
     share: float = 1.0,
+    fresh: Sequence[str] = (),
     dtype: str = "",
 ) -> dict[str, float]:
     """Train until the processor time is spent; the rate follows the clock along half a cosine.
 
-    adamw: parts of names of what Muon must not touch. share: of the rates. dtype: one of DTYPES,
-    empty = the faster one here.
+    adamw: parts of names of what Muon must not touch. share: of the rates, for what was trained
+    before; fresh: parts of names of what was not. dtype: one of DTYPES, empty = the faster one.
     """
     is_half = (dtype or faster_dtype()) == "bf16"
-    optimizer = make_optimizer(network, adamw=adamw, share=share)
+    optimizer = make_optimizer(network, adamw=adamw, share=share, fresh=fresh)
     first_rates = [group["lr"] for group in optimizer.param_groups]
     network.train()
     start, steps, spent, mean_loss = time.process_time(), 0, 0.0, 0.0
@@ -58,17 +59,23 @@ def fit(
     return {**costs, "parameters": parameters}
 
 
-def make_optimizer(network: nn.Module, *, adamw: Sequence[str], share: float = 1.0) -> MuonAdamW:
-    """Muon for matrices, AdamW for vectors and what `adamw` names; frozen weights stay."""
-    inside, rest = [], []
+def make_optimizer(
+    network: nn.Module, *, adamw: Sequence[str], share: float = 1.0, fresh: Sequence[str] = ()
+) -> MuonAdamW:
+    """Muon for matrices, AdamW for vectors and what `adamw` names; frozen weights stay.
+
+    share: of the rates, but for what `fresh` names.
+    """
+    members: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         is_matrix = parameter.ndim >= 2 and not any(part in name for part in adamw)
-        (inside if is_matrix else rest).append(parameter)
+        part = 1.0 if any(text in name for text in fresh) else share
+        members.setdefault((is_matrix, part), []).append(parameter)
     groups = [
-        {"params": inside, "orthogonal": True, "lr": share * MUON_RATE},
-        {"params": rest, "orthogonal": False, "lr": share * RATE},
+        {"params": found, "orthogonal": is_matrix, "lr": part * (MUON_RATE if is_matrix else RATE)}
+        for (is_matrix, part), found in members.items()
     ]
     iterated = torch.bfloat16 if has_fast_bf16() else torch.float32
-    return MuonAdamW([group for group in groups if group["params"]], lr=RATE, dtype=iterated)
+    return MuonAdamW(groups, lr=RATE, dtype=iterated)

@@ -72,25 +72,52 @@ class PPDVideoObjective:
         timestep_B = timestep_B.repeat_interleave(T).to(device, non_blocking=True)
         noise_B1HW = clip_noise(target.clean_B1HW, T, shared=self.shared_noise, generator=generator)
         with torch.no_grad():
-            semantics_BLD = self.encoder.clip_semantics(image_BT3HW).flatten(0, 1)
+            semantics_BTLD = self.encoder.clip_semantics(image_BT3HW)
+        return clip_losses(
+            self.network,
+            image_BT3HW,
+            semantics_BTLD,
+            target=target,
+            noise_B1HW=noise_B1HW,
+            timestep_B=timestep_B,
+            gradient_weight=self.gradient_weight,
+            temporal_weight=self.temporal_weight,
+        )
 
-        clean_B1HW, usable_B1HW = target
-        x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
-        predict = partial(self.network, timestep=timestep_B, frames=T)
-        velocity_B1HW = predict(x_B1HW, image_BT3HW.flatten(0, 1), semantics_BLD)
-        error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
-        total = (usable_B1HW * error_B1HW.square()).sum() / (usable_B1HW.sum() + 1e-6)
-        parts = {"velocity": total.detach()}
-        guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
-        if self.gradient_weight > 0:
-            gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
-            parts["gradient"] = gradient.detach()
-            total = total + self.gradient_weight * gradient
-        if self.temporal_weight > 0:
-            temporal = temporal_loss(guess_B1HW - clean_B1HW, usable_B1HW, frames=T)
-            parts["temporal"] = temporal.detach()
-            total = total + self.temporal_weight * temporal
-        return Losses(total, parts)
+
+def clip_losses(
+    network: nn.Module,
+    image_BT3HW: Tensor,
+    semantics_BTLD: Tensor,
+    *,
+    target: Target,
+    noise_B1HW: Tensor,
+    timestep_B: Tensor,
+    gradient_weight: float,
+    temporal_weight: float,
+) -> Losses:
+    """One forward of all clips: total, and parts `velocity`, `gradient`, `temporal`.
+
+    Target, noise and times are of all frames, clip after clip.
+    """
+    T = image_BT3HW.shape[1]
+    clean_B1HW, usable_B1HW = target
+    x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
+    predict = partial(network, timestep=timestep_B, frames=T)
+    velocity_B1HW = predict(x_B1HW, image_BT3HW.flatten(0, 1), semantics_BTLD.flatten(0, 1))
+    error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
+    total = (usable_B1HW * error_B1HW.square()).sum() / (usable_B1HW.sum() + 1e-6)
+    parts = {"velocity": total.detach()}
+    guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
+    if gradient_weight > 0:
+        gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
+        parts["gradient"] = gradient.detach()
+        total = total + gradient_weight * gradient
+    if temporal_weight > 0:
+        temporal = temporal_loss(guess_B1HW - clean_B1HW, usable_B1HW, frames=T)
+        parts["temporal"] = temporal.detach()
+        total = total + temporal_weight * temporal
+    return Losses(total, parts)
 
 
 def clip_target(depth_BTHW: Tensor, *, valid_BTHW: Tensor, sky_BTHW: Tensor) -> Target:
