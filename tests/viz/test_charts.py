@@ -55,3 +55,18 @@ def test_ticks_are_few_round_and_cover_the_range(ends):
     assert 3 <= len(marks) <= 8
     with pytest.raises(ConfigError):
         ticks(1, 1)
+
+
+def test_doublings_stand_equally_far_apart_and_the_legend_can_move():
+    x = np.array([0.0, 512, 1024, 2048, 4096])
+    curve = Curve("wide", x, np.array([9.0, 4, 3, 2, 1]))
+    root = ET.fromstring(
+        curves_svg([curve], x_label="samples", y_label="y", is_log2=True, legend="right")
+    )
+    points = numbers_of(root.find("polyline"))
+    steps = np.diff([a for a, _ in points])
+    assert len(points) == 4 and steps == pytest.approx(np.full(3, steps[0]), abs=0.2)
+    places = {t.text: float(t.get("x")) for t in root.findall("text")}
+    assert {"512", "1024", "2048", "4096"} <= places.keys()
+    assert places["1024"] == pytest.approx(points[1][0], abs=0.2)
+    assert places["wide"] > WIDTH / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from sonde.errors import ConfigError
 COLOURS = ("#1f6f8b", "#c8553d", "#588157", "#7d5ba6", "#b08900", "#555555")
 WIDTH, HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 44
+_LEGEND = 130  # what a legend on the right needs
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -28,12 +29,13 @@ class Curve(NamedTuple):
 
 
 class _Axes(NamedTuple):
-    """Data ranges of a chart, both already widened to ticks."""
+    """Data ranges of a chart, both already widened to ticks; `is_log2`: x holds logarithms."""
 
     x_low: float
     x_high: float
     y_low: float
     y_high: float
+    is_log2: bool = False
 
     def x(self, value: float) -> float:
         inner = WIDTH - _LEFT - _RIGHT
@@ -44,15 +46,28 @@ class _Axes(NamedTuple):
         return HEIGHT - _BOTTOM - inner * (value - self.y_low) / (self.y_high - self.y_low)
 
 
-def curves_svg(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
-    """An SVG chart of lines with a legend; points that are not finite are left out."""
+def curves_svg(
+    curves: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    is_log2: bool = False,
+    legend: Literal["left", "right"] = "left",
+) -> str:
+    """An SVG chart of lines with a legend; points that are not finite are left out.
+
+    is_log2: doublings of x stand equally far apart; x of 0 and less is left out.
+    """
+    if is_log2:
+        curves = [c._replace(x_S=_log2(c.x_S)) for c in curves]
     kept = [_finite(c) for c in curves]
     kept = [c for c in kept if len(c.x_S)]
     if not kept:
         raise ConfigError(f"chart of {y_label}", "no finite point to draw")
     x, y = (np.concatenate([getattr(c, name) for c in kept]) for name in ("x_S", "y_S"))
-    axes = _axes(x, y)
+    axes = _axes(x, y)._replace(is_log2=is_log2)
     parts = _frame(axes, x_label, y_label)
+    margin = _LEFT + 8 if legend == "left" else WIDTH - _RIGHT - _LEGEND
     for number, curve in enumerate(kept):
         colour = COLOURS[number % len(COLOURS)]
         points = " ".join(f"{axes.x(a):.1f},{axes.y(b):.1f}" for a, b in zip(curve.x_S, curve.y_S))
@@ -62,10 +77,10 @@ def curves_svg(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
         )
         top = _TOP + 14 + 15 * number
         parts.append(
-            f'<line x1="{_LEFT + 8}" x2="{_LEFT + 26}" y1="{top - 4}" y2="{top - 4}" '
+            f'<line x1="{margin}" x2="{margin + 18}" y1="{top - 4}" y2="{top - 4}" '
             f'stroke="{colour}" stroke-width="2"{dash}/>'
         )
-        parts.append(_text(_LEFT + 31, top, curve.label, anchor="start"))
+        parts.append(_text(margin + 23, top, curve.label, anchor="start"))
     return _svg(parts, f"{y_label} over {x_label}")
 
 
@@ -128,6 +143,18 @@ def _finite(curve: Curve) -> Curve:
     return curve._replace(x_S=x[good], y_S=y[good])
 
 
+def _log2(x_S: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms to the base 2, NaN where there is none."""
+    x_S = np.asarray(x_S, np.float64)
+    return np.log2(np.where(x_S > 0, x_S, np.nan))
+
+
+def _whole_ticks(axes: _Axes) -> list[int]:
+    """Whole numbers within the x range, about five at equal distances."""
+    first, last = math.ceil(axes.x_low), math.floor(axes.x_high)
+    return list(range(first, last + 1, max(1, math.ceil((last - first) / 6))))
+
+
 def _axes(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Axes:
     """Ranges that end on ticks; a range of one value becomes one around it."""
     ends: list[float] = []
@@ -137,17 +164,17 @@ def _axes(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Axes:
             low, high = low - 0.5 * max(abs(low), 1e-6), high + 0.5 * max(abs(high), 1e-6)
         marks = ticks(low, high)
         ends += [marks[0], marks[-1]]
-    return _Axes(*ends)
+    return _Axes(ends[0], ends[1], ends[2], ends[3])
 
 
 def _frame(axes: _Axes, x_label: str, y_label: str) -> list[str]:
     """Grid, tick numbers and labels."""
     parts = []
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
-    for value in ticks(axes.x_low, axes.x_high):
+    for value in _whole_ticks(axes) if axes.is_log2 else ticks(axes.x_low, axes.x_high):
         x = axes.x(value)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}" stroke="#ddd"/>')
-        parts.append(_text(x, bottom + 15, f"{value:.6g}"))
+        parts.append(_text(x, bottom + 15, f"{2**value if axes.is_log2 else value:.6g}"))
     for value in ticks(axes.y_low, axes.y_high):
         y = axes.y(value)
         parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
