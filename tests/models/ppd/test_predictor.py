@@ -92,11 +92,26 @@ def noise_for_tests(monkeypatch):
 
 def test_hypothesis_depends_on_its_own_seed_only(make, monkeypatch):
     together = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
-    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(module, "CPU_PIXELS_AT_ONCE", 1)
     alone = make().predict(photo(), steps=2, area=3072, generators=seeds(3)).depth_Shw
     one_by_one = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
     assert torch.equal(one_by_one[2], alone[0])
     torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pixels", [3072, 2 * 3072, 3 * 3072])
+def test_as_many_hypotheses_run_side_by_side_as_the_cache_holds(make, monkeypatch, pixels):
+    sizes, predictor = [], make()
+    sample = module.sample_depth
+
+    def count(network, image_B3HW, *rest):
+        sizes.append(len(image_B3HW))
+        return sample(network, image_B3HW, *rest)
+
+    monkeypatch.setattr(module, "sample_depth", count)
+    monkeypatch.setattr(module, "CPU_PIXELS_AT_ONCE", pixels)
+    predictor.predict(photo(), steps=1, area=3072, generators=seeds(1, 2, 3))
+    assert max(sizes) == pixels // 3072 and sum(sizes) == 3
 
 
 def test_bfloat16_is_close_and_keeps_float32_outside(make):

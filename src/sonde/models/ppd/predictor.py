@@ -24,8 +24,10 @@ DEFAULT_STEPS = 4
 DEFAULT_AREA = 1024 * 768  # what the published network was trained at
 
 # Hypotheses run side by side while they have fewer pixels than this; beyond it a larger batch is
-# no faster and only takes memory.
+# no faster and only takes memory. On a CPU it falls out of the cache: eight maps of 120x160 side by
+# side take 1.3 times as long as two by two.
 PIXELS_AT_ONCE = 1024 * 768
+CPU_PIXELS_AT_ONCE = 2 * 120 * 160
 
 
 class PPDPredictor:
@@ -84,7 +86,8 @@ class PPDPredictor:
         image_13HW = image_3HW.to(device)[None]
         semantics_1LD, guess = self._look(image_13HW)
         H, W = image_13HW.shape[-2:]
-        at_once = max(1, PIXELS_AT_ONCE // (H * W))
+        pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
+        at_once = max(1, pixels // (H * W))
         depths_BHW = []
         for first in range(0, len(generators), at_once):
             noise_B1HW = draw_noise(generators[first : first + at_once], size_hw=(H, W))
