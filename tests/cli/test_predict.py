@@ -2,17 +2,26 @@
 
 import dataclasses
 import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sonde import read
+from sonde.cli import run
 from sonde.cli.options import PredictOptions
 from sonde.cli.predict import plan
 from sonde.errors import ConfigError
+from sonde.models.depthart.config import DepthARTConfig
+from sonde.models.depthart.network import new_network as new_depthart
+from sonde.models.var_depth.initial import new_network as new_var_depth
+from sonde.models.var_depth.presets import MICRO
 from sonde.pipeline.predict import Model
 from sonde.result import DepthKind
+from sonde.tokenizers.config import VQConfig
+from sonde.tokenizers.keys import published_name
 from sonde.weights.load import LoadedModel
 from sonde.weights.registry import find
 
@@ -244,3 +253,66 @@ def test_skipped_sources_that_do_not_exist_are_listed(sonde, photos, tmp_path):
 def test_plan_refuses_in_python_too(photos):
     with pytest.raises(ConfigError):
         plan(PredictOptions(inputs=[str(photos)], save=["nope"]))
+
+
+@pytest.fixture
+def next_scale(tmp_path):
+    """A small DepthART as released, what may be wrong with such files, and a VAR-Depth of ours."""
+    from safetensors.torch import save_file
+
+    vq = VQConfig(channels=32, multipliers=(1, 1), blocks=1, code_width=8, codebook=16)
+    config = DepthARTConfig(width=64, depth=1, heads=1, classes=3, tokenizer=vq)
+    network = new_depthart(config, generator=torch.Generator().manual_seed(0))
+    whole = {}
+    for name, tensor in network.state_dict().items():
+        part, _, rest = name.partition(".")
+        released = published_name(rest, phi_count=4) if part == "tokenizer" else rest
+        if released is not None:
+            whole["vae_proxy." * (part == "tokenizer") + released] = tensor
+    files = {
+        "whole": whole,
+        "var": {n: t for n, t in whole.items() if not n.startswith("vae_proxy.")},
+        "codes": whole | {n: whole[n][:9].clone() for n in ("head.weight", "head.bias")},
+        "scales": whole
+        | {n: whole[n][..., :9, :].clone() for n in ("pos_1LC", "lvl_embed.weight")},
+    }
+    for name, tensors in files.items():
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+    unguided = replace(MICRO, has_null=False)
+    network = new_var_depth(unguided, generator=torch.Generator().manual_seed(0))
+    about = {"sonde_format": "1", "family": "var_depth", "preset": "custom", "licence": "none"}
+    about["config"] = json.dumps(asdict(unguided))
+    save_file(network.state_dict(), tmp_path / "unguided.safetensors", about)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "words"),
+    [
+        ("var", [], "a VAR file, which makes images of classes: no tokenizer in it"),
+        ("codes", [], "the tokenizer has 16 codes of width 8, the transformer 9 of width 8"),
+        ("scales", [], "the file has 9 scales of 9 tokens in all"),
+        ("whole", ["--steps", 4], "steps: 4, but this model has no sampling steps"),
+        ("whole", ["--resolution", 320], "this model has one size: 32x32"),
+        ("whole", ["--guidance-scale", 2], "guidance_scale: whole makes no guess without"),
+        ("unguided", ["--steps", 4], "it always runs its 10 fixed stages"),
+        ("unguided", ["--guidance-scale", 2], "no unconditional branch to be guided away from"),
+    ],
+)
+def test_next_scale_misuse_is_one_line(next_scale, photos, tmp_path, capsys, file, options, words):
+    """With the real loader: what a stranger meets who gives the wrong file or option."""
+    out, path = tmp_path / "out", next_scale / f"{file}.safetensors"
+    arguments = ["predict", photos / "a.png", "-o", out, "-m", path, "-q", *options]
+    assert run([str(a) for a in arguments]) in (1, 2)
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not list(out.glob("*.png"))
+
+
+def test_a_released_depthart_file_predicts_as_it_comes(next_scale, photos, tmp_path, capsys):
+    out, path = tmp_path / "out", next_scale / "whole.safetensors"
+    arguments = ["predict", photos / "a.png", "-o", out, "-m", path, "-q", "--save", "npz"]
+    assert run([str(a) for a in [*arguments, "--ensemble-size", 3]]) == 0, capsys.readouterr().err
+    (file,) = out.glob("*.npz")
+    found = read(file)
+    assert found.kind is DepthKind.SCALE_INVARIANT and found.uncertainty.max() > 0

@@ -56,7 +56,13 @@ def test_znorm_chooses_by_cosine(ten):
     for scale in range(10):
         same = indices[scale] == found[f"out.znorm.idx.{scale}"]
         assert same.all() or (scale > 4 and same.float().mean() > 0.99)  # gaps down to 3e-6
-    torch.testing.assert_close(sums[5], found["out.znorm.f_hat.5"], atol=1e-4, rtol=0)
+    for scale in (0, 5):
+        expected = found[f"out.znorm.f_hat.{scale}"]
+        torch.testing.assert_close(sums[scale], expected, atol=1e-4, rtol=0)
+    unlike = ~same.view(-1, 16, 16)  # a code of the last scale reaches its neighbours
+    reached = torch.nn.functional.max_pool2d(unlike[:, None].float(), 3, stride=1, padding=1) > 0
+    apart = (sums[9] - found["out.znorm.f_hat.9"]).abs().masked_fill(reached, 0)
+    assert apart.max() < 1e-4
     assert not torch.equal(indices[3], quantiser.encode(found["in.f"]).indices[3])
 
 
@@ -80,10 +86,14 @@ def test_step_by_step_of_switti():
         assert torch.equal(index, found[f"idx.{scale}"].long())
         f_hat = quantiser.accumulate(f_hat, as_map(quantiser.embed(index)), scale=scale)
         torch.testing.assert_close(f_hat, found[f"next.{scale}.fhat"], atol=1e-5, rtol=0)
+        if scale > 0:  # the first is the same tensor
+            torch.testing.assert_close(f_hat, found[f"fhat.{scale}"], atol=1e-5, rtol=0)
         after = quantiser.inputs_of_next_scale(f_hat, scale=scale)
         torch.testing.assert_close(after, found[f"next.{scale}.input"], atol=1e-5, rtol=0)
-    taken = quantiser(found["f"])
+    taken, sums = quantiser(found["f"]), quantiser.encode(found["f"]).partial_sums
     torch.testing.assert_close(taken.loss, found["train_vq_loss"][0], atol=1e-5, rtol=0)
+    inputs = quantiser.teacher_inputs(sums)
+    torch.testing.assert_close(inputs, found["teacher_input"], atol=1e-5, rtol=0)
 
 
 def test_training_loss_and_straight_through_gradient(var_tiny):

@@ -21,6 +21,7 @@ def test_image_to_tokens_to_image_of_var(var_tiny):
     indices, sums = network.encode(found["in.image"])
     for scale in range(4):
         assert torch.equal(indices[scale], found[f"out.idx.{scale}"])
+        torch.testing.assert_close(sums[scale], found[f"out.f_hat.{scale}"], atol=1e-5, rtol=0)
     for scale in (2, 3):
         image = network.decode(sums[scale])
         expected = found[f"out.recon_from_image.{scale}"]

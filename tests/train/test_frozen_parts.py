@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sonde.errors import ConfigError, WeightsError
 from sonde.tokenizers.presets import PRESETS
 from sonde.tokenizers.vqvae import VQVAE, draw_codebook
 from sonde.train.frozen_parts import encoder_sha256, put_tokenizer
+from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES
 from sonde.weights.safe import sha256_of
 
 MICRO = PRESETS["micro"]
@@ -49,6 +50,20 @@ def test_other_token_maps_only_where_they_may_differ(saved, caplog):
     assert torch.equal(other.quantize.embedding.weight, codes)
     with pytest.raises(WeightsError, match="not the tokenizer"):
         put_tokenizer(empty(codebook=8), str(path), own_scales=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("var-depth-tiny", "tiny_depth10"), ("depthart-tiny", "tiny_depth")]
+)
+def test_an_embedded_model_lends_the_tokenizer_inside_it(name, preset):
+    with torch.random.fork_rng():
+        filled = VQVAE(PRESETS[preset])
+    put_tokenizer(filled, name)
+    given = load_file(EMBEDDED_FOLDER / ENTRIES[name].file)
+    for part in ("quantize.embedding.weight", "decoder.conv_out.weight"):
+        assert torch.equal(filled.state_dict()[part], given[f"tokenizer.{part}"].float())
+    with pytest.raises(WeightsError, match=f"{ENTRIES[name].file}: .*not the tokenizer"):
+        put_tokenizer(empty(), name)
 
 
 def test_a_recipe_without_a_tokenizer_is_refused(tmp_path):

@@ -7,6 +7,8 @@ import torch
 
 from sonde.errors import ConfigError
 from sonde.models.depthart import objective as module
+from sonde.models.depthart.code_objective import code_losses
+from sonde.models.depthart.dynamic_targets import roll_out
 from sonde.models.depthart.network import new_network
 from sonde.models.depthart.objective import DynamicTargets, TeacherForcing
 from sonde.models.depthart.presets import MICRO
@@ -42,12 +44,30 @@ def test_dynamic_targets_equal_golden(inputs, monkeypatch, key, weight):
     assert all(p.grad is None for p in network.tokenizer.parameters())
 
 
+@pytest.mark.parametrize("key", ["train", "train_rec"])
+@torch.no_grad()
+def test_every_token_costs_what_it_does_in_golden(inputs, key):
+    network, photo, io = inputs
+    rollout = roll_out(network, photo, io["out.f_depth"])
+    logits = network.masked_logits(photo, rollout.inputs_BLC, detach_inputs=True)
+    wanted, near = io[f"out.{key}.ce_per_token"], {"atol": 2e-5, "rtol": 0}
+    count = wanted.shape[1]
+    assert count == int(io["out.lossL"]) - 16 * (key == "train_rec")  # the last scale is soft
+    torch.testing.assert_close(logits[:, :count], io[f"out.{key}.logits"], **near)
+    losses = torch.nn.functional.cross_entropy(
+        logits[:, :count].mT, rollout.target_BL[:, :count], reduction="none"
+    )
+    torch.testing.assert_close(losses, wanted, **near)
+
+
 def test_teacher_forcing_has_the_static_targets(inputs):
     network, photo, io = inputs
     losses = TeacherForcing(network).losses(photo, io["out.f_depth"], generator=torch.Generator())
     logits, targets = io["out.depthvar_tf_posstart.logits"], io["out.depthvar_tf.targets"]
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
     torch.testing.assert_close(losses.total.detach(), expected, atol=1e-5, rtol=0)
+    released = code_losses(io["out.depthvar_tf.logits"], targets).total[None]
+    torch.testing.assert_close(released, io["out.depthvar_tf.loss"], atol=1e-5, rtol=0)
     losses.total.backward()
     assert network.transformer.word_embed.weight.grad.abs().sum() > 0
 
