@@ -1,9 +1,11 @@
 """Our small encoder for clips: the tiny encoder on each frame, then attention across frames.
 
-As in Pi3 (arXiv 2507.13347), blocks within a frame and across all frames take turns. They refine
-the stem's tokens, correct the scale of each frame and its coarse depth, and so make semantics that
-agree between frames; depth in them is standardised once per clip, not per frame. The stem is frozen
-and the blocks start as nearly nothing: an untrained one is the tiny encoder, frame by frame.
+As in Pi3 (arXiv 2507.13347), blocks within a frame and across all frames take turns. They look at
+the stem's tokens and correct the scale of each frame and its coarse depth, so that semantics agree
+between frames; depth in them is standardised once per clip, not per frame. The tokens themselves
+are given on as the stem made them, so that a network that knows the tiny encoder understands them.
+The stem is frozen and the blocks start as nearly nothing: an untrained one is the tiny encoder,
+frame by frame.
 
 Shapes: B clips (or frames of all clips), T frames, H W pixels, h w tokens, L of a frame, R
 registers, D width.
@@ -107,7 +109,7 @@ class TinyVideoEncoder(nn.Module):
         return self._corrected(out, x_BLD)
 
     def _corrected(self, out: TinyOutput, x_BLD: Tensor) -> TinyOutput:
-        """The stem's output with refined tokens, and log depth moved by what they say."""
+        """The stem's output, its log depth moved by what the blocks made of its tokens."""
         y_BLD, count = self.norm(x_BLD), self.config.registers
         shift_B111 = self.scale(y_BLD[:, 0]).float()[:, :, None, None]
         cells_BDhw = self.cells(y_BLD[:, count:]).float().transpose(1, 2).unflatten(2, out.grid_hw)
@@ -117,7 +119,6 @@ class TinyVideoEncoder(nn.Module):
         return out._replace(
             log_depth_BHW=out.log_depth_BHW + change_B1HW[:, 0],
             coarse_B1HW=out.coarse_B1HW + change_B1hw,
-            tokens_BLD=x_BLD[:, count:],
         )
 
     def clip_semantics(self, frames_BT3HW: Tensor) -> Tensor:
