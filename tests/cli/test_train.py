@@ -57,7 +57,8 @@ def test_a_dry_run_prints_memory_and_writes_nothing(recipe, capsys):
     assert run(["train", "r.toml", "--dry-run", "--gpus", "4", "data.crop=[32,48]"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tiny_encoder micro: ") and "activations" in lines[2]
-    assert [line.split("  ")[0] for line in lines[3:6]] == ["1 GPU", "4 GPUs, DDP", "4 GPUs, FSDP"]
+    assert [line.split("  ")[0] for line in lines[3:5]] == ["1 GPU", "4 GPUs, DDP"]
+    assert lines[5].startswith("train.shard is not for this kind")
     assert not (recipe / "run").exists()
 
 

@@ -78,7 +78,19 @@ def test_two_billion_weights_are_planned_without_memory():
     gib = 4 * plan.weights / 2**30
     assert [float(n) for n in alone[2:6]] == pytest.approx([gib, gib, 2 * gib, gib], abs=0.01)
     assert float(copies[-1]) == pytest.approx(float(alone[-1]) + gib, abs=0.03)
-    assert float(shares[3]) == pytest.approx(gib / 8, abs=0.01) and "DDP" in text
+    assert float(shares[3]) == pytest.approx(gib / 8, abs=0.01) and "train.shard=true" in text
+    assert plan.shares.activations < plan.activations  # casts of weights are not kept
+    assert 8 * float(shares[-1]) < 2 * float(copies[-1]) + 8 * float(shares[-2])
+
+
+def test_the_recipe_of_two_billion_weights_fits_where_copies_do_not():
+    made = load_recipe(ROOT / "recipes" / "dar_large.toml")
+    assert (made.model.preset, made.train.shard, made.train.ema_decay) == ("large", True, 0.0)
+    assert made.train.objective == {"cut_depth": 0.25, "is_checkpointed": True}
+    lines = plan_text(plan_run(made), made, gpus=8).splitlines()
+    copies, shares = (float(line.split()[-1]) for line in lines[4:6])
+    assert shares < 16 < 40 < copies and lines[5].split()[6] == "0.00"  # no average
+    assert "as this recipe does" in lines[6]
 
 
 def test_muon_keeps_one_number_a_weight_and_other_kinds_are_counted():

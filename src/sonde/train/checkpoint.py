@@ -71,7 +71,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 def load_checkpoint(path: Path, *, device: torch.device) -> Checkpoint:
     """The checkpoint in a file; tensors on the device, and nothing in the file is executed."""
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        place = "cpu" if device.type == "cpu" else device  # several processes have a cpu:0
+        content = torch.load(path, map_location=place, weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(

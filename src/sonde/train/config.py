@@ -109,7 +109,8 @@ class TrainConfig:
     optimizer: adamw, or muon (muon_rate for matrices; adamw_names: parts of names left to AdamW).
     rates: shares of the learning rate by part of a name. layer_decay: what a block of `decayed`
     (part of a name) has of the next one's rate; 1 = all alike. dtype: bf16 (autocast over fp32
-    weights), fp32, or auto: bf16 where the device is faster with it.
+    weights), fp32, or auto: bf16 where the device is faster with it. shard: weights, averages and
+    optimizer states split over the processes (FSDP2), for networks that one GPU cannot hold.
     """
 
     steps: int
@@ -132,6 +133,7 @@ class TrainConfig:
     dtype: str = "auto"
     channels_last: bool = False
     compile: bool = False
+    shard: bool = False
     threads: int = 0
     seed: int = 0
     init_from: str = ""
@@ -153,6 +155,9 @@ class TrainConfig:
         for key, value in (("ema_decay", self.ema_decay), ("betas", max(self.betas))):
             if not 0 <= value < 1:
                 raise ConfigError(f"train.{key}", f"{value} is not in 0..1 (1 excluded)")
+        if self.shard and (self.compile or self.channels_last):
+            finding = "compile or channels_last with shard"
+            raise ConfigError("train.shard", f"{finding} is not supported", "Leave one out")
         _above_zero("train", layer_decay=self.layer_decay)
         if self.layer_decay > 1:
             raise ConfigError("train.layer_decay", f"{self.layer_decay} is above 1")

@@ -36,10 +36,11 @@ from .config import Recipe
 from .datasets import check_licences
 from .ema import MovingAverage
 from .export import export_checkpoint
-from .launch import Accelerator, make_accelerator, settled
+from .launch import Accelerator, make_accelerator, settled, share_work
 from .logging import RunLog
-from .optimizer import learning_rate, make_optimizer, set_learning_rate
+from .optimizer import learning_rate, set_learning_rate
 from .recipe import recipe_table
+from .shards import collected, gathered, put_network, put_optimizer, share_buffers, whole
 from .sources import (
     NOISE,
     Feed,
@@ -84,6 +85,7 @@ class _Run:
     accelerator: Accelerator
     target: Target
     module: Any  # the TrainedObjective, wrapped
+    is_split: bool  # weights over processes (shards.py): all of them validate, save and resume
     optimizer: Any
     average: MovingAverage
     progress: Progress
@@ -198,12 +200,15 @@ def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
             run.watcher.on_record(log.write(step, "train", _record(run, clock)))
         if is_over or (every.validate_every and step % every.validate_every == 0):
             _validate(run, log)
-        if is_over or should_save(step, clock.since_save(), every):
+        is_due = should_save(step, clock.since_save(), every)
+        if is_over or (_agree(run, is_due) if run.is_split else is_due):
             _save(run)
             clock.saved()
             saved_at = step
-    if saved_at < 0 and run.accelerator.is_main_process and run.recipe.log.export:
-        export_checkpoint(run.folder, _checkpoint(run))  # resumed when it was already complete
+    if saved_at < 0 and run.recipe.log.export:  # resumed when it was already complete
+        checkpoint = _checkpoint(run)
+        if run.accelerator.is_main_process:
+            export_checkpoint(run.folder, checkpoint)
 
 
 def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
@@ -213,6 +218,8 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
     set_learning_rate(run.optimizer, learning_rate(step, train))
     if run.target.on_progress is not None:
         run.target.on_progress(step / train.steps)
+    if run.is_split:
+        share_buffers(run.target.network)
     total = torch.zeros((), device=accelerator.device)
     parts: dict[str, Tensor] = {}
     waited_s = 0.0
@@ -229,7 +236,7 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
         total += losses.total.detach() / train.accumulate
         for name, value in losses.parts.items():
             parts[name] = parts.get(name, 0.0) + value.detach() / train.accumulate
-    norm = accelerator.clip_grad_norm_(run.module.parameters(), train.clip_norm)
+    norm = whole(accelerator.clip_grad_norm_(run.module.parameters(), train.clip_norm))
     if accelerator.num_processes > 1:
         total = accelerator.reduce(total, reduction="mean")
     loss_value, norm_value = torch.stack([total.float(), norm.float()]).tolist()
@@ -289,6 +296,11 @@ def _agree_to_stop(run: _Run, clock: Clock) -> bool:
     """Whether any process wants to stop; all processes get the same answer."""
     limit = run.recipe.train.max_seconds
     wish = run.watcher.should_stop() or 0 < limit <= clock.session()
+    return _agree(run, wish)
+
+
+def _agree(run: _Run, wish: bool) -> bool:
+    """Whether any process wishes it."""
     if run.accelerator.num_processes == 1:
         return wish
     wishes = torch.tensor(float(wish), device=run.accelerator.device)
@@ -297,23 +309,26 @@ def _agree_to_stop(run: _Run, clock: Clock) -> bool:
 
 def _validate(run: _Run, log: RunLog) -> None:
     """Held-out losses and errors of the averaged weights, into log, pictures and the card."""
-    if run.held_out is None or not run.accelerator.is_main_process:
+    if run.held_out is None or not (run.accelerator.is_main_process or run.is_split):
         return
-    with run.average.applied():
+    with run.average.applied(), gathered(run.module, is_split=run.is_split):
         values, pictures = validate(
             run.recipe, run.target, run.held_out, run.views, device=run.accelerator.device
         )
     run.metrics = values
     run.watcher.on_record(log.write(run.progress.step, "val", values))
+    log.show(run.progress.step, pictures)
     if pictures:
         run.watcher.on_pictures(run.progress.step, pictures, run.folder / "pictures")
 
 
 def _checkpoint(run: _Run) -> Checkpoint:
+    """What is saved; all processes must call it where weights are split, the first one keeps it."""
+    is_kept = run.accelerator.is_main_process
     return Checkpoint(
-        network=run.target.network.state_dict(),
-        average=run.average.state_dict(),
-        optimizer=run.optimizer.state_dict(),
+        network=collected(run.target.network.state_dict(), is_kept=is_kept),
+        average=collected(run.average.state_dict(), is_kept=is_kept),
+        optimizer=collected(run.optimizer.state_dict(), is_kept=is_kept),
         progress=run.progress,
         recipe=recipe_table(run.recipe),
         target={
@@ -329,10 +344,13 @@ def _checkpoint(run: _Run) -> Checkpoint:
 def _save(run: _Run) -> None:
     """Checkpoint and, if wanted, weights and card, by the first process.
 
-    No barrier: the clocks of processes differ, so only the first one knows that it is time.
+    No barrier, except for split weights: the clocks of processes differ, so only the first one
+    knows that it is time.
     """
-    if run.accelerator.is_main_process:
+    is_main = run.accelerator.is_main_process
+    if is_main or run.is_split:
         checkpoint = _checkpoint(run)
+    if is_main:
         save_checkpoint(run.folder, checkpoint, keep=run.recipe.log.keep)
         if run.recipe.log.export:
             export_checkpoint(run.folder, checkpoint)
@@ -342,11 +360,12 @@ def _start(run: _Run, path: Path | None) -> list[str]:
     """Load the checkpoint to go on from, or the initial weights; returns notes for the log."""
     train = run.recipe.train
     if path is not None:
-        saved = load_checkpoint(path, device=run.accelerator.device)
+        device = torch.device("cpu") if run.is_split else run.accelerator.device
+        saved = load_checkpoint(path, device=device)
         changes = refuse_other_model(run.recipe, saved, path)
-        run.target.network.load_state_dict(saved.network)
+        put_network(run.target.network, saved.network)
         run.average.load_state_dict(saved.average)
-        run.optimizer.load_state_dict(saved.optimizer)
+        put_optimizer(run.optimizer, saved.optimizer)
         run.progress, run.metrics = saved.progress, saved.metrics
         return [f"resumed with another {change}" for change in changes]
     if not train.init_from:
@@ -366,6 +385,6 @@ def _networks(recipe: Recipe, accelerator: Accelerator, build: TargetBuilder) ->
     if recipe.train.compile:
         network.compile()
     module = TrainedObjective(network, target.objective, dtype=recipe.train.dtype)
-    module, optimizer = accelerator.prepare(module, make_optimizer(module, recipe.train))
+    shared = share_work(accelerator, module, target.blocks, recipe)
     average = MovingAverage(network, recipe.train.ema_decay)
-    return {"target": target, "module": module, "optimizer": optimizer, "average": average}
+    return {"target": target, **shared._asdict(), "average": average}

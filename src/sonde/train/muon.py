@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .shards import joined, own, part_of, whole
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # steep at 0: singular values end within about 0.7..1.2
 _ITERATIONS = 5
 
@@ -58,16 +60,17 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def _orthogonal_step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """Matrices of one shape are orthogonalised together."""
+        """Matrices of one shape are orthogonalised together; split ones whole, by every process."""
         alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         directions: dict[Tensor, Tensor] = {}
         for parameter in parameters:
             state, momentum = self.state[parameter], group["momentum"]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
-            gradient: Tensor = parameter.grad  # type: ignore[assignment]  # chosen by `step`
-            average = state["momentum"].lerp_(gradient, 1 - momentum)
-            matrix = gradient.lerp(average, momentum).reshape(len(parameter), -1)
+            gradient: Tensor = own(parameter.grad)  # type: ignore[arg-type]  # chosen by `step`
+            average = own(state["momentum"]).lerp_(gradient, 1 - momentum)
+            direction = joined(gradient.lerp(average, momentum), parameter)
+            matrix = whole(direction).reshape(len(parameter), -1)
             directions[parameter] = matrix
             alike[matrix.shape[0], matrix.shape[1]].append(parameter)
         for (rows, columns), members in alike.items():
@@ -75,8 +78,9 @@ class MuonAdamW(torch.optim.Optimizer):
             updates = orthogonalised(together, dtype=self._dtype)
             gain = max(1.0, rows / columns) ** 0.5
             for parameter, update in zip(members, updates):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"] * gain)
+                step = part_of(update.reshape(parameter.shape), parameter)
+                own(parameter).mul_(1 - group["lr"] * group["weight_decay"])
+                own(parameter).add_(step, alpha=-group["lr"] * gain)
 
     def _adamw_step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         """AdamW (arXiv 1711.05101), bias-corrected."""
@@ -89,11 +93,13 @@ class MuonAdamW(torch.optim.Optimizer):
                 state["square"] = torch.zeros_like(parameter)
             state["step"] += 1
             count = float(state["step"])
-            state["mean"].lerp_(parameter.grad, 1 - slow)
-            state["square"].mul_(fast).addcmul_(parameter.grad, parameter.grad, value=1 - fast)
-            spread = (state["square"] / (1 - fast**count)).sqrt_().add_(group["eps"])
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.addcdiv_(state["mean"], spread, value=-group["lr"] / (1 - slow**count))
+            gradient, weight = own(parameter.grad), own(parameter)  # type: ignore[arg-type]
+            mean, square = own(state["mean"]), own(state["square"])
+            mean.lerp_(gradient, 1 - slow)
+            square.mul_(fast).addcmul_(gradient, gradient, value=1 - fast)
+            spread = (square / (1 - fast**count)).sqrt_().add_(group["eps"])
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.addcdiv_(mean, spread, value=-group["lr"] / (1 - slow**count))
 
 
 def orthogonalised(matrices: Tensor, *, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ device), so two billion parameters are planned in seconds on a laptop. Nothing i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +24,25 @@ _GIB = 2**30
 _FLOAT = 4  # bytes: weights, gradients, averages and optimizer states are float32
 
 
+class Shares(NamedTuple):
+    """What a process with split weights (shards.py) holds besides its shares, in bytes.
+
+    exchange: two blocks' weights (one ahead), one block's gradients on their way to the others, and
+    weights and gradients outside of blocks, whole. activations: the gathered weights not among
+    them.
+    """
+
+    exchange: int
+    activations: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Counts and bytes of one process.
 
-    trained: weights with a gradient. states: numbers the optimizer keeps. largest: weights of the
-    largest module that FSDP would gather at once. activations: bytes kept for the backward pass of
-    one batch, with the casts of autocast; None for kinds that stand on another network. Not in it:
+    trained: weights with a gradient. states: numbers the optimizer keeps. activations: bytes kept
+    for the backward pass of one batch, with the casts of autocast; None for kinds that stand on
+    another network. shares: what `train.shard` adds; None where it is not for the kind. Not in it:
     what a single operation needs for itself, and the allocator's gaps.
     """
 
@@ -39,8 +51,8 @@ class Plan:
     weights: int
     trained: int
     states: int
-    largest: int
     activations: int | None
+    shares: Shares | None
 
 
 def plan_run(recipe: Recipe) -> Plan:
@@ -60,24 +72,25 @@ def plan_run(recipe: Recipe) -> Plan:
         module = _with_objective(kind, network, recipe)
         weights = sum(p.numel() for p in network.parameters())
         trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        activations = None if module is None else _activations(module, recipe)
         return Plan(
             kind=kind,
             preset=preset,
             weights=weights,
             trained=trained,
             states=_states(module or network, recipe),
-            largest=_largest_block(network),
-            activations=None if module is None else _activations(module, recipe),
+            activations=activations,
+            shares=None if kind != "dar" or module is None else _shares(module, recipe),
         )
 
 
 def plan_text(plan: Plan, recipe: Recipe, *, gpus: int) -> str:
-    """Lines for people: gibibytes of a GPU, alone, with copies (DDP), with shares (FSDP)."""
+    """Lines for people: gibibytes of a GPU, alone, with copies (DDP), with shares (FSDP2)."""
     kept = {
         "weights": _FLOAT * plan.weights,
         "gradients": _FLOAT * plan.trained,
         "optimizer": _FLOAT * plan.states,
-        "average": _FLOAT * plan.weights,
+        "average": _FLOAT * plan.weights if recipe.train.ema_decay else 0,
     }
     train, (height, width) = recipe.train, recipe.data.crop
     batch = f"{train.batch_size} photos of {height}x{width}"
@@ -85,12 +98,10 @@ def plan_text(plan: Plan, recipe: Recipe, *, gpus: int) -> str:
     rows = {
         "1 GPU": [*kept.values(), 0, everywhere],
         f"{gpus} GPUs, DDP": [*kept.values(), kept["gradients"], everywhere],
-        f"{gpus} GPUs, FSDP": [
-            *(-(-size // gpus) for size in kept.values()),
-            2 * _FLOAT * plan.largest,
-            everywhere,
-        ],
     }
+    if plan.shares is not None:
+        parts = [-(-size // gpus) for size in kept.values()]
+        rows[f"{gpus} GPUs, FSDP"] = [*parts, plan.shares.exchange, plan.shares.activations]
     names = [*kept, "exchange", "activations", "sum"]
     lines = [
         f"{plan.kind} {plan.preset}: {plan.weights:,} weights, {plan.trained:,} of them trained",
@@ -104,7 +115,11 @@ def plan_text(plan: Plan, recipe: Recipe, *, gpus: int) -> str:
         lines.append(name.ljust(18) + "".join(f"{cell:>12}" for cell in cells))
     if plan.activations is None:
         lines.append("activations are not planned for a kind that stands on a frozen network")
-    lines.append("FSDP is planned only: sonde train runs on copies (DDP) so far")
+    if plan.shares is None:
+        lines.append("train.shard is not for this kind: every GPU holds a copy (DDP)")
+    else:
+        state = "as this recipe does" if train.shard else "with train.shard=true"
+        lines.append(f"FSDP: weights split over the GPUs, {state}; else copies (DDP)")
     return "\n".join(lines)
 
 
@@ -130,11 +145,21 @@ def _states(network: nn.Module, recipe: Recipe) -> int:
     )
 
 
-def _largest_block(network: nn.Module) -> int:
-    """Weights of the largest module within a list of modules; of all without such lists."""
-    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
-    sizes = [sum(p.numel() for p in block.parameters()) for parts in lists for block in parts]
-    return max(sizes, default=sum(p.numel() for p in network.parameters()))
+def _shares(module: TrainedObjective, recipe: Recipe) -> Shares:
+    """Of a network with blocks; its blocks end up in the dtype they are gathered in."""
+    network: Any = module.network
+    sizes = [sum(p.numel() for p in block.parameters()) for block in network.blocks()]
+    outside = sum(p.numel() for p in network.parameters()) - sum(sizes)
+    width = _FLOAT if module.dtype == "fp32" else _FLOAT // 2
+    if module.dtype == "bf16":
+        for part in (part for block in network.blocks() for part in block.modules()):
+            for name, weight in list(part.named_parameters(recurse=False)):
+                half = nn.Parameter(weight.detach().bfloat16(), requires_grad=weight.requires_grad)
+                setattr(part, name, half)  # `Module.to` cannot exchange content-free tensors
+    return Shares(
+        exchange=max(sizes) * (2 * width + width + _FLOAT) + 2 * _FLOAT * outside,
+        activations=_activations(module, recipe),
+    )
 
 
 def _activations(module: TrainedObjective, recipe: Recipe) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from .frozen_parts import (
     require_width,
 )
 from .second_stage import var_depth_upsampler
+from .shards import Blocks, put_network
 
 if TYPE_CHECKING:
     from sonde.tokenizers.vqvae import VQVAE
@@ -41,7 +42,8 @@ class Target:
     """What the loop trains. encoder: tag of the encoder the weights belong to, or are.
 
     encoder_sha256: of the file of the frozen encoder; other weights of the same tag would not fit.
-    on_progress: is told before every step which share of the steps is done.
+    on_progress: is told before every step which share of the steps is done. blocks: what sharding
+    gathers one at a time (shards.py); none where a kind is not made for it.
     """
 
     network: nn.Module
@@ -52,6 +54,7 @@ class Target:
     encoder: str = ""
     encoder_sha256: str = ""
     on_progress: Callable[[float], None] | None = None
+    blocks: Blocks = field(default_factory=dict)
 
 
 TargetBuilder = Callable[[Recipe, torch.device], Target]
@@ -142,7 +145,7 @@ def load_initial(network: nn.Module, state: Mapping[str, Tensor], *, strict: boo
     fitting = {n: t for n, t in state.items() if n in own and t.shape == own[n].shape}
     if not fitting:
         raise WeightsError("train.init_from", "no tensor of it fits this network")
-    network.load_state_dict(fitting, strict=False)
+    put_network(network, fitting, strict=False)
     return faults
 
 
@@ -258,6 +261,7 @@ def _dar(recipe: Recipe, device: torch.device) -> Target:
         family="dar",
         preset=recipe.model.preset,
         encoder_sha256=started_from,  # the photo encoder itself is saved inside
+        blocks=network.blocks(),
     )
 
 

@@ -75,6 +75,13 @@ class DARNetwork(nn.Module):
         """Save memory in training: transformer blocks are computed again in the backward pass."""
         self.transformer.is_checkpointed = is_on
 
+    def blocks(self) -> dict[nn.Module, tuple[str, ...]]:
+        """Blocks that sharded training gathers one at a time; methods besides forward they run."""
+        entered: dict[nn.Module, tuple[str, ...]] = {}
+        if isinstance(self.encoder, VitEncoder):
+            entered |= {block: () for block in self.encoder.backbone.blocks}
+        return entered | {block: ("remember",) for block in self.transformer.mid_block}
+
     def encode(self, image_B3HW: Tensor) -> Encoded:
         """Memory and context of RGB in 0..1 of any size, padded with 0 right and below."""
         H, W = image_B3HW.shape[-2:]
