@@ -1,9 +1,11 @@
 import sys
 
+import numpy as np
 import pytest
 
 from sonde.errors import OutputError
-from sonde.train.logging import RunLog, read_log
+from sonde.train.logging import RunLog, read_log, side_by_side
+from sonde.train.validation import Compared
 
 
 def test_records_are_complete_lines_and_resume_drops_later_ones(tmp_path):
@@ -43,3 +45,39 @@ def test_an_impossible_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         RunLog(tmp_path / "file" / "run", start_step=0, use_tensorboard=False)
+
+
+def picture(size_hw=(4, 6)):
+    """A grey photo; depth from 1 m at the left to 9 m at the right, the first row unknown."""
+    depth_HW = np.broadcast_to(np.linspace(1, 9, size_hw[1], dtype=np.float32), size_hw)
+    valid_HW = np.ones(size_hw, dtype=bool)
+    valid_HW[0] = False
+    photo_HW3 = np.full((*size_hw, 3), 0.5, dtype=np.float32)
+    return Compared(photo_HW3, depth_HW, depth_HW, valid_HW)
+
+
+def test_pictures_are_photo_truth_and_prediction_near_bright():
+    panel = side_by_side(picture())
+    assert panel.shape == (4, 18, 3) and panel.dtype == np.uint8
+    photo, truth, predicted = np.split(panel, 3, axis=1)
+    assert (photo == 128).all() and (truth[0] == 0).all()
+    assert np.array_equal(truth[1:], predicted[1:]) and predicted[0].min() > 0
+    row = truth[1, :, 0].astype(int)
+    assert row[0] == 255 and (np.diff(row) < 0).all() and row[-1] > 0
+    flat = picture()._replace(depth_HW=np.full((4, 6), 3.0, np.float32))
+    assert np.isfinite(side_by_side(flat)).all()
+
+
+def test_tensorboard_gets_scalars_and_pictures(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with RunLog(tmp_path, start_step=0, use_tensorboard=True) as log:
+        log.write(3, "val", {"abs_rel": 0.25})
+        log.show(3, [picture(), picture()])
+    found = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    assert found.Scalars("val/abs_rel")[0].value == 0.25
+    assert found.Tags()["images"] == ["val/0", "val/1"]
+    image = found.Images("val/1")[0]
+    assert (image.step, image.height, image.width) == (3, 4, 18)
+    with RunLog(None, start_step=0, use_tensorboard=True) as log:
+        log.show(3, [picture()])

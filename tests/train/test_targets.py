@@ -199,35 +199,6 @@ def test_initial_weights_may_be_a_published_var(tmp_path):
     assert list(read_initial(tmp_path / "own.safetensors")) == ["a"]
 
 
-def test_tokenizer_target_is_seeded_and_learns_from_depth_of_any_shape(tmp_path):
-    model = ModelConfig(kind="depth_tokenizer", preset="micro")
-    recipe = recipe_of(tmp_path, model, {"curve": "sqrt_disparity", "photo_share": 0.5})
-    one, two = build_target(recipe, CPU), build_target(recipe, CPU)
-    assert all(
-        map(torch.equal, one.network.state_dict().values(), two.network.state_dict().values())
-    )
-    image = torch.rand(2, 3, 24, 32, generator=stream(CPU, 1))
-    valid = torch.ones(2, 24, 32, dtype=torch.bool)
-    losses = one.objective(
-        image,
-        1 + image[:, 0],
-        valid_BHW=valid,
-        sky_BHW=~valid,
-        fov_x_deg_B=torch.full((2,), 60.0),
-        generator=stream(CPU, 2),
-    )
-    losses.total.backward()
-    grads = [p.grad for p in one.network.parameters()]
-    assert all(grad is not None and torch.isfinite(grad).all() for grad in grads)
-    assert (one.family, one.preview, int(one.network.quantize.hits_V.sum())) == (
-        "depth_tokenizer",
-        None,
-        2 * one.network.config.token_count,
-    )
-    with pytest.raises(ConfigError, match="unknown 'cubic'. Use one of linear_q98"):
-        build_target(recipe_of(tmp_path, model, {"curve": "cubic"}), CPU)
-
-
 def test_dar_starts_from_the_encoder_file_and_freezes_it_on_demand(tmp_path):
     model = ModelConfig(kind="dar", preset="tiny", encoder=encoder_file(tmp_path, "tiny"))
     target = build_target(recipe_of(tmp_path, model, {"freeze_encoder": True}), CPU)

@@ -68,7 +68,7 @@ class TokenizerObjective:
         if curve not in curves:
             raise ConfigError("curve", f"unknown {curve!r}", f"Use one of {', '.join(curves)}")
         self.network = network
-        self.to_image = curves[curve]
+        self.curve, self.to_image = curve, curves[curve]
         self.gradient_weight = gradient_weight
         self.vq_weight = vq_weight
         self.photo_share = photo_share

@@ -4,6 +4,7 @@ config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
 frozen_parts.py  encoders and tokenizers that networks stand on
 second_stage.py  the target of VAR-Depth's second stage
+tokenizer_target.py  the target of a depth tokenizer
 clip_targets.py  targets that learn from clips: the tiny video encoder, PPD's video network
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sonde.errors import OutputError
+
+if TYPE_CHECKING:
+    from .validation import Compared
 
 Record = dict[str, Any]
 
@@ -47,6 +54,13 @@ class RunLog:
                     self._board.add_scalar(f"{group}/{name}", value, step)
         return record
 
+    def show(self, step: int, pictures: Sequence[Compared]) -> None:
+        """Held-out images in TensorBoard: photo, truth and prediction side by side."""
+        if self._board is not None:
+            for index, picture in enumerate(pictures):
+                panel_HW3 = side_by_side(picture)
+                self._board.add_image(f"val/{index}", panel_HW3, step, dataformats="HWC")
+
     def __enter__(self) -> RunLog:
         return self
 
@@ -60,6 +74,21 @@ class RunLog:
             self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def side_by_side(picture: Compared) -> NDArray[np.uint8]:
+    """Photo, truth and prediction as one image [H,3W,3]; depth grey, near = bright, unknown black.
+
+    Both maps in ln(metres + 1) between the nearest and the farthest of the truth.
+    """
+    truth_HW, known_HW = np.log1p(picture.depth_HW), picture.valid_HW
+    near, far = truth_HW[known_HW].min(), truth_HW[known_HW].max()
+    maps = [picture.image_HW3]
+    for depth_HW, shown_HW in ((picture.depth_HW, known_HW), (picture.aligned_HW, True)):
+        share_HW = (far - np.log1p(np.maximum(depth_HW, 0))) / max(far - near, 1e-6)
+        grey_HW = np.where(shown_HW, 0.1 + 0.9 * share_HW.clip(0, 1), 0.0)
+        maps.append(np.broadcast_to(grey_HW[..., None], picture.image_HW3.shape))
+    return (255 * np.concatenate(maps, axis=1).clip(0, 1)).round().astype(np.uint8)
 
 
 def read_log(folder: Path) -> list[Record]:

@@ -1,7 +1,7 @@
 """Table: model kind -> the network to train, its objective, and how to look at it.
 
 A new family adds one builder and one line. `preview` gives depth for validation: [B,H,W], larger =
-farther, affine in ln(metres + 1).
+farther, affine in ln(metres + 1); `echo` does, of metres and valid, for what sees the depth itself.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from .frozen_parts import (
 )
 from .second_stage import var_depth_upsampler
 from .shards import Blocks, put_network
+from .tokenizer_target import depth_tokenizer
 
 if TYPE_CHECKING:
     from sonde.tokenizers.vqvae import VQVAE
 
 Preview = Callable[[Tensor, torch.Generator, int], Tensor]
+Echo = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,7 @@ class Target:
     preview: Preview | None
     family: str
     preset: str
+    echo: Echo | None = None
     encoder: str = ""
     encoder_sha256: str = ""
     on_progress: Callable[[float], None] | None = None
@@ -210,32 +213,6 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
-def _depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
-    """No preview: a tokenizer sees the depth itself; its losses say how well it gives it back."""
-    from functools import partial
-
-    from sonde.geometry.depth_curves import CURVES, depth_image
-    from sonde.tokenizers.objective import TokenizerObjective
-    from sonde.tokenizers.presets import PRESETS
-    from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-
-    network = VQVAE(preset_of(PRESETS, recipe))
-    generator = torch.Generator().manual_seed(recipe.train.seed)
-    draw_weights(network, generator=generator)
-    draw_codebook(network, generator=generator)
-    network.to(device)
-    options = checked_options(TokenizerObjective, recipe.train.objective)
-    curves = {curve: partial(depth_image, curve=curve) for curve in CURVES}
-    objective: Any = TokenizerObjective(network, curves=curves, **options)
-    return Target(
-        network=network,
-        objective=objective,
-        preview=None,
-        family="depth_tokenizer",
-        preset=recipe.model.preset,
-    )
-
-
 def _dar(recipe: Recipe, device: torch.device) -> Target:
     from sonde.models.dar.initial import new_network
     from sonde.models.dar.objective import DARObjective
@@ -390,5 +367,5 @@ TARGETS: dict[str, TargetBuilder] = {
     "depth_var": _depth_var,
     "var_depth": _var_depth,
     "var_depth_upsampler": var_depth_upsampler,
-    "depth_tokenizer": _depth_tokenizer,
+    "depth_tokenizer": depth_tokenizer,
 }

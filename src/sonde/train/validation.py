@@ -93,10 +93,13 @@ def _compare(
     target: Target, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
 ) -> list[Compared]:
     """One entry per image that has valid pixels; none if the target shows no depth."""
-    if target.preview is None:
+    if target.preview is None and target.echo is None:
         return []
     with autocast(batch.image_B3HW.device, recipe.train.dtype):
-        predicted_BHW = target.preview(batch.image_B3HW, generator, recipe.log.preview_steps)
+        if target.preview is not None:
+            predicted_BHW = target.preview(batch.image_B3HW, generator, recipe.log.preview_steps)
+        elif target.echo is not None:
+            predicted_BHW = target.echo(batch.depth_BHW, batch.valid_BHW & ~batch.sky_BHW)
     predicted_BHW = predicted_BHW.float().nan_to_num()
     tensors: tuple[torch.Tensor, ...]
     tensors = (batch.image_B3HW, batch.depth_BHW, batch.valid_BHW, predicted_BHW)
