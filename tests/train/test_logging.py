@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sonde.errors import OutputError
 from sonde.train.logging import RunLog, read_log, side_by_side
@@ -69,11 +70,10 @@ def test_pictures_are_photo_truth_and_prediction_near_bright():
 
 
 def test_tensorboard_gets_scalars_and_pictures(tmp_path):
-    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with RunLog(tmp_path, start_step=0, use_tensorboard=True) as log:
         log.write(3, "val", {"abs_rel": 0.25})
         log.show(3, [picture(), picture()])
-    found = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    found = EventAccumulator(str(tmp_path / "tensorboard"))
     found.Reload()
     assert found.Scalars("val/abs_rel")[0].value == 0.25
     assert found.Tags()["images"] == ["val/0", "val/1"]
