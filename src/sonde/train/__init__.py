@@ -5,6 +5,7 @@ recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown key
 frozen_parts.py  encoders and tokenizers that networks stand on
 second_stage.py  the target of VAR-Depth's second stage
 tokenizer_target.py  the target of a depth tokenizer
+shards.py      weights split over processes (FSDP2), whole again in files
 clip_targets.py  targets that learn from clips: the tiny video encoder, PPD's video network
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
