@@ -3,7 +3,8 @@
     python scripts/make_constraints.py          # prints what changed and writes the file
 
 Install the wanted versions into an environment first, run the tests there, then run this in it.
-Packages that a platform may lack (a CUDA build's nvidia-*, pillow-heif) stay free.
+Packages that a platform may lack (a CUDA build's nvidia-*, pillow-heif) and those that the tests do
+without (rerun-sdk) stay free.
 """
 
 import tomllib

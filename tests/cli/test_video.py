@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import fake_rerun
 import numpy as np
 import pytest
 
@@ -68,6 +69,21 @@ def test_a_clip_becomes_the_files_asked_for(video, make_clip, tmp_path):
     assert "12 frames, " in ran.err and "frames/s, metric -> clip_vis.mp4" in ran.err
     depth = next(read_depth_clip(out / "clip_depth.mkv")).result
     assert (depth.kind, depth.metric_reference) == ("metric", "fake")
+
+
+def test_a_recording_and_its_missing_package(video, make_clip, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    ran = video(make_clip(), "-o", out, "--save", "vis,rrd")
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert 'pip install "sonde[rerun]"' in ran.err
+    assert not out.exists()  # told before any work
+    fake_rerun.install(monkeypatch)
+    ran = video(make_clip(), "-o", out, "--save", "vis,rrd")
+    assert ran.code == 0, ran.err
+    assert "-> clip_vis.mp4, clip.rrd" in ran.err
+    kinds = {event.entity for event in fake_rerun.read_events(out / "clip.rrd")}
+    assert {"/camera", "/camera/photo", "/camera/depth", "/cloud"} <= kinds
 
 
 def test_a_folder_of_frames(video, tmp_path, picture_frames):

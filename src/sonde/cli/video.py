@@ -69,6 +69,7 @@ video = as_command(VideoOptions, _video)
 def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
     """The clips and what to do with each; ConfigError for anything that could not work."""
     from sonde.geometry.clouds import CloudOptions
+    from sonde.io.video.recording import load_rerun
     from sonde.pipeline.video.config import parse_range
     from sonde.pipeline.video.outputs import Outputs, check_video_formats
     from sonde.pipeline.video.run import ClipJob
@@ -82,6 +83,8 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
         raise ConfigError("--overwrite", "does not go with --resume or --finish")
     if options.no_metric and {"ply", "glb"} & set(formats):
         raise ConfigError("--save", "ply, glb need metres", "Leave out --no-metric")
+    if "rrd" in formats:
+        load_rerun()
     jobs: dict[str, tuple[str, ClipJob]] = {}
     for source in options.clips:
         stem = stem_of(source)

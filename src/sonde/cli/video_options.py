@@ -55,8 +55,8 @@ class VideoOptions:
         list[str],
         option(
             "--save",
-            help="Formats, comma-separated: vis, side (MP4), ffv1 (lossless depth), and one file "
-            "per frame: exr, npz, png16, pfm, ply, glb.",
+            help="Formats, comma-separated: vis, side (MP4), ffv1 (lossless depth), rrd (Rerun), "
+            "and one file per frame: exr, npz, png16, pfm, ply, glb.",
             panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["vis,ffv1"])

@@ -1,6 +1,8 @@
+import fake_rerun
 import pytest
 
 from sonde.errors import ConfigError
+from sonde.geometry.clouds import CloudOptions
 from sonde.pipeline.video.checkpoint import Checkpoint
 from sonde.pipeline.video.config import RangeChoice
 from sonde.pipeline.video.outputs import (
@@ -49,3 +51,33 @@ def test_an_error_while_writing_leaves_older_files(
     assert not list(job.outputs.folder.glob("*.tmp"))
     done = Checkpoint(belongs="")
     assert callable(write_outputs) and done.parts == 0
+
+
+def test_a_recording_follows_the_clip(
+    fake_video, make_job, memory_clip, picture_frames, monkeypatch
+):
+    """Metres, the photos, the times and the range of colours of the clip; clouds as asked for."""
+    fake_rerun.install(monkeypatch)
+    job = make_job("rrd", range="0.5,2", cloud=CloudOptions(outlier_filter=False))
+    clip = memory_clip(picture_frames(8))
+    outcome = run_clip(clip, fake_video(metres=True), job, on_frame=lambda count: None)
+    assert [path.name for path in outcome.files] == ["clip.rrd"]
+    events = fake_rerun.read_events(job.outputs.video("rrd"))
+    depth = [event for event in events if event.entity == "/camera/depth"]
+    assert [event.times["frame"] for event in depth] == list(range(8))
+    assert [event.times["time"] * 12 for event in depth] == pytest.approx(list(range(8)))
+    expected = list(fake_video(metres=True).stream(clip.frames(), job.config))
+    for event, item in zip(depth, expected):
+        metres = event.fields["image"] / event.fields["meter"]
+        valid = item.result.valid
+        assert abs(metres - item.result.depth)[valid].max() < 0.002
+        assert (metres[~valid] == 0).all()
+        assert event.fields["range"] == pytest.approx([v * event.fields["meter"] for v in (0.5, 2)])
+    photos = [event for event in events if event.entity == "/camera/photo"]
+    assert len({event.fields["contents"] for event in photos}) == 8
+    points = [len(e.fields["positions"]) for e in events if e.entity == "/cloud"]
+    job = make_job("rrd", range="0.5,2", folder=job.outputs.folder / "strict")
+    run_clip(clip, fake_video(metres=True), job, on_frame=lambda count: None)
+    events = fake_rerun.read_events(job.outputs.video("rrd"))
+    fewer = [len(e.fields["positions"]) for e in events if e.entity == "/cloud"]
+    assert len(points) == len(fewer) == 8 and sum(fewer) < sum(points)

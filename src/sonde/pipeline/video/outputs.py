@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sonde.errors import ConfigError
+from sonde.geometry.clouds import CloudOptions
 from sonde.io.atomic import ensure_folder
 from sonde.io.depth import png16
 from sonde.io.video.clip import Clip
@@ -21,6 +22,7 @@ from sonde.io.video.codes import DepthRange
 from sonde.io.video.depth_clip import DepthClipWriter, TimedDepth
 from sonde.io.video.encoder import VideoEncoder, VideoForm
 from sonde.io.video.parts import read_parts
+from sonde.io.video.recording import RecordingForm, RecordingWriter
 from sonde.io.writers import file_name
 from sonde.result import DepthKind, DepthResult
 
@@ -28,8 +30,9 @@ from .checkpoint import Checkpoint
 from .config import RangeChoice
 from .limits import ColourLimits
 
-VIDEO_FORMATS = ("vis", "side", "ffv1", "exr", "npz", "png16", "pfm", "ply", "glb")
-_NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv"}
+VIDEO_FORMATS = ("vis", "side", "ffv1", "rrd", "exr", "npz", "png16", "pfm", "ply", "glb")
+_NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv", "rrd": ".rrd"}
+_WITH_PHOTO = {"side", "rrd"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +51,7 @@ class Outputs:
         return self.folder / f"{self.stem}_parts"
 
     def video(self, name: str) -> Path:
-        """The file of a video format."""
+        """The file of a format that is one file for the clip."""
         return self.folder / f"{self.stem}{_NAMES[name]}"
 
     def sequence_folder(self, name: str) -> Path:
@@ -86,14 +89,19 @@ def check_video_formats(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def write_outputs(clip: Clip, done: Checkpoint, outputs: Outputs) -> Written:
-    """The videos, and relative PNGs, of the finished frames; older files are replaced whole."""
+def write_outputs(
+    clip: Clip, done: Checkpoint, outputs: Outputs, *, cloud: CloudOptions | None = None
+) -> Written:
+    """The videos, and relative PNGs, of the finished frames; older files are replaced whole.
+
+    cloud: filters of the clouds in a recording.
+    """
     notes: list[str] = []
     ensure_folder(outputs.folder)
     frames = _finished(clip, done, outputs, notes)
     first = next(frames)
     sinks: list[Callable[[_Frame], None]] = []
-    files: list[VideoEncoder | DepthClipWriter] = []
+    files: list[VideoEncoder | DepthClipWriter | RecordingWriter] = []
     for name in outputs.formats:
         if name in ("vis", "side"):
             encoder, sink = _colour_sink(name, clip, first, outputs)
@@ -103,6 +111,10 @@ def write_outputs(clip: Clip, done: Checkpoint, outputs: Outputs) -> Written:
             writer = _depth_writer(clip, done, first, outputs)
             files.append(writer)
             sinks.append(partial(_add_depth, writer))
+        elif name == "rrd":
+            recording = _recording(done, outputs, cloud or CloudOptions())
+            files.append(recording)
+            sinks.append(partial(_add_recorded, recording))
         elif name == "png16" and done.kind is not DepthKind.METRIC:
             sinks.append(_png_sink(done, outputs))
     if sinks:
@@ -134,7 +146,7 @@ def _finished(clip: Clip, done: Checkpoint, outputs: Outputs, notes: list[str]) 
     """
     colours = ColourLimits(outputs.choice, done.counts)
     shots, lost = set(done.cuts), 0
-    photos = clip.frames() if "side" in outputs.formats else None
+    photos = clip.frames() if _WITH_PHOTO & set(outputs.formats) else None
     stored: TimedDepth
     for number, stored in enumerate(read_parts(outputs.parts_folder, done.parts)):
         result = stored.result
@@ -182,6 +194,16 @@ def _depth_writer(clip: Clip, done: Checkpoint, first: _Frame, outputs: Outputs)
         rate=clip.info.rate,
         time_base=clip.info.time_base,
     )
+
+
+def _recording(done: Checkpoint, outputs: Outputs, cloud: CloudOptions) -> RecordingWriter:
+    farthest = done.counts.extremes().far
+    form = RecordingForm(name=outputs.stem, farthest=farthest, cloud=cloud)
+    return RecordingWriter(outputs.video("rrd"), form)
+
+
+def _add_recorded(writer: RecordingWriter, frame: _Frame) -> None:
+    writer.add(frame.result, frame.time, number=frame.number, limits=frame.limits)
 
 
 def _png_sink(done: Checkpoint, outputs: Outputs) -> Callable[[_Frame], None]:

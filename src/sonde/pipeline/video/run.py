@@ -109,7 +109,7 @@ def run_clip(
         if stopped is not None:
             raise stopped
         raise InputError(clip.info.source, "nothing is finished yet", "Leave out --finish")
-    files, notes = write_outputs(clip, done, job.outputs)
+    files, notes = write_outputs(clip, done, job.outputs, cloud=job.cloud)
     if stopped is None and not job.only_finish:
         remove_parts(folder)
     return ClipOutcome(
