@@ -16,7 +16,7 @@ optimizer.py   AdamW or Muon over groups and the learning rate of a step
 ema.py         moving average of the weights
 checkpoint.py  everything an exact resume needs, written in one piece
 loop.py        the loop
-launch.py      device and rank, from accelerate
+launch.py      device and rank, from accelerate; copies of the network or shares of it
 validation.py  held-out losses, aligned depth errors, pictures
 logging.py     JSONL and TensorBoard
 plan.py        what a run would need: sizes, memory of every GPU (--dry-run)
