@@ -5,7 +5,7 @@ import torch
 
 from sonde.encoders.base import JointClipEncoder
 from sonde.encoders.tiny import TinyEncoder
-from sonde.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder
+from sonde.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder, levelled
 from sonde.errors import ConfigError
 
 
@@ -21,12 +21,20 @@ def learned(started):
     return network.eval().requires_grad_(False)
 
 
-def test_untrained_it_is_the_tiny_encoder(started, stem, clip):
+def test_untrained_it_is_the_tiny_encoder_on_one_level(started, stem, clip):
     network, photo = started.eval().requires_grad_(False), stem
     found, guess = network.clip_both(clip)
     expected = photo.metric(clip.flatten(0, 1))
-    torch.testing.assert_close(guess.depth_BHW, expected.depth_BHW)
+    factor = guess.depth_BHW / expected.depth_BHW
+    torch.testing.assert_close(factor, factor[:, :1, :1].expand_as(factor))
+    assert factor[0, 0, 0] != 1 and (factor[:3, 0, 0].log().sum().abs()) < 1e-5
+    out, level = levelled(photo(clip.flatten(0, 1)), frames=3)
+    means = out.coarse_B1HW.mean(dim=(1, 2, 3))
+    torch.testing.assert_close(means, means[[0, 0, 0, 3, 3, 3]])
+    torch.testing.assert_close(level.exp(), 1 / factor[:, 0, 0])
     assert torch.equal(guess.fov_x_deg_B, expected.fov_x_deg_B)
+    one = network.clip_both(clip[:, :1]).guess.depth_BHW
+    torch.testing.assert_close(one, expected.depth_BHW[[0, 3]])
     alone = network.clip_semantics(clip[:, :1])[:, 0]
     torch.testing.assert_close(alone, photo.semantics(clip[:, 0]))
     assert found.shape == (2, 3, 4 * 6, photo.width) and network.width == photo.width

@@ -42,8 +42,8 @@ def test_video_encoder_starts_as_the_tiny_encoder(tmp_path):
     assert all(torch.equal(t, again.network.state_dict()[n]) for n, t in state.items())
     stem = load_encoder("tiny-encoder")
     target.network.eval()
-    depth = target.preview(clips(), torch.Generator(), 1)
-    expected = torch.log1p(stem.metric(clips()[0]).depth_BHW)
+    depth = target.preview(clips(1), torch.Generator(), 1)
+    expected = torch.log1p(stem.metric(clips(1)[0]).depth_BHW)
     torch.testing.assert_close(depth[0], expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(ConfigError, match="is not the stem of preset micro"):
         build_target(recipe_of(tmp_path, "tiny_video_encoder", "micro"), CPU)
