@@ -1,14 +1,15 @@
 """ppd-tiny on a real 640x480 photo: loading, prediction and memory, bfloat16 beside float32.
 
-    python benchmarks/predict_tiny.py [--model ppd-tiny] [--steps 4] [--repeats 5] [--threads 2]
+    python benchmarks/predict_tiny.py [--model ppd-tiny] [--steps N] [--repeats 5] [--threads 2]
 
 Each way runs in a process of its own, so that its peak memory and its loading time are its own:
-ours   as the command line does it on this machine (--dtype auto: bfloat16 weights on CPUs)
-plain  the same network with float32 weights
+ours   as the command line does it on this machine (--dtype auto, see docs/conventions.md)
+plain  the same network with float32 weights, which `auto` also takes where bfloat16 is slow
 Loading is what `sonde.load` takes after torch is imported; prediction is `Model.predict` from the
 PNG file to the DepthResult at the photo's size, the first call (warm-up) apart from the median.
 One network call a map (--steps 1) and the median of 8 maps are timed the same way; the cost of 8
-is in times that of one, in processor time too, which a busy machine does not change as much.
+is in times that of one, in processor time too, which a busy machine does not change as much. Where
+the model can start its maps in several ways (--ensemble-start), each is timed beside its own.
 Prints a table and one JSON line; writes benchmarks/results/predict_tiny.json.
 Goals on 2 cores: prediction < 2 s, one step < 0.5 s, 8 maps < 4 times one, loading < 3 s besides
 torch, peak < 1.5 GB.
@@ -46,7 +47,6 @@ def main() -> None:
         return
     record: dict = {
         "model": options.model,
-        "steps": options.steps,
         "photo": f"{SIZE_HW[1]}x{SIZE_HW[0]}",
         "repeats": options.repeats,
         "ways": {},
@@ -59,7 +59,7 @@ def main() -> None:
     record["speedup"] = round(plain["predict_s"] / ours["predict_s"], 2)
     record["goals"] = GOALS
     record["goals_met"] = {name: ours[name] < goal for name, goal in GOALS.items()}
-    record["threads"] = ours["threads"]
+    record["threads"], record["steps"] = ours["threads"], ours["steps"]
     print_table(record)
     from stamp import store  # loads torch, which the measured processes time themselves
 
@@ -69,7 +69,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="ppd-tiny")
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=None, help="default: the model's own")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--resolution", type=int, default=None, help="default: the model's own")
     parser.add_argument("--threads", type=int, default=None)
@@ -95,9 +95,8 @@ def write_photo(path: Path) -> Path:
 def in_own_process(way: str, photo: Path, options: argparse.Namespace) -> dict:
     """What `measure` finds in a fresh process."""
     command = [sys.executable, __file__, "--way", way, "--photo", str(photo)]
-    command += ["--model", options.model, "--steps", str(options.steps)]
-    command += ["--repeats", str(options.repeats)]
-    for name in ("resolution", "threads"):
+    command += ["--model", options.model, "--repeats", str(options.repeats)]
+    for name in ("steps", "resolution", "threads"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -117,16 +116,22 @@ def measure(options: argparse.Namespace) -> dict:
     threads = set_threads(options.threads)
     model = sonde.load(options.model, dtype=WAYS[options.way])
     load_s = time.perf_counter() - start
-    seconds, processor = timed(model, options, steps=options.steps)
+    steps = options.steps or model.default_steps
+    seconds, processor = timed(model, options, steps=steps)
     one_step_s, one_step_processor = timed(model, options, steps=1)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    several_s, several_processor = timed(
-        model, options, steps=options.steps, ensemble_size=ENSEMBLE
-    )
+    several_s, several_processor = timed(model, options, steps=steps, ensemble_size=ENSEMBLE)
     one, several = statistics.median(seconds[1:]), statistics.median(several_s[1:])
     one_busy = statistics.median(processor[1:])
+    starts = {}
+    for start in starts_of(model):
+        these = timed(model, options, steps=steps, ensemble_size=ENSEMBLE, ensemble_start=start)
+        wall, busy = (statistics.median(values[1:]) for values in these)
+        costs = {"cost": wall / one, "processor_cost": busy / one_busy}
+        starts[start] = {name: round(value, 2) for name, value in costs.items()}
     return {
-        "dtype": WAYS[options.way],
+        "dtype": str(next(model.networks["network"].parameters()).dtype).removeprefix("torch."),
+        "steps": steps,
         "import_torch_s": round(torch_s, 3),
         "load_s": round(load_s, 3),
         "first_predict_s": round(seconds[0], 3),
@@ -138,11 +143,24 @@ def measure(options: argparse.Namespace) -> dict:
         "ensemble_s": round(several, 3),
         "ensemble_cost": round(several / one, 2),
         "ensemble_processor_cost": round(statistics.median(several_processor[1:]) / one_busy, 2),
+        "ensemble_starts": starts,
         "peak_mb": round(peak_mb, 1),
         "threads": threads,
         "torch": torch.__version__,
         "weights_sha256": model.weights_sha256,
     }
+
+
+def starts_of(model) -> tuple[str, ...]:
+    """The starts of later maps that the model can be asked for; none if it has one way only."""
+    from sonde.errors import ConfigError
+    from sonde.pipeline.config import ENSEMBLE_STARTS, PredictConfig
+
+    try:
+        model.require(PredictConfig(ensemble_start=ENSEMBLE_STARTS[0]))
+    except ConfigError:
+        return ()
+    return ENSEMBLE_STARTS
 
 
 def timed(model, options: argparse.Namespace, **settings) -> tuple[list[float], list[float]]:
@@ -172,6 +190,8 @@ def print_table(record: dict) -> None:
     print(f"{'':8}" + "".join(f"{name:>21}" for name in columns))
     for way, values in record["ways"].items():
         print(f"{way:8}" + "".join(f"{values[name]:21.2f}" for name in columns))
+        for start, costs in values["ensemble_starts"].items():
+            print(f"{'':8}{ENSEMBLE} maps, start {start}: {costs}")
     goals = ", ".join(f"{name} < {goal:g}" for name, goal in GOALS.items())
     met = "met" if all(record["goals_met"].values()) else f"not met: {record['goals_met']}"
     print(f"speed-up {record['speedup']}; goals {goals}: {met}\n")

@@ -2,13 +2,15 @@
 
     python scripts/calibrate_uncertainty.py ppd-tiny
     python scripts/calibrate_uncertainty.py runs/ppd_tiny --scenes 64 --check 32 --ensemble-size 8
+    python scripts/calibrate_uncertainty.py ppd-tiny --ensemble-start first
 
 Works for every model that draws several hypotheses (8 by default), or knows the spread of a single
 one (then 1, as it is used). Gain and floor (pipeline/calibration.py) are
 fitted on scenes of FIT_SEED; coverage, calibration error and AUSE before and after are measured in
 metres on scenes of CHECK_SEED. Neither is trained on, and neither is what the `synthetic` protocol
 judges by. Run it again after every change of the weights or of the default size (the card says
-which steps, size and ensemble it holds for). `--dry-run` only prints.
+which steps, size and ensemble it holds for). `--ensemble-start` (PPD) calibrates for that start of
+the hypotheses and makes it the model's own. `--dry-run` only prints.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from sonde.eval.uncertainty import (
 from sonde.geometry.alignment import apply_affine, fit_affine
 from sonde.io.atomic import atomic_path
 from sonde.pipeline.calibration import METHOD, Calibration, fit_calibration, residuals
+from sonde.pipeline.config import ENSEMBLE_STARTS
 from sonde.pipeline.predict import Model
 from sonde.result import DepthKind, DepthResult
 from sonde.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
@@ -74,6 +77,7 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=32, help="to measure on")
     parser.add_argument("--ensemble-size", type=int, help="default: 1 if that has a spread, else 8")
     parser.add_argument("--steps", type=int, help="default: the model's own")
+    parser.add_argument("--ensemble-start", choices=ENSEMBLE_STARTS, help="and make it the default")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--dry-run", action="store_true", help="write nothing")
     options = parser.parse_args()
@@ -87,10 +91,11 @@ def main() -> None:
         [list(rendered(FIT_SEED, options.scenes)), list(rendered(CHECK_SEED, options.check))],
         ensemble_size=options.ensemble_size,
         steps=options.steps,
+        start=options.ensemble_start,
     )
     print(json.dumps(table, indent=1))
     if not options.dry_run:
-        write(card_path, table)
+        write(card_path, table, start=options.ensemble_start)
         print(f"written to {card_path}")
 
 
@@ -100,6 +105,7 @@ def calibrate(
     *,
     ensemble_size: int | None,
     steps: int | None,
+    start: str | None = None,
 ) -> dict[str, Any]:
     """The card's `uncertainty`: fitted on the first split, measured on the second."""
     model = Model(loaded._replace(entry=dataclasses.replace(loaded.entry, uncertainty={})))
@@ -107,7 +113,7 @@ def calibrate(
         single = model.predict(splits[0][0].rgb_HW3, steps=steps, metric=False)
         ensemble_size = DRAWN if single.uncertainty is None else 1
     fit, check = (
-        list(predictions(model, scenes, ensemble_size=ensemble_size, steps=steps))
+        list(predictions(model, scenes, ensemble_size=ensemble_size, steps=steps, start=start))
         for scenes in splits
     )
     calibration = fit_calibration([errors_of(one) for one in fit])
@@ -122,6 +128,7 @@ def calibrate(
         "scenes": {"fit": len(fit), "check": len(check)},
         "ensemble_size": ensemble_size,
         "steps": fit[0].result.steps,
+        "ensemble_start": start or getattr(loaded.predictor, "default_start", "noise"),
         "area": loaded.predictor.default_area,
         "weights_sha256": loaded.sha256,
         "commit": facts["git_commit"][:12] + ("+" if facts["dirty"] else ""),
@@ -150,12 +157,22 @@ def rendered(seed: int, count: int) -> Iterator[Scene]:
 
 
 def predictions(
-    model: Model, scenes: Sequence[Scene], *, ensemble_size: int, steps: int | None
+    model: Model,
+    scenes: Sequence[Scene],
+    *,
+    ensemble_size: int,
+    steps: int | None,
+    start: str | None = None,
 ) -> Iterator[Predicted]:
     """Every scene with noise of its own; pixels that the model takes for sky are left out."""
     for seed, scene in enumerate(scenes):
         result = model.predict(
-            scene.rgb_HW3, steps=steps, ensemble_size=ensemble_size, seed=seed, metric=False
+            scene.rgb_HW3,
+            steps=steps,
+            ensemble_size=ensemble_size,
+            ensemble_start=start,
+            seed=seed,
+            metric=False,
         )
         if result.uncertainty is None:
             raise WeightsError(model.name, "one hypothesis has no spread to calibrate")
@@ -218,10 +235,15 @@ def card_of(model: str) -> Path:
     return path
 
 
-def write(card_path: Path, table: dict[str, Any]) -> None:
-    """Put the table on the card; everything else on it stays, and it is never half-written."""
+def write(card_path: Path, table: dict[str, Any], *, start: str | None = None) -> None:
+    """Put the table on the card, and the start of hypotheses if it was chosen.
+
+    Everything else on the card stays, and it is never half-written.
+    """
     card = json.loads(card_path.read_text(encoding="utf-8"))
     card["uncertainty"] = table
+    if start is not None:
+        card["default_ensemble_start"] = start
     with atomic_path(card_path) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 

@@ -79,16 +79,18 @@ def test_options_reach_the_model(sonde, photos, tmp_path, make_model):
 
 
 class Guided:
-    """A predictor of a family that can be guided and stopped."""
+    """A predictor of a family that knows every option."""
 
     default_steps, default_area = 1, 48 * 64
 
     def __init__(self, inner):
         self.inner, self.asked = inner, []
 
-    def predict(self, image_3HW, *, steps, area, generators, guidance_scale=None, stop_at=None):
-        self.asked.append((guidance_scale, stop_at))
-        return self.inner.predict(image_3HW, steps=steps, area=area, generators=generators)
+    def predict(
+        self, image, *, generators, guidance_scale=None, stop_at=None, ensemble_start=None, **rest
+    ):
+        self.asked.append((guidance_scale, stop_at, ensemble_start))
+        return self.inner.predict(image, generators=generators, **rest)
 
 
 def test_options_of_some_families_reach_them_and_identify_the_result(
@@ -105,11 +107,12 @@ def test_options_of_some_families_reach_them_and_identify_the_result(
         assert ran.code == 0, ran.err
         return guided.asked
 
-    assert asked() == [(None, None)]
+    assert asked() == [(None, None, None)]
     assert asked() == []  # done
-    assert asked("--guidance-scale", 0) == [(0.0, None)]  # asked for: another result
+    assert asked("--guidance-scale", 0) == [(0.0, None, None)]  # asked for: another result
     assert asked("--guidance-scale", 0) == []
-    assert asked("--guidance-scale", 2, "--stop-at", 3) == [(2.0, 3)]
+    assert asked("--ensemble-start", "first") == [(None, None, "first")]
+    assert asked("--guidance-scale", 2, "--stop-at", 3) == [(2.0, 3, None)]
     lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
     settings = [json.loads(line)["settings"] for line in lines]
     assert "stop_at" not in settings[0] and "guidance_scale" not in settings[0]
@@ -184,6 +187,7 @@ def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
         (["--guidance-scale", "-1"], "guidance_scale: -1 is not within 0..50"),
         (["--guidance-scale", "2"], "guidance_scale: fake makes no guess without the photo"),
         (["--stop-at", "0"], "stop_at: 0"),
+        (["--ensemble-start", "last"], "ensemble_start: unknown 'last'"),
         (["--stop-at", "2"], "stop_at: fake does not answer in steps that could be stopped"),
     ],
 )

@@ -43,24 +43,26 @@ class Stoppable:
     def __init__(self, inner):
         self.inner, self.asked = inner, []
 
-    def predict(self, image_3HW, *, steps, area, generators, guidance_scale=None, stop_at=None):
+    def predict(
+        self, image, *, steps, guidance_scale=None, stop_at=None, ensemble_start=None, **rest
+    ):
         if steps != 1:
             raise ConfigError("steps", f"{steps}, but it has none")
-        self.asked.append((guidance_scale, stop_at))
-        return self.inner.predict(image_3HW, steps=steps, area=area, generators=generators)
+        self.asked.append((guidance_scale, stop_at, ensemble_start))
+        return self.inner.predict(image, steps=steps, **rest)
 
 
 def test_what_a_family_lacks_is_refused_by_the_probe(make_model, rgb):
-    for name, value in (("guidance_scale", 2.0), ("stop_at", 2)):
+    for name, value in (("guidance_scale", 2.0), ("stop_at", 2), ("ensemble_start", "first")):
         with pytest.raises(ConfigError, match=f"{name}: fake"):
             estimator(make_model(), LOG, **{name: value})
     model = make_model()
     stoppable = model._predictor = Stoppable(model._predictor)
-    model._options = frozenset({"guidance_scale", "stop_at"})
+    model._options = frozenset({"guidance_scale", "stop_at", "ensemble_start"})
     with pytest.raises(ConfigError, match="steps: 4, but it has none"):
         estimator(model, LOG, steps=4)
-    estimator(model, LOG, guidance_scale=2.0, stop_at=3).estimate(rgb)
-    assert stoppable.asked == [(2.0, 3)] * 2
+    estimator(model, LOG, guidance_scale=2.0, stop_at=3, ensemble_start="first").estimate(rgb)
+    assert stoppable.asked == [(2.0, 3, "first")] * 2
 
 
 def test_a_spread_of_one_hypothesis_is_scored(make_model, rgb):

@@ -57,7 +57,7 @@ def test_metres_are_asked_for_where_only_they_are_taken(windowed, picture_frames
 
 
 def test_settings_that_mean_nothing_are_refused(windowed):
-    with pytest.raises(ConfigError, match="mean nothing to fake-video"):
+    with pytest.raises(ConfigError, match="means nothing to fake-video"):
         estimator(windowed(), LOG, guidance_scale=2.0)
     with pytest.raises(ConfigError, match="one map per frame"):
         estimator(windowed(), LOG, ensemble_size=4)

@@ -61,6 +61,40 @@ def test_a_calibrated_card_covers_and_keeps_the_rest(script, loaded, tmp_path):
     entry = fill_from_card(find("ppd-tiny"), card)
     assert entry.sha256 == "cd" and entry.metrics == {"abs_rel": 0.1}
     assert entry.uncertainty["gain"] == table["gain"]
+    assert entry.start is None and table["ensemble_start"] == "noise"
+
+
+def test_a_start_is_calibrated_for_and_becomes_the_models_own(script, loaded, tmp_path):
+    asked = []
+
+    class Starting:
+        """The fake, told where hypotheses start; those from the first are nearly alike."""
+
+        default_steps, default_area = 4, loaded.predictor.default_area
+        default_start = "noise"
+
+        def predict(self, image_3HW, *, ensemble_start=None, **options):
+            asked.append(ensemble_start)
+            found = loaded.predictor.predict(image_3HW, **options)
+            if ensemble_start != "first":
+                return found
+            first = found.depth_Shw[:1]
+            return found._replace(depth_Shw=first + 0.25 * (found.depth_Shw - first))
+
+    splits = [list(scenes(script, 4, 0)), list(scenes(script, 3, 1))]
+    starting = loaded._replace(predictor=Starting())
+    settings = {"ensemble_size": 4, "steps": None}
+    own = script.calibrate(starting, splits, **settings)
+    table = script.calibrate(starting, splits, **settings, start="first")
+    assert set(asked) == {None, "first"}
+    assert (own["ensemble_start"], table["ensemble_start"]) == ("noise", "first")
+    assert table["coverage_before"]["90"] < own["coverage_before"]["90"]
+    assert table["coverage_after"]["90"] == pytest.approx(0.9, abs=0.05)
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"sha256": "cd", "note": "kept"}))
+    script.write(card, table, start="first")
+    assert fill_from_card(find("ppd-tiny"), card).start == "first"
+    assert json.loads(card.read_text())["note"] == "kept"
 
 
 def test_a_family_that_knows_its_spread_is_calibrated_with_a_single_map(script, loaded):

@@ -22,6 +22,7 @@ from sonde.pipeline.config import FAMILY_OPTIONS, PredictConfig, PredictSettings
         ({"guidance_scale": -0.5}, "guidance_scale: -0.5"),
         ({"guidance_scale": float("nan")}, "guidance_scale: nan"),
         ({"stop_at": 0}, "stop_at: 0"),
+        ({"ensemble_start": "second"}, "ensemble_start: unknown 'second'"),
     ],
 )
 def test_impossible_values(values, word):

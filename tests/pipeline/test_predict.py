@@ -37,7 +37,7 @@ def test_result_follows_the_contract(make_model, rgb):
 
 def test_options_a_family_lacks_are_refused(make_model, rgb):
     model = make_model()
-    for name, value in (("guidance_scale", 2.0), ("stop_at", 1)):
+    for name, value in (("guidance_scale", 2.0), ("stop_at", 1), ("ensemble_start", "first")):
         with pytest.raises(ConfigError, match=f"^{name}: fake .*Leave it out$"):
             model.predict(rgb, **{name: value})
     assert model._predictor.calls == []

@@ -97,6 +97,10 @@ def test_card_gives_sha_and_errors(tmp_path, monkeypatch):
     table = {"method": "gain_floor", "gain": 2.0, "floor": 0.1}
     (tmp_path / "ppd_tiny.json").write_text(json.dumps(card | {"uncertainty": table}))
     assert registry.find("ppd-tiny").uncertainty == table
+    assert registry.find("ppd-tiny").start is None
+    start = {"default_ensemble_start": "first"}
+    (tmp_path / "ppd_tiny.json").write_text(json.dumps(card | start))
+    assert registry.find("ppd-tiny").start == "first"
     for broken in ("{}", "not json", "[]", '{"sha256": "ab", "uncertainty": 3}'):
         (tmp_path / "ppd_tiny.json").write_text(broken)
         with pytest.raises(WeightsError, match=r"ppd_tiny.json: the card"):

@@ -102,6 +102,9 @@ class EvalOptions:
     stop_at: Annotated[
         int | None, typer.Option("--stop-at", min=1, help="Only the first K steps (dar).")
     ] = _PREDICT.stop_at
+    ensemble_start: Annotated[
+        str | None, typer.Option("--ensemble-start", help="Later maps: noise or first (ppd).")
+    ] = _PREDICT.ensemble_start
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Default: the protocol's seed.")
     ] = None
@@ -252,6 +255,7 @@ def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
         "--resolution": options.resolution is not None,
         "--guidance-scale": options.guidance_scale is not None,
         "--stop-at": options.stop_at is not None,
+        "--ensemble-start": options.ensemble_start is not None,
         "--seed": options.seed is not None,
     }
     for name in (name for name, is_given in given.items() if is_given):
@@ -290,6 +294,7 @@ def _estimator(
         resolution=options.resolution,
         guidance_scale=options.guidance_scale,
         stop_at=options.stop_at,
+        ensemble_start=options.ensemble_start,
     )
     accepts = protocol.prediction.accepts
     if isinstance(model, Windowed):

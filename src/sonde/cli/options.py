@@ -109,6 +109,15 @@ class PredictOptions:
             panel=NETWORK,
         ),
     ] = _PREDICT.stop_at
+    ensemble_start: Annotated[
+        str | None,
+        option(
+            "--ensemble-start",
+            help="Where maps after the first start: noise, or first, which halves their cost "
+            "(ppd); default: the model's own.",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.ensemble_start
     device: Device = "auto"
     dtype: Dtype = "auto"
     accept_license: AcceptLicense = False
@@ -167,6 +176,7 @@ class PredictOptions:
             metric=not self.no_metric,
             guidance_scale=self.guidance_scale,
             stop_at=self.stop_at,
+            ensemble_start=self.ensemble_start,
         )
 
 

@@ -61,7 +61,7 @@ class Estimator(Protocol):
 class EstimateSettings:
     """How a model is asked: None = its own choice; the same seed for every photo.
 
-    guidance_scale, stop_at: only for families that have them (pipeline/config.py).
+    guidance_scale, stop_at, ensemble_start: only for families that have them (pipeline/config.py).
     """
 
     steps: int | None = None
@@ -70,6 +70,7 @@ class EstimateSettings:
     resolution: int | None = None
     guidance_scale: float | None = None
     stop_at: int | None = None
+    ensemble_start: str | None = None
 
 
 class ModelEstimator:
@@ -94,6 +95,7 @@ class ModelEstimator:
             metric=False,
             guidance_scale=settings.guidance_scale,
             stop_at=settings.stop_at,
+            ensemble_start=settings.ensemble_start,
         )
         own = family_of(probe.kind)
         # some families state a spread for a single hypothesis
@@ -135,6 +137,7 @@ class ModelEstimator:
             resolution=settings.resolution,
             guidance_scale=settings.guidance_scale,
             stop_at=settings.stop_at,
+            ensemble_start=settings.ensemble_start,
             metric=self._wants_metres,
         )
         seconds = time.perf_counter() - started

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sonde.errors import ConfigError
 from sonde.io.video.clip import ClipFrame
-from sonde.pipeline.config import PredictConfig
+from sonde.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from sonde.pipeline.video.config import VideoConfig
 
 from .families import conversion_for, family_of
@@ -39,8 +39,10 @@ class VideoEstimator:
         settings: EstimateSettings,
     ) -> None:
         """Find out the model's family on a small grey frame; ConfigError if it is refused."""
-        if settings.guidance_scale is not None or settings.stop_at is not None:
-            raise ConfigError("--guidance-scale, --stop-at", f"mean nothing to {model.name}")
+        for name in FAMILY_OPTIONS:
+            if getattr(settings, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(option, f"means nothing to {model.name}", "Leave it out")
         self._model, self._settings = model, settings
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
         probe = next(model.stream(_clip([grey]), self._config(metric=False))).result

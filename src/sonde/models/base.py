@@ -46,7 +46,7 @@ class Predictor(Protocol):
     """One family with its weights, ready to predict.
 
     A family that can be asked for more names it in its `predict`, None meaning not asked:
-    guidance_scale, stop_at (pipeline/config.py: FAMILY_OPTIONS).
+    guidance_scale, stop_at, ensemble_start (pipeline/config.py: FAMILY_OPTIONS).
     """
 
     default_steps: int

@@ -15,7 +15,8 @@ SMALLEST_SIDE = 16
 LARGEST_SIDE = 8192
 MAX_GUIDANCE = 50.0
 # what only some families can be asked; None = not asked, and not part of what identifies a result
-FAMILY_OPTIONS = ("guidance_scale", "stop_at")
+FAMILY_OPTIONS = ("guidance_scale", "stop_at", "ensemble_start")
+ENSEMBLE_STARTS = ("noise", "first")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,8 @@ class PredictConfig:
     resolution: None = the model's own size, 0 = the photo's own, else the long side in pixels.
     fov_x_deg: horizontal field of view if known. metric: give metres if the model has a reference.
     guidance_scale: how far away from what it says without the photo (VAR-Depth), None = the model's
-    own. stop_at: steps of DAR to run, None = all.
+    own. stop_at: steps of DAR to run, None = all. ensemble_start: where hypotheses of PPD after the
+    first start: noise, or first (its answer with noise anew: half the calls), None = its own way.
     """
 
     steps: int | None = None
@@ -37,6 +39,7 @@ class PredictConfig:
     metric: bool = True
     guidance_scale: float | None = None
     stop_at: int | None = None
+    ensemble_start: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -52,6 +55,9 @@ class PredictConfig:
             raise ConfigError("guidance_scale", f"{guidance:g} is not within 0..{MAX_GUIDANCE:g}")
         if self.stop_at is not None:
             _within("stop_at", self.stop_at, 1, MAX_STEPS)
+        start = self.ensemble_start
+        if start is not None and start not in ENSEMBLE_STARTS:
+            raise ConfigError("ensemble_start", f"unknown {start!r}", f"Use {ENSEMBLE_STARTS}")
 
     def network_area(self, size_hw: tuple[int, int], default_area: int) -> int:
         """The pixels the network shall work at for a photo of this size."""
@@ -76,6 +82,7 @@ class PredictSettings(TypedDict, total=False):
     metric: bool
     guidance_scale: float | None
     stop_at: int | None
+    ensemble_start: str | None
 
 
 def _within(name: str, value: int, low: int, high: int, note: str = "") -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LACKS = {
     "guidance_scale": "makes no guess without the photo to be guided away from",
     "stop_at": "does not answer in steps that could be stopped",
+    "ensemble_start": "draws every map in its own way only",
 }
 _NETWORK, _ALIGNMENT = 1, 2  # independent streams drawn from one seed
 

@@ -100,6 +100,7 @@ def load_predictor(
         steps=loaded.entry.steps,
         guidance=loaded.entry.guidance,
         mode=loaded.entry.mode,
+        start=loaded.entry.start,
     )
     return LoadedModel(build_predictor(loaded.entry.family, parts), loaded.entry, loaded.sha256)
 

@@ -20,7 +20,7 @@ from sonde.models.dar.predictor import DARPredictor
 from sonde.models.depthart.network import DepthARTNetwork
 from sonde.models.depthart.predictor import DepthARTPredictor
 from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
+from sonde.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, EnsembleStart, PPDPredictor
 from sonde.models.ppd.video_predictor import PPDVideoPredictor
 from sonde.models.var_depth.choose import Choose
 from sonde.models.var_depth.network import VarDepthNetwork
@@ -53,7 +53,7 @@ class Parts(NamedTuple):
     """What a predictor is made of. encoder: None where the family needs none and none is given.
 
     area, steps, guidance: network pixels, calls and guidance scale when none are asked for.
-    mode: how VAR-Depth chooses codes. None = the family's own.
+    mode: how VAR-Depth chooses codes. start: of PPD's later hypotheses. None = the family's own.
     """
 
     network: Any
@@ -63,6 +63,7 @@ class Parts(NamedTuple):
     steps: int | None
     guidance: float | None = None
     mode: str | None = None
+    start: EnsembleStart | None = None
 
     @property
     def photo(self) -> PhotoEncoder | None:
@@ -111,6 +112,7 @@ def _ppd(parts: Parts) -> Predictor:
         metric_encoder=parts.metric,
         default_steps=parts.steps or DEFAULT_STEPS,
         default_area=parts.area or DEFAULT_AREA,
+        default_start=parts.start or "noise",
         dtype=parts.dtype,
     )
 

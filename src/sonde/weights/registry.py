@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from sonde.errors import ConfigError, WeightsError
 from sonde.settings import cache_folder
@@ -64,6 +64,7 @@ class WeightsEntry:
     area: int | None = None  # None = the family's own
     guidance: float | None = None  # likewise, of VAR-Depth, and how it chooses codes
     mode: str | None = None
+    start: Literal["noise", "first"] | None = None  # and of PPD: where later hypotheses start
     note: str = ""
 
     @property
@@ -354,6 +355,7 @@ def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
             area=None if area is None else int(area),
             guidance=card.get("default_guidance", entry.guidance),
             mode=card.get("default_mode", entry.mode),
+            start=card.get("default_ensemble_start", entry.start),
         )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(

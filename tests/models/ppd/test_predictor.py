@@ -114,6 +114,40 @@ def test_as_many_hypotheses_run_side_by_side_as_the_cache_holds(make, monkeypatc
     assert max(sizes) == pixels // 3072 and sum(sizes) == 3
 
 
+@pytest.mark.parametrize(("steps", "calls"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+def test_hypotheses_after_the_first_can_start_from_it(make, monkeypatch, steps, calls):
+    predictor, asked = make(), []
+    forward = predictor.network.forward
+
+    def count(latent_B1HW, *rest, timestep):
+        asked.extend([timestep] * len(latent_B1HW))
+        return forward(latent_B1HW, *rest, timestep=timestep)
+
+    def predict(*values, **options):
+        found = predictor.predict(
+            photo(), steps=steps, area=3072, generators=seeds(*values), **options
+        )
+        return found.depth_Shw
+
+    plain = predict(1, 2, 3)
+    monkeypatch.setattr(predictor.network, "forward", count)
+    shared = predict(1, 2, 3, ensemble_start="first")
+    assert len(asked) == steps + 2 * calls and asked[steps:] == sorted(asked[steps:])[::-1]
+    assert torch.equal(shared[0], plain[0])  # the first is what one alone is
+    is_same = torch.allclose(shared[1:], plain[1:], atol=1e-5)
+    assert is_same is (steps == 1)  # a single call is no way that could be shared
+    assert (shared[1] - shared[2]).abs().max() > 0.01
+    monkeypatch.setattr(module, "CPU_PIXELS_AT_ONCE", 1)
+    assert torch.allclose(predict(1, 3, ensemble_start="first")[1], shared[2], atol=1e-5)
+    predictor.default_start = "first"
+    assert torch.allclose(predict(1, 2, 3), shared, atol=1e-5)
+    assert torch.allclose(predict(1, 2, 3, ensemble_start="noise"), plain, atol=1e-5)
+
+
+def test_published_networks_start_every_hypothesis_from_noise(make):
+    assert make().default_start == "noise"
+
+
 def test_bfloat16_is_close_and_keeps_float32_outside(make):
     exact = make().predict(photo(), steps=4, area=3072, generators=seeds(1)).depth_Shw
     predictor = make(dtype=torch.bfloat16)

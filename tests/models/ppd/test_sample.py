@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sonde.models.ppd.sample import sample_depth
+from sonde.models.ppd.sample import sample_depth, sample_from_clean
 from sonde.sampling.timesteps import ppd_timesteps
 
 
@@ -31,3 +31,21 @@ def test_trajectory_equals_golden(golden_network, golden, steps):
     latents = torch.stack([*latents[1:], clean])
     torch.testing.assert_close(latents, io[f"sample.traj{steps}"], **near)
     torch.testing.assert_close(clean + 0.5, io[f"sample.depth{steps}"], **near)
+
+
+def test_second_half_of_the_way_starts_at_the_middle_between_clean_and_noise():
+    clean, noise = torch.full((1, 1, 2, 2), 0.25), torch.ones(3, 1, 2, 2)
+    seen = []
+
+    def watched(latent, image, semantics, *, timestep):
+        seen.append((timestep, latent))
+        return torch.ones_like(latent)
+
+    for timesteps in ([1000, 500], [1000, 750, 500, 250], [1000, 500, 250]):
+        seen.clear()
+        found = sample_from_clean(watched, None, None, clean, noise, timesteps)
+        rest = timesteps[len(timesteps) // 2 :]
+        assert [timestep for timestep, _ in seen] == rest
+        start = 0.25 + 0.75 * rest[0] / 1000
+        assert torch.allclose(seen[0][1], torch.full_like(noise, start))
+        assert torch.allclose(found, torch.full_like(noise, start - rest[0] / 1000))

@@ -5,7 +5,8 @@ Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, larger = farth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from sonde.result import DepthKind
 from sonde.sampling.timesteps import ppd_timesteps
 
 from .network import PPDNetwork
-from .sample import sample_depth
+from .sample import sample_depth, sample_from_clean
 
+EnsembleStart = Literal["noise", "first"]
 DEFAULT_STEPS = 4
 DEFAULT_AREA = 1024 * 768  # what the published network was trained at
 
@@ -41,11 +43,13 @@ class PPDPredictor:
         metric_encoder: MetricEncoder | None = None,
         default_steps: int = DEFAULT_STEPS,
         default_area: int = DEFAULT_AREA,
+        default_start: EnsembleStart = "noise",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """The network's weights are cast to `dtype` in place; the encoder is used as it is.
 
         metric_encoder: where metres and field of view come from (often the encoder), or None.
+        default_start: where hypotheses after the first start when nothing is asked for.
         """
         wanted = (network.config.semantics_width, network.config.coarse_patch)
         if (encoder.width, encoder.stride) != wanted:
@@ -63,6 +67,7 @@ class PPDPredictor:
             self._joint = encoder
         self.default_steps = default_steps
         self.default_area = default_area
+        self.default_start: EnsembleStart = default_start
 
     @torch.inference_mode()
     def predict(
@@ -72,10 +77,12 @@ class PPDPredictor:
         steps: int,
         area: int,
         generators: Sequence[torch.Generator],
+        ensemble_start: EnsembleStart | None = None,
     ) -> Hypotheses:
         """One hypothesis per CPU generator, as affine log depth at network size.
 
         The noise of a hypothesis depends on its own generator only, never on its neighbours.
+        ensemble_start: noise, or first: all after the first start from it (`sample_from_clean`).
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
@@ -86,18 +93,22 @@ class PPDPredictor:
         image_13HW = image_3HW.to(device)[None]
         semantics_1LD, guess = self._look(image_13HW)
         H, W = image_13HW.shape[-2:]
+        is_shared = (ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
-        at_once = max(1, pixels // (H * W))
-        depths_BHW = []
-        for first in range(0, len(generators), at_once):
-            noise_B1HW = draw_noise(generators[first : first + at_once], size_hw=(H, W))
-            latent_B1HW = sample_depth(
-                self.network,
-                image_13HW.expand(len(noise_B1HW), -1, -1, -1),
-                semantics_1LD.expand(len(noise_B1HW), -1, -1),
-                noise_B1HW.to(device),
-                timesteps,
-            )
+        depths_BHW: list[Tensor] = []
+        for group in _groups(generators, at_once=max(1, pixels // (H * W)), is_shared=is_shared):
+            noise_B1HW = draw_noise(group, size_hw=(H, W)).to(device)
+            image_B3HW = image_13HW.expand(len(group), -1, -1, -1)
+            semantics_BLD = semantics_1LD.expand(len(group), -1, -1)
+            if is_shared and depths_BHW:
+                clean_11HW = depths_BHW[0][None].to(device) - 0.5
+                latent_B1HW = sample_from_clean(
+                    self.network, image_B3HW, semantics_BLD, clean_11HW, noise_B1HW, timesteps
+                )
+            else:
+                latent_B1HW = sample_depth(
+                    self.network, image_B3HW, semantics_BLD, noise_B1HW, timesteps
+                )
             depths_BHW.append(latent_B1HW[:, 0].cpu() + 0.5)
         return Hypotheses(
             depth_Shw=torch.cat(depths_BHW),
@@ -125,6 +136,17 @@ class PPDPredictor:
             fov_x_deg=float(guess.fov_x_deg_B[0]),
             name=self.metric_encoder.name,
         )
+
+
+def _groups(
+    generators: Sequence[torch.Generator], *, at_once: int, is_shared: bool
+) -> Iterator[Sequence[torch.Generator]]:
+    """Generators whose hypotheses run side by side; the first alone where others start from it."""
+    first = 1 if is_shared else 0
+    if first:
+        yield generators[:first]
+    for start in range(first, len(generators), at_once):
+        yield generators[start : start + at_once]
 
 
 def draw_noise(generators: Sequence[torch.Generator], *, size_hw: tuple[int, int]) -> Tensor:
