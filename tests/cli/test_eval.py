@@ -89,7 +89,7 @@ def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
     ("words", "message"),
     [
         (("-m", "flat", "-p", "eigen-metric-nyu"), "accepted are metric"),
-        (("-p", "tae-scannet"), "tae of whole clips is not measured yet"),
+        (("-p", "opw"), "opw follows an optical flow that is not in sonde"),
         (("-p", "moge-scale"), "Name one: moge-scale-nyuv2"),
         (("-p", "real-folder"), "needs its folder"),
         (("-m", "flat", "--ensemble-size", "3"), "means nothing to flat"),

@@ -60,6 +60,7 @@ class MiniData:
             depth_HW=np.where(valid, depth, np.float32(0)),
             valid_HW=valid,
             intrinsics_33=np.array([[w, 0, w / 2], [0, w, h / 2], [0, 0, 1.0]]),
+            pose_44=np.eye(4),
             notes={"place": "indoor" if index % 2 else "outdoor"},
         )
 

@@ -121,6 +121,8 @@ LAYOUTS |= {  # clips: as the image protocols of the same data
     "ppvd-nyuv2": Layout("mini_layouts:rooms"),
     "vda-sintel-110": Layout("mini_d1:write_sintel"),
     "dc-sintel": Layout("mini_d1:write_sintel"),
+    "tae-scannet": _SCANNET._replace(changes=(*_UNCUT, *_FIRST)),
+    "tae-v2": _SCANNET._replace(changes=(*_UNCUT, *_FIRST)),
     "vda-synthetic": Layout("", None, ("dataset.count=5",)),
 }
 SETS = {"depthpro-boundary-f1": "sintel"}  # of protocols with sets, where it is not ibims

@@ -5,6 +5,7 @@ from mini_data import MiniData, TruthEstimator, mini_protocol
 from sonde.errors import ConfigError, DataError
 from sonde.eval.judge import judge
 from sonde.eval.judge_clip import judge_clip
+from sonde.eval.measures import CLIP_METRICS
 from sonde.eval.samples import OK, SKIPPED
 
 PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'")
@@ -19,7 +20,7 @@ def test_one_frame_is_judged_as_an_image():
     data = MiniData()
     (clip,) = verdicts(data, TruthEstimator(), count=1)
     alone = judge(data.record(0), 0, PROTOCOL, TruthEstimator())
-    assert clip.row.values == alone.row.values
+    assert {name: clip.row.values[name] for name in alone.row.values} == alone.row.values
     assert (clip.row.scale, clip.row.shift) == (alone.row.scale, alone.row.shift)
     assert clip.row.sample_id == alone.row.sample_id
 
@@ -33,6 +34,23 @@ def test_all_frames_share_the_fit_and_are_scored_alone():
     errors = [v.row.values["abs_rel"] for v in found]
     assert all(0 < error < 0.1 for error in errors) and len(set(errors)) == 4
     assert all(v.preview is not None for v in found)
+
+
+def test_metrics_of_the_clip_stand_in_the_row_of_its_first_scored_frame():
+    def breathing(depth):
+        return 0.5 * np.log1p(depth) - 0.2 + 0.02 * (depth[12, 16] > 1.65)
+
+    found = verdicts(MiniData(empty=(0,)), TruthEstimator(formula=breathing))
+    whole = [v.row.values.keys() & CLIP_METRICS for v in found]
+    assert whole == [set(), set(CLIP_METRICS), set(), set()]
+    values = found[1].row.values
+    assert values["flicker"] > 0.01 and values["tae"] > 0.1 and values["opw"] > 0
+    steady = verdicts(MiniData(empty=(0,)), TruthEstimator())[1].row
+    assert steady.values["flicker"] < 1e-5 and 0 < steady.notes["static_share"] < 1
+    frames = verdicts(
+        MiniData(), TruthEstimator(), mini_protocol("vda-synthetic", "metrics=['rmse']")
+    )
+    assert all(v.row.values.keys() == {"rmse"} for v in frames)
 
 
 def test_frames_without_truth_are_neither_fitted_nor_scored():

@@ -103,5 +103,6 @@ def test_mattes_need_a_mask_named_alpha():
 def test_unknown_metrics_are_refused():
     with pytest.raises(ConfigError, match="is no metric"):
         require_known(["absrel"], where="p")
-    with pytest.raises(ConfigError, match="tae of whole clips is not measured yet"):
+    with pytest.raises(ConfigError, match="tae is of whole clips; alignment.scope must be clip"):
         require_known(["tae"], where="p")
+    require_known(["tae", "flicker", "abs_rel"], where="p", scope="clip")

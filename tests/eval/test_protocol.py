@@ -9,7 +9,7 @@ import pytest
 from sonde.errors import ConfigError
 from sonde.eval.align import ALIGNMENTS, AlignOptions
 from sonde.eval.crops import BOXES
-from sonde.eval.measures import CLIP_METRICS, require_known
+from sonde.eval.measures import require_known
 from sonde.eval.protocol import (
     canonical_json,
     list_hash,
@@ -83,7 +83,8 @@ def test_every_name_in_a_protocol_means_something():
         boxes = [p.image.crop, p.truth.crop]
         boxes += [t.partition(":")[2] for t in p.mask.terms if t.startswith("box:")]
         assert all(name == "none" or name in BOXES for name in boxes), p.id
-        require_known([m for m in p.metrics if m not in CLIP_METRICS], where=p.id)
+        scope = "clip" if p.video is not None else "image"
+        require_known(p.metrics, where=p.id, scope=scope)
         assert all(e.metric in p.metrics for e in p.expected), p.id
 
 

@@ -1,14 +1,15 @@
 """A clip from prediction to scores: as for one image, but one fit for all its frames.
 
 Every frame has a row of its own, with the clip's scale and shift. Frames with too few pixels to
-score are predicted, and neither fitted nor scored.
+score are predicted, and neither fitted nor scored. Metrics of the whole clip stand in the row of
+its first scored frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sonde.data.record import DepthRecord
 from sonde.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
+from .clip_measures import ScoredClip, clip_metrics, measure_clip
 from .families import conversion_for
 from .judge import (
     Verdict,
@@ -27,7 +29,7 @@ from .judge import (
     skipped_row,
     table_columns,
 )
-from .measures import Scored, measure
+from .measures import Measured, Scored, measure
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, prepare
 from .protocol import Protocol as LockedProtocol
@@ -89,14 +91,21 @@ def judge_clip(
         counts = [int(np.count_nonzero(case.scored_HW)) for case in cases]
         used = [i for i, n in enumerate(counts) if n >= protocol.mask.least_pixels]
         fit = _fit([cases[i] for i in used], [maps[i] for i in used], protocol, places[0])
-        verdicts = []
+        verdicts: list[Verdict] = []
+        fitted: list[NDArray[np.float64]] = []
         for i, case in enumerate(cases):
             known = _known_fields(case, places[i], counts[i])
             if i not in used or fit is None:
                 verdicts.append(Verdict(skipped_row(known, protocol), None))
                 continue
             frame = Aligned(fit.depth_HW[used.index(i)], fit.scale, fit.shift, fit.notes)
-            verdicts.append(_scored(known, case, maps[i], frame, protocol, estimator))
+            scored = _fitted(case, maps[i], frame, protocol)
+            fitted.append(scored.scored.depth_HW)
+            verdicts.append(_verdict(known, maps[i], scored, protocol, estimator))
+        if used and clip_metrics(protocol.metrics):
+            clip = ScoredClip([cases[i] for i in used], np.stack(fitted), protocol.metric_options)
+            measured = measure_clip(clip, protocol.metrics)
+            verdicts[used[0]] = _with_clip(verdicts[used[0]], measured)
     except DataError as error:
         if name in str(error):
             raise
@@ -140,15 +149,17 @@ def _fit(
     )
 
 
-def _scored(
-    known: dict[str, Any],
-    case: Case,
-    found: Any,
-    aligned: Aligned,
-    protocol: LockedProtocol,
-    estimator: Estimator,
-) -> Verdict:
-    """The row and pictures of one frame with the clip's fit."""
+class _Frame(NamedTuple):
+    """A frame with the clip's fit, and what its fit says about it."""
+
+    scored: Scored
+    scale: float
+    shift: float
+    notes: dict[str, float]
+
+
+def _fitted(case: Case, found: Any, aligned: Aligned, protocol: LockedProtocol) -> _Frame:
+    """One frame under the clip's fit, within the protocol's caps."""
     accepts = protocol.prediction.accepts
     conversion = conversion_for(accepts, found.family, protocol=protocol.id)
     space = ALIGNMENTS[protocol.alignment.id].space
@@ -162,16 +173,34 @@ def _scored(
         found.fov_x_deg,
         protocol.metric_options,
     )
+    return _Frame(scored, fitted.scale, fitted.shift, fitted.notes)
+
+
+def _verdict(
+    known: dict[str, Any],
+    found: Any,
+    frame: _Frame,
+    protocol: LockedProtocol,
+    estimator: Estimator,
+) -> Verdict:
+    """The row and pictures of one frame."""
     names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
-    measured = measure(scored, names)
+    measured = measure(frame.scored, names)
     notes = {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
     row = SampleRow(
         **known,
-        scale=fitted.scale,
-        shift=fitted.shift,
+        scale=frame.scale,
+        shift=frame.shift,
         status=OK,
         values=measured.values,
-        notes=median_note(case) | fitted.notes | notes | measured.notes,
+        notes=median_note(frame.scored.case) | frame.notes | notes | measured.notes,
         seconds=found.seconds,
     )
-    return Verdict(row, make_preview(scored))
+    return Verdict(row, make_preview(frame.scored))
+
+
+def _with_clip(verdict: Verdict, measured: Measured) -> Verdict:
+    """The verdict of a frame with the values of its clip."""
+    row = verdict.row
+    values, notes = {**row.values, **measured.values}, {**row.notes, **measured.notes}
+    return verdict._replace(row=replace(row, values=values, notes=notes))

@@ -56,7 +56,7 @@ class _Group(NamedTuple):
 
 
 def measure(scored: Scored, names: Sequence[str]) -> Measured:
-    """All the named metrics of one image, in that order."""
+    """All the named metrics of one image, in that order; those of whole clips are left out."""
     values: dict[str, float] = {}
     notes: dict[str, float] = {}
     for group in _GROUPS:
@@ -65,16 +65,19 @@ def measure(scored: Scored, names: Sequence[str]) -> Measured:
             found = group.measure(scored, wanted)
             values |= {name: found.values[name] for name in wanted}
             notes |= found.notes
-    return Measured({name: values[name] for name in names}, notes)
+    return Measured({name: values[name] for name in names if name not in CLIP_METRICS}, notes)
 
 
-def require_known(names: Sequence[str], *, where: str) -> None:
-    """ConfigError if a metric exists nowhere, or only as a function on whole clips."""
+def require_known(names: Sequence[str], *, where: str, scope: str = "image") -> None:
+    """ConfigError if a metric exists nowhere, or is of whole clips where `scope` is not clip."""
     known = {name for group in _GROUPS for name in group.names}
+    if scope == "clip":
+        known |= set(CLIP_METRICS)
     for name in names:
         if name not in known:
-            what = "of whole clips is not measured yet" if name in CLIP_METRICS else "is no metric"
-            raise ConfigError(where, f"{name} {what}", f"Known: {', '.join(sorted(known))}")
+            what = "is of whole clips; alignment.scope must be clip"
+            finding = what if name in CLIP_METRICS else "is no metric"
+            raise ConfigError(where, f"{name} {finding}", f"Known: {', '.join(sorted(known))}")
 
 
 def counters(names: Sequence[str]) -> list[str]:
@@ -266,7 +269,13 @@ UNCERTAINTY = (
     "spearman",
 )
 CLIP_METRICS = ("tae", "tae_v2", "tae_v2_checked", "opw", "flicker", "scale_drift")
-_COUNTERS = {"pair_accuracy": "pairs", "pe_fla_cm": "planes", "ause_abs_rel": "no_sigma_share"}
+_COUNTERS = {
+    "pair_accuracy": "pairs",
+    "pe_fla_cm": "planes",
+    "ause_abs_rel": "no_sigma_share",
+    "tae_v2_checked": "occluded_share",
+    "flicker": "static_share",
+}
 _GROUPS = (
     _Group(tuple(METRICS), _image),
     _Group(("boundary_f1", "boundary_precision", "boundary_recall"), _boundary),

@@ -17,7 +17,12 @@ _TITLES = {
     "edge_chamfer_log": "edge Chamfer (log)",
     "edge_fly3d": "flying points",
     "flying_rate": "flying pixels",
-    "tae": "TAE",
+    "tae": "TAE (%)",
+    "tae_v2": "TAE v2 (%)",
+    "tae_v2_checked": "TAE v2, visible (%)",
+    "opw": "OPW",
+    "flicker": "flicker (ln)",
+    "scale_drift": "scale drift (ln, 100 frames)",
     "ause_abs_rel": "AUSE AbsRel",
     "aurg_abs_rel": "AURG AbsRel",
 }

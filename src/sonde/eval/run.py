@@ -13,6 +13,7 @@ from sonde.errors import ConfigError, DataError
 
 from .assemble import assemble, now
 from .circumstances import machine_facts, peak_rss_mb, tool_facts
+from .clip_measures import require_flow
 from .judge import Verdict, judge, table_columns
 from .judge_clip import judge_clip
 from .measures import require_known
@@ -120,7 +121,9 @@ def run_protocol(
 def require_measurable(protocol: LockedProtocol) -> None:
     """ConfigError unless the code there is can measure what the protocol asks."""
     require_runnable(protocol)
-    require_known(protocol.metrics, where=f"protocol {protocol.id}")
+    where = f"protocol {protocol.id}"
+    require_flow(protocol.metrics, protocol.metric_options, where=where)
+    require_known(protocol.metrics, where=where, scope=protocol.alignment.scope)
 
 
 def _groups(protocol: LockedProtocol, ids: Sequence[str], chosen: Sequence[int]) -> list[list[int]]:

@@ -25,6 +25,7 @@ _SHOWN = (
     "edge_chamfer_m",
     "flying_rate",
     "tae",
+    "flicker",
     "pair_accuracy",
 )
 
