@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -34,6 +35,24 @@ class Slow(FakePredictor):
 entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
 model = PerFrame(Model(LoadedModel(Slow(), entry, "0" * 64)))
 sys.exit(run(["video", *sys.argv[2:]], services=Services(load=lambda *a, **k: model)))
+"""
+
+
+FULL_DISK = """
+import dataclasses, resource, signal, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import FakePredictor
+from sonde.cli import Services, run
+from sonde.pipeline.predict import Model
+from sonde.pipeline.video.per_frame import PerFrame
+from sonde.weights.load import LoadedModel
+from sonde.weights.registry import find
+
+entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
+model = PerFrame(Model(LoadedModel(FakePredictor(), entry, "0" * 64)))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+sys.exit(run(["video", *sys.argv[3:]], services=Services(load=lambda *a, **k: model)))
 """
 
 
@@ -145,6 +164,120 @@ def test_bad_clips_are_one_line_and_the_others_are_done(video, make_clip, tmp_pa
     ran = video(bad, good, "-o", tmp_path / "out", "-q", "--skip-errors")
     assert ran.code == 1
     assert (tmp_path / "out" / "clip_vis.mp4").exists()
+
+
+def sound_only(path, make_clip):
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=16000, layout="mono")
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.int16), "s16", layout="mono")
+        tone.sample_rate = 16000
+        file.mux(stream.encode(tone))
+        file.mux(stream.encode(None))
+
+
+def stream_of_no_length(path, make_clip):
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        file.start_encoding()
+
+
+def without_its_end(path, make_clip):
+    whole = make_clip("whole.mp4").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def of_an_unknown_codec(path, make_clip):
+    content = make_clip("a.mkv", codec="ffv1", options={}).read_bytes()
+    path.write_bytes(content.replace(b"V_FFV1", b"V_XXXX"))
+
+
+def nothing_but_holes(path, make_clip):
+    import av
+
+    source = make_clip("a.avi", codec="mjpeg", pixels="yuvj420p", options={})
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as file:
+        for packet in [bytes(p) for p in file.demux(video=0) if p.size]:
+            place = content.index(packet)
+            content[place : place + len(packet)] = bytes(len(packet))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "spoil, line",
+    [
+        (lambda path, _: path.write_bytes(b""), "is empty (0 bytes). Check the copy or download"),
+        (sound_only, "has no pictures, only sound. Name a video"),
+        (stream_of_no_length, "has no pictures. Name a video"),
+        (without_its_end, "is damaged or no video ("),
+        (of_an_unknown_codec, "its codec cannot be decoded here. Convert it"),
+        (nothing_but_holes, "holds no frame that decodes (12 damaged). Get a whole copy"),
+        (lambda path, _: path.mkdir(), "holds no pictures. Known suffixes: "),
+        (lambda path, _: None, "no such file or folder. Check the path"),
+    ],
+)
+def test_each_bad_clip_is_one_line(video, make_clip, tmp_path, spoil, line):
+    path = tmp_path / "bad.mp4"
+    spoil(path, make_clip)
+    ran = video(path, "-o", tmp_path / "out", "--model", "ppd-tiny", "--per-frame")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith(f"sonde: error: {path}: {line}")
+    assert len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_off_clip_gives_what_it_has_and_says_so(video, make_clip, tmp_path, picture_frames):
+    path = make_clip("a.mkv", picture_frames(60))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    ran = video(path, "-o", tmp_path / "out")
+    assert ran.code == 0
+    assert "of 5.0 s" in ran.err.splitlines()[-1]
+    record = json.loads((tmp_path / "out" / "a_video.json").read_text())
+    assert 20 < record["frames"] < 56 and len(record["notes"]) == 1
+
+
+def test_a_missing_encoder_is_one_line_and_the_depth_stays(video, make_clip, tmp_path, monkeypatch):
+    from sonde.io.video import encoder
+
+    h264 = dataclasses.replace(encoder._FORMS["h264"], encoder="libnone")
+    monkeypatch.setitem(encoder._FORMS, "h264", h264)
+    out = tmp_path / "out"
+    ran = video(make_clip(), "-o", out, "-q")
+    assert ran.code == 1 and len(ran.err.splitlines()) == 1
+    assert "clip_vis.mp4: this FFmpeg has no encoder libnone. pip install av" in ran.err
+    assert [path.name for path in out.iterdir()] == ["clip_parts"]
+    ran = video(make_clip(), "-o", out, "--finish", "--save", "ffv1", "-q")
+    assert (ran.code, ran.err) == (0, "")
+    assert len(list(read_depth_clip(out / "clip_depth.mkv"))) == 12
+
+
+@pytest.mark.parametrize("room, kept", [(150_000, 12), (1_500_000, 36)])
+def test_a_full_disk_is_one_line_and_what_is_finished_stays(video, make_clip, tmp_path, room, kept):
+    """Files may grow to `room` bytes: the second part, or the finished video, does not fit."""
+    rng = np.random.default_rng(0)
+    size_hw = (240, 320)
+    quiet = np.full((12, *size_hw, 3), 90, np.uint8)
+    loud = rng.integers(0, 256, (24, *size_hw, 3), dtype=np.uint8)
+    clip = make_clip(frames=np.concatenate([quiet, loud]))
+    out = tmp_path / "out"
+    tests = os.path.dirname(os.path.dirname(__file__))
+    arguments = [tests, str(room), str(clip), "-o", str(out), "-q", "--no-cuts"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot be written (File too large). Free space or choose another" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["clip_parts"]
+    ran = video(clip, "-o", out, "--finish", "-q", "--no-cuts")
+    assert (ran.code, ran.err) == (0, "")
+    assert len(list(read_depth_clip(out / "clip_depth.mkv"))) == kept
 
 
 def test_a_clip_that_changes_shape_keeps_what_came_before(

@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 
 import av
@@ -139,6 +140,29 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(tmp_path, make_clip, pic
     frames, report = read(path)
     assert 0 < len(frames) < 40
     assert report.skipped or report.notes
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+def test_a_cut_off_matroska_says_how_much_it_has(tmp_path, make_clip, picture_frames, sound):
+    """It states a length, but no number of frames."""
+    path = make_clip("a.mkv", picture_frames(60), sound=sound)
+    frames, report = read(path)
+    assert (len(frames), report.notes) == (60, [])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    frames, report = read(path)
+    assert 20 < len(frames) < 56
+    (note,) = report.notes
+    stated = re.fullmatch(r"ends after (\d\.\d) of 5\.0 s", note)
+    assert float(stated[1]) == pytest.approx(len(frames) / 12, abs=0.11)
+
+
+def test_sound_that_goes_on_is_no_lack_of_pictures(make_clip, picture_frames):
+    times = [*range(11), 40]
+    for name in ("a.mkv", "a.ts", "a.mp4"):
+        for sound in (None, "aac"):
+            path = make_clip(name, picture_frames(12), times=times, sound=sound)
+            assert read(path)[1].notes == []
 
 
 def test_damaged_frames_are_left_out_and_counted(tmp_path, make_clip, picture_frames):

@@ -51,7 +51,7 @@ class VideoClip:
     def frames(self, *, start: int = 0, report: ReadReport | None = None) -> Iterator[ClipFrame]:
         """The frames from number `start` on (earlier ones are decoded and passed over)."""
         report = ReadReport() if report is None else report
-        index, last = 0, None
+        index, first, last = 0, None, None
         with self._opened() as (container, stream):
             for frame in _decoded(container, stream, report):
                 time = _time(frame, index, last, self.info)
@@ -60,9 +60,16 @@ class VideoClip:
                     rgb_HW3 = fit_frame(picture, self.info, index=index, report=report)
                     yield ClipFrame(index=index, time=time, rgb_HW3=rgb_HW3)
                 index, last = index + 1, time
+                first = time if first is None else first
             promised, found = stream.frames, index + report.skipped
+            stated = 0.0 if promised else _stated_seconds(container, stream)
         if promised - found > max(2, _MISSING * promised):
             report.note(f"ends after {found} of {promised} frames")
+        if stated and first is not None and last is not None:
+            step = float(1 / self.info.rate)
+            seconds = float(last - first) + step
+            if stated - seconds > max(3 * step, _MISSING * stated):
+                report.note(f"ends after {seconds:.1f} of {stated:.1f} s")
 
     def _info(self, container: InputContainer, stream: VideoStream, identity: str) -> ClipInfo:
         report = ReadReport()
@@ -122,6 +129,19 @@ class VideoClip:
                 "Make the video smaller or raise SONDE_MAX_PIXELS",
             )
         return stream
+
+
+def _stated_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """How long the pictures should last by the file's own words, 0 if it does not say it."""
+    parts = stream.metadata.get("DURATION", "").split(":")  # Matroska: hours, minutes, seconds
+    try:
+        if len(parts) == 3:
+            return 3600 * float(parts[0]) + 60 * float(parts[1]) + float(parts[2])
+    except ValueError:
+        return 0.0
+    if container.duration is None or len(container.streams) > 1:
+        return 0.0  # sound may go on longer than the pictures
+    return container.duration / 1_000_000
 
 
 def _decoded(
