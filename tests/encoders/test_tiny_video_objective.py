@@ -45,6 +45,16 @@ def test_frames_that_disagree_cost_shape(clip):
     parts = losses(Fake(depths(), [1.0, 2.0, 4.0]), depths(), clip).parts
     assert parts["shape"] > 0.5
     assert abs(float(parts["drift"]) - 0.5659) < 1e-3  # ln 2 * sqrt(2/3)
+    assert abs(float(parts["steady"]) - 0.6931) < 1e-3
+
+
+def test_an_error_that_stays_costs_no_steadiness_and_one_that_flickers_does(clip):
+    rough = 1 + 0.1 * torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(1))
+    stays = losses(Fake(depths() * rough, [1.0, 1.0, 1.0]), depths(), clip)
+    assert stays.parts["steady"] < 1e-6 < 0.01 < stays.parts["shape"]
+    flickers = losses(Fake(depths() * rough, [1.0, 1.05, 1.0]), depths(), clip)
+    gained = flickers.parts["shape"] - stays.parts["shape"]
+    assert flickers.total - stays.total > 0.04 > gained
 
 
 def test_a_few_steps_lower_the_loss(started, clip):

@@ -2,8 +2,9 @@
 
 e = ln(predicted) - ln(true) on usable pixels of all frames. Shape: root mean square of e minus its
 mean over the clip, so a frame whose scale differs from the others' costs as much as wrong shape.
-Detail and scale: as for photos (tiny_objective.py), scale per clip. Drift, told but not minimised:
-standard deviation of the frames' mean errors.
+Detail and scale: as for photos (tiny_objective.py), scale per clip. Steady: mean |change of e| from
+frame to frame at the same pixel; what flickers is a small part of e, which shape alone would never
+get to. Drift, told but not minimised: standard deviation of the frames' mean errors.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .tiny_objective import EncoderLosses, detail_loss, log_target, resize_neare
 from .tiny_video import TinyVideoEncoder
 
 _DETAIL, _SCALE = 0.1, 0.2  # weights against the shape term, as for photos
+_STEADY = 1.0
 
 
 class TinyVideoObjective(nn.Module):
@@ -60,6 +62,9 @@ class TinyVideoObjective(nn.Module):
         detail = detail_loss(frames_BTHW.flatten(0, 1), usable_BTHW.flatten(0, 1))
         level_BT = frames_BTHW.sum(dim=(2, 3)) / usable_BTHW.sum(dim=(2, 3)).clamp_min(1)
         drift = level_BT.std(dim=1, correction=0).mean()
-        total = shape + _DETAIL * detail + _SCALE * scale
-        parts = {"shape": shape, "detail": detail, "scale": scale, "drift": drift}
+        both_BTHW = usable_BTHW[:, 1:] * usable_BTHW[:, :-1]
+        changes_BTHW = both_BTHW * frames_BTHW.diff(dim=1).abs()
+        steady = changes_BTHW.sum() / both_BTHW.sum().clamp_min(1)
+        total = shape + _DETAIL * detail + _SCALE * scale + _STEADY * steady
+        parts = {"shape": shape, "detail": detail, "scale": scale, "steady": steady, "drift": drift}
         return EncoderLosses(total, {name: part.detach() for name, part in parts.items()})
