@@ -90,7 +90,7 @@ def test_semantics_lie_where_they_belong_on_the_fine_grid(claims, scenes):
     before = network(latent, image, semantics, timestep=500)
     semantics[0, 1 * 6 + 4] *= -1  # coarse token (1, 4): pixels 8..15, 32..39
     moved = (network(latent, image, semantics, timestep=500) - before).abs()[0, 0]
-    assert moved[8:16, 32:40].min() > 0 and moved.sum() == moved[8:16, 32:40].sum()
+    assert moved[8:16, 32:40].min() > 0 and moved.count_nonzero() == 8 * 8
 
 
 def test_the_vae_learns_and_standardises(claims, scenes):
@@ -99,7 +99,7 @@ def test_the_vae_learns_and_standardises(claims, scenes):
     clean, usable = scenes.target
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
     losses = []
-    for step in range(25):
+    for step in range(40):  # of 25 the last is luck
         loss = vae.loss(clean, usable, 0.1 * torch.randn(4, 4, 8, 12, generator=seeded(step)))
         optimizer.zero_grad()
         loss.backward()
