@@ -31,8 +31,8 @@ def circumstances() -> dict[str, object]:
 
 
 def short_path(word: str) -> str:
-    """A word of the command line; of an absolute path only the name, since machines differ."""
-    return f".../{Path(word).name}" if word.startswith("/") else word
+    """A word of the command line; of a path out of here only the name, since machines differ."""
+    return f".../{Path(word).name}" if word.startswith(("/", "..")) else word
 
 
 def commit() -> str:

@@ -96,6 +96,12 @@ def test_pictures_and_page_say_what_was_measured(modules, bench, tmp_path):
     assert text.count("| width x2 |") == 2 and "images/scaling_pairs.svg" in text
 
 
+def test_no_path_of_a_machine_is_stored(modules, bench, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scaling.py", "--pairs", "../kits/real", "--cache", "/x/y"])
+    command = bench()[1]["command"]
+    assert command == "python scaling.py --pairs .../real --cache .../y"
+
+
 def test_the_page_in_the_repository_has_its_marks(modules):
     text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     assert text.count(modules.scaling.BEGIN) == text.count(modules.scaling.END) == 1
