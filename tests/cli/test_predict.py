@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sonde import read
-from sonde.cli import run
+from sonde.cli import Services, run
 from sonde.cli.options import PredictOptions
 from sonde.cli.predict import plan
 from sonde.errors import ConfigError
@@ -76,6 +76,23 @@ def test_options_reach_the_model(sonde, photos, tmp_path, make_model):
     assert (back.steps, back.seed, back.fov_x_deg) == (7, 9, 80)
     assert back.kind is DepthKind.AFFINE_LOG_DEPTH
     assert model._predictor.calls == [{"steps": 7, "area": 30 * 45, "count": 1}]
+
+
+def test_metres_of_another_model(photos, tmp_path, make_model):
+    asked = []
+
+    def load(name, **options):
+        asked.append((name, options.get("metric_from")))
+        return make_model()
+
+    arguments = ["predict", str(photos / "a.png"), "-o", str(tmp_path / "out"), "--save", "npz"]
+    services = Services(load=load)
+    assert run([*arguments, "-m", "fake"], services=services) == 0
+    metres = ["-m", "fake", "--metric-from", "other"]
+    assert run([*arguments, *metres, "--resume"], services=services) == 0
+    assert asked == [("fake", None), ("fake", "other")]
+    done = [json.loads(s) for s in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert [entry["settings"].get("metric_from") for entry in done] == [None, "other"]
 
 
 class Guided:
@@ -180,6 +197,7 @@ def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
         (["--resume", "--overwrite"], "one keeps"),
         (["--shift", "1"], "needs --scale"),
         (["--scale", "1"], "needs --no-metric"),
+        (["--metric-from", "dar-tiny", "--no-metric"], "one asks for metres"),
         (["--scale", "-1", "--no-metric"], "not above 0"),
         (["--steps", "0"], "steps: 0"),
         (["--fov-x", "200"], "fov_x_deg"),

@@ -147,3 +147,20 @@ def test_guidance_without_an_unconditional_branch(trained, rgb):
     model = load(trained("var_depth", "custom", network, config), device="cpu", dtype="fp32")
     with pytest.raises(ConfigError, match="guidance_scale: .*no unconditional branch"):
         model.predict(rgb, guidance_scale=2.0)
+
+
+def test_relative_maps_take_the_metres_of_dar(rgb):
+    plain, dar = load("ppd-tiny", dtype="fp32"), load("dar-tiny", dtype="fp32")
+    model = load("ppd-tiny", dtype="fp32", metric_from="dar-tiny")
+    settings = {"steps": 1, "resolution": 64}
+    result, metres = model.predict(rgb, **settings), dar.predict(rgb)
+    assert (result.kind, result.metric_reference) == (DepthKind.METRIC, "dar-tiny")
+    assert result.model == "ppd-tiny" and result.fov_x_deg == metres.fov_x_deg
+    both = result.valid & metres.valid
+    ratio = np.median(result.depth[both] / metres.depth[both])
+    assert 0.5 < ratio < 2.0
+    own = plain.predict(rgb, **settings)
+    assert own.metric_reference == "tiny" and not np.array_equal(own.depth, result.depth)
+    assert model.predict(rgb, metric=False, **settings).kind is DepthKind.AFFINE_LOG_DEPTH
+    with pytest.raises(ConfigError, match="metric_from: dar-tiny gives metres itself"):
+        dar.with_metres_of(plain).predict(rgb)

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from sonde.pipeline.ensemble import Ensemble
-from sonde.pipeline.metres import Reference, choose_camera, plausible_range, to_metres, trusted
-from sonde.result import DepthKind
+from sonde.pipeline.metres import (
+    Reference,
+    choose_camera,
+    plausible_range,
+    reference_of,
+    to_metres,
+    trusted,
+)
+from sonde.result import DepthKind, DepthResult
 
 LOG = DepthKind.AFFINE_LOG_DEPTH
 
@@ -103,3 +110,22 @@ def test_camera_order_user_then_exif_then_reference():
 def test_plausible_range_is_half_the_nearest_to_twice_the_farthest():
     assert plausible_range(np.array([0.5, 3.0, 8.0], np.float32)) == (0.25, 16.0)
     assert plausible_range(np.array([1e-4, 1.0], np.float32)) == (1e-3, 2.0)
+
+
+def test_another_models_metres_are_read_at_the_maps_own_size():
+    depth = np.arange(24.0, dtype=np.float32).reshape(4, 6) + 1
+    depth[0, 0] = np.nan
+    result = DepthResult(
+        depth=depth,
+        kind=DepthKind.METRIC,
+        valid=np.isfinite(depth),
+        fov_x_deg=61.0,
+        model="other",
+        metric_reference="other",
+    )
+    found = reference_of(result, (2, 3))
+    assert found.depth_HW.tolist() == [[8, 10, 12], [20, 22, 24]] and found.valid_HW.all()
+    assert (found.fov_x_deg, found.name) == (61.0, "other")
+    same = reference_of(result, (4, 6))
+    assert not same.valid_HW[0, 0] and same.depth_HW[0, 0] == 0
+    assert np.array_equal(same.depth_HW[1:], depth[1:])

@@ -129,6 +129,15 @@ class PredictOptions:
             panel=METRES,
         ),
     ] = _PREDICT.fov_x_deg
+    metric_from: Annotated[
+        str | None,
+        option(
+            "--metric-from",
+            help="Model whose metres maps known up to a factor take over, as dar-tiny; default: "
+            "their encoder's guess.",
+            panel=METRES,
+        ),
+    ] = None
     no_metric: Annotated[
         bool,
         option("--no-metric", help="Keep the map as drawn, without metres.", panel=METRES),

@@ -79,7 +79,8 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
             edge_filter=not options.no_edge_filter, outlier_filter=not options.no_outlier_filter
         ),
         by_hand=None if options.scale is None else (options.scale, options.shift),
-        extra_settings={"dtype": options.dtype},
+        extra_settings={"dtype": options.dtype}
+        | ({} if options.metric_from is None else {"metric_from": options.metric_from}),
         resume=options.resume,
         skip_errors=options.skip_errors,
         json_lines=options.json,
@@ -99,6 +100,8 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
         raise ConfigError("--resume, --overwrite", "one keeps results, the other does not")
     if options.scale is None and options.shift:
         raise ConfigError("--shift", "needs --scale", "Give both")
+    if options.metric_from is not None and options.no_metric:
+        raise ConfigError("--metric-from, --no-metric", "one asks for metres, the other for none")
     if options.scale is not None and not options.no_metric:
         raise ConfigError("--scale", "needs --no-metric", "The model's own metres are in the way")
     if options.scale is not None and not options.scale > 0:
@@ -158,8 +161,13 @@ def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
 
         if torch.cuda.is_available():
             device = f"cuda:{rank % torch.cuda.device_count()}"
+    source = {} if options.metric_from is None else {"metric_from": options.metric_from}
     model: Model = load(
-        options.model, device=device, dtype=options.dtype, accept_license=options.accept_license
+        options.model,
+        device=device,
+        dtype=options.dtype,
+        accept_license=options.accept_license,
+        **source,
     )
     return model
 

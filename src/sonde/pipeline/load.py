@@ -18,12 +18,14 @@ def load(
     dtype: str = "auto",
     accept_license: bool = False,
     encoder: str | Path | None = None,
+    metric_from: str | Path | None = None,
 ) -> Model:
     """The model of a name (see `sonde models list`), or of a folder or file of weights.
 
     device: auto, cpu, cuda, mps, xpu. dtype: auto, fp32, bf16, fp16. Weights under a
     non-commercial licence need accept_license=True once. encoder: name or file, where it is not
-    the one the weights' tag stands for. Errors: ConfigError, WeightsError.
+    the one the weights' tag stands for. metric_from: a model whose metres are given to maps known
+    up to a factor; default: the guess of their encoder. Errors: ConfigError, WeightsError.
     """
     place = pick_device(device)
     loaded = load_predictor(
@@ -33,4 +35,7 @@ def load(
         accept_license=accept_license,
         encoder=encoder,
     )
-    return Model(loaded)
+    if metric_from is None:
+        return Model(loaded)
+    other = load(metric_from, device=device, dtype=dtype, accept_license=accept_license)
+    return Model(loaded).with_metres_of(other)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sonde.geometry.alignment import apply_affine, fit_affine_ransac
 from sonde.geometry.camera import fov_from_intrinsics, intrinsics_from_focal, intrinsics_from_fov
-from sonde.result import DepthKind
+from sonde.result import DepthKind, DepthResult
 
 from .ensemble import Ensemble
 
@@ -59,6 +59,17 @@ def trusted(reference: Reference | None) -> Reference | None:
         _LOG.warning("the metric reference says nothing on %.4g of the photo", 1 - share)
         return None
     return reference
+
+
+def reference_of(result: DepthResult, size_hw: tuple[int, int]) -> Reference:
+    """A metric result of another model as the reference of a map of that size, by nearest pixel."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * full / n).astype(int) for n, full in zip(size_hw, result.size_hw)
+    )
+    cells = np.ix_(rows, columns)
+    fov_x_deg = 0.0 if result.fov_x_deg is None else float(result.fov_x_deg)
+    depth_HW = np.nan_to_num(result.depth[cells]).astype(np.float32)
+    return Reference(depth_HW, result.valid[cells], fov_x_deg, result.model or "other")
 
 
 def to_metres(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from sonde.settings import max_pixels
 from .calibration import calibrated, calibration_of
 from .config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 from .ensemble import merge_hypotheses
-from .metres import Metres, Reference, choose_camera, to_metres, trusted
+from .metres import Metres, Reference, choose_camera, reference_of, to_metres, trusted
 from .photo import network_image
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Model:
         # a family has the options that its `predict` names
         self._options = frozenset(inspect.signature(loaded.predictor.predict).parameters)
         self._calibration = calibration_of(loaded.entry.uncertainty, where=self.name)
+        self._metric_from: Model | None = None
 
     @property
     def default_steps(self) -> int:
@@ -58,6 +60,15 @@ class Model:
         parts = {name.strip("_"): part for name, part in vars(self._predictor).items()}
         modules = {n: part for n, part in parts.items() if isinstance(part, torch.nn.Module)}
         return {n: part for n, part in modules.items() if _first_name(modules, part) == n}
+
+    def with_metres_of(self, other: Model) -> Model:
+        """This model, whose maps get metres, sky and field of view from another one's answers.
+
+        Predicting raises ConfigError if the other has no metres, or this one has its own.
+        """
+        measured = copy.copy(self)
+        measured._metric_from = other
+        return measured
 
     def require(self, config: PredictConfig) -> None:
         """Pass if this model has the options asked for; ConfigError names one that it lacks."""
@@ -98,6 +109,8 @@ class Model:
         photo = to_photo(image, max_pixels=max_pixels())
         hypotheses = self._draw(photo, config)
         kind, guess = hypotheses.kind, _as_numpy(hypotheses)
+        if self._metric_from is not None and config.metric:
+            guess = self._measured(self._metric_from, photo, hypotheses)
         reference = trusted(guess)
         merged = merge_hypotheses(
             hypotheses.depth_Shw.numpy(), kind=kind, spread_SHW=_own_spread(hypotheses)
@@ -140,6 +153,16 @@ class Model:
             seconds=time.perf_counter() - started,
             image=photo.rgb_HW3,
         )
+
+    def _measured(self, other: Model, photo: Photo, hypotheses: Hypotheses) -> Reference:
+        """What another model says of the photo, at the size of the hypotheses."""
+        if hypotheses.kind is DepthKind.METRIC:
+            raise ConfigError("metric_from", f"{self.name} gives metres itself", "Leave it out")
+        result = other.predict(photo)
+        if result.kind is not DepthKind.METRIC:
+            raise ConfigError("metric_from", f"{other.name} gives no metres", "Try dar-tiny")
+        size_hw = (hypotheses.depth_Shw.shape[-2], hypotheses.depth_Shw.shape[-1])
+        return reference_of(result, size_hw)
 
     def _draw(self, photo: Photo, config: PredictConfig) -> Hypotheses:
         """Hypotheses of the network, all finite; out of memory becomes a ResourceError."""
