@@ -35,7 +35,8 @@ CONFIG = replace(
     context_width=16,
     decoder_width=16,
     hidden_width=16,
-    has_prior=False,  # as the paper; `PRIOR` is our tiny preset's way
+    spread_of_first=False,
+    has_prior=False,  # both as the paper; `PRIOR` is our tiny preset's way
 )
 PRIOR = replace(CONFIG, has_prior=True)
 ONE_STEP = replace(CONFIG, fractions=(1.0,), feedback="transformer")  # nothing to feed back to

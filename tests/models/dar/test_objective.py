@@ -126,3 +126,16 @@ def test_training_reduces_the_loss(micro, options):
         optimizer.step()
         values.append(losses.total.item())
     assert values[-1] < 0.5 * values[0]
+
+
+def test_the_likelihood_joins_the_loss(micro):
+    samples = batch(36, 52)
+    plain = losses_of(DARObjective(micro().train()), samples)
+    network = micro().train()
+    losses = losses_of(DARObjective(network, likelihood=0.5), samples)
+    assert set(losses.parts) - set(plain.parts) == {"bins"}
+    extra = 0.5 * float(losses.parts["bins"])
+    assert extra > 0.1
+    assert float(losses.total.detach()) == pytest.approx(float(plain.total.detach()) + extra)
+    losses.total.backward()
+    assert network.probability.conv2.bias.grad.abs().sum() > 0

@@ -156,3 +156,27 @@ def test_the_prior_of_a_step_is_the_depth_before_it_without_gradient(micro):
     prior = network.prior(encoded, found, (2, 4))
     assert prior[0, 0].tolist() == [[1, 1, 2, 2]] * 2 and not prior.requires_grad
     assert network.prior(encoded, None, (2, 4)).requires_grad  # an encoder may be trained along
+
+
+def at_nearest(map_BChw, size_hw):
+    return torch.nn.functional.interpolate(map_BChw, size=size_hw, mode="nearest")
+
+
+def test_the_first_bins_spread_around_every_answer(micro):
+    network, last = micro(spread_of_first=True), micro(spread_of_first=False)
+    last.load_state_dict(network.state_dict())
+    image = torch.rand(1, 3, 36, 52, generator=torch.Generator().manual_seed(3))
+    steps, plain = (
+        sample_steps(n, n.encode(image), n.sizes(n.padded_size((36, 52))), stop_at=5)
+        for n in (network.eval(), last.eval())
+    )
+    first = steps[0]
+    for one, other in zip(steps, plain):
+        assert torch.equal(one.depth_B1hw, other.depth_B1hw)
+        size = tuple(one.depth_B1hw.shape[-2:])
+        share, centres = (at_nearest(map_BChw, size) for map_BChw in first.shares)
+        gap = centres - one.depth_B1hw.log()
+        wide = (share * gap**2).sum(dim=1, keepdim=True).sqrt() * one.depth_B1hw
+        torch.testing.assert_close(one.spread_B1hw, wide)
+    torch.testing.assert_close(first.spread_B1hw, plain[0].spread_B1hw)
+    assert steps[4].spread_B1hw.mean() > 20 * plain[4].spread_B1hw.mean()

@@ -16,7 +16,7 @@ applies the mask nor refreshes the bins; we build the paper, and keep the code's
 | 4           | decoder, bins injection, probabilities          | conv_gru.py                      |
 | 5           | tree bins; released and elastic rules           | tree_bins.py, released_bins.py   |
 | 3b, 10.9    | parts joined; positions, levels, feedback       | network.py                       |
-| 6           | loss over all steps                             | objective.py                     |
+| 6           | loss over all steps; how bins learn to spread   | objective.py, likelihood.py      |
 | 7           | CutDepth, cut flip                              | strips.py                        |
 | 3, 4        | initialisation                                  | initial.py                       |
 | 8           | photo to metres, flip, `stop_at`                | predictor.py                     |

@@ -13,7 +13,7 @@ _VIT_L = DinoV2Config(width=1024, depth=24, heads=16)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DARConfig:
-    """The paper's behaviour at the size `small`; the last ten fields hold the decisions.
+    """The paper's behaviour at the size `small`; the last eleven fields hold the decisions.
 
     vit or tiny: the photo encoder. token_width: of the tokens outside the transformer. near, far:
     metres of the bins. last_grid: finest tokens of a photo of 3:4; fractions: the steps' share of
@@ -50,6 +50,7 @@ class DARConfig:
     memory_stride: int = 14  # pixels a memory token of the ViT: 14, or 8 as in the paper
     spacing: Literal["linear", "log"] = "linear"  # bins uniform in metres, or in ln(metres)
     is_grid_per_step: bool = False  # bin grid of every step, or of the last one
+    spread_of_first: bool = False  # spread: of the first bins around the answer, or of the last
     has_prior: bool = False  # a step starts from the depth before it, the first from the encoder's
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from .recomputed_run import RecomputedRun
 from .released_bins import ElasticBins, ReleasedBins
 from .tiny_memory import TinyMemory
 from .transformer import CachedRun, Transformer
-from .tree_bins import Bins, Expectation, expectation, uniform_bins
+from .tree_bins import Bins, Expectation, Shares, expectation, spread_around, uniform_bins
 from .vit_encoder import Encoded, VitEncoder
 
 _QUERY_IMAGE = (3, 4)  # aspect of the photos the stored query tokens belong to
@@ -34,10 +34,14 @@ _OCTAVES = 5.0  # positions: from half a wave over the photo to 2^5 times that
 
 
 class Injected(NamedTuple):
-    """hidden_BChw: map after the ConvGRU; found: depth and spread in the space of the bins."""
+    """hidden_BChw: map after the ConvGRU; found: depth and spread in the space of the bins.
+
+    shares: of the bins; None of rivals without any.
+    """
 
     hidden_BChw: Tensor
     found: Expectation
+    shares: Shares | None = None
 
 
 class DARNetwork(nn.Module):
@@ -185,7 +189,8 @@ class DARNetwork(nn.Module):
             width_B1hw = centres_BChw[:, 1:2] - centres_BChw[:, :1]
             start_BChw = -0.5 * ((centres_BChw - prior_B1hw) / width_B1hw) ** 2
         probability_BChw = self.probability(hidden_BChw, start_BChw)
-        return Injected(hidden_BChw, expectation(probability_BChw, centres_BChw))
+        found = expectation(probability_BChw, centres_BChw)
+        return Injected(hidden_BChw, found, Shares(probability_BChw, centres_BChw))
 
     def next_input(self, tokens_BChw: Tensor, hidden_BChw: Tensor, size_hw: GridSize) -> Tensor:
         """The next step's input map: this one's tokens, with what the ConvGRU made of them.
@@ -198,8 +203,10 @@ class DARNetwork(nn.Module):
             tokens_BChw = tokens_BChw + self.feedback(pooled_BChw)
         return _bilinear(tokens_BChw, size_hw)
 
-    def in_metres(self, found: Expectation) -> Expectation:
-        """Depth and spread in metres."""
+    def in_metres(self, found: Expectation, first: Shares | None = None) -> Expectation:
+        """Depth and spread in metres; first: the bins of the first step."""
+        if self.config.spread_of_first and first is not None:
+            found = found._replace(spread_B1hw=spread_around(found.depth_B1hw, first))
         if self.config.spacing == "linear":
             return found
         depth_B1hw = found.depth_B1hw.exp()

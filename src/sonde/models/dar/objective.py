@@ -1,7 +1,7 @@
 """What DAR learns: scale-invariant log error of every step (arXiv 2411.11361; spec dar.md 6).
 
 With g = ln(predicted) - ln(true) over all valid pixels of the whole batch, a step costs
-10 sqrt(mean(g^2) - 0.85 mean(g)^2); the loss is the sum over the K steps.
+10 sqrt(mean(g^2) - 0.85 mean(g)^2); the loss is the sum over the K steps. Ours: likelihood.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from sonde.errors import ConfigError
 from sonde.models.base import Losses
 
+from .likelihood import bins_cost
 from .network import DARNetwork
 from .sample import at_photo, sample_steps
 from .strips import cut_depth, cut_flip
@@ -29,6 +30,7 @@ class DARObjective:
     is_capped: truth beyond the config's `far` counts as `far` (released code: as it is, out of
     reach). freeze_encoder: of the tiny encoder. is_checkpointed: less memory, more time. cut_depth,
     cut_flip: probability per photo of the augmentations in strips.py (released: 0.25 and 0).
+    likelihood: weight of the first bins' cross-entropy, 0 = as the paper.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class DARObjective:
         is_checkpointed: bool = False,
         cut_depth: float = 0.0,
         cut_flip: float = 0.0,
+        likelihood: float = 0.0,
     ) -> None:
         for name, chance in (("cut_depth", cut_depth), ("cut_flip", cut_flip)):
             if not 0 <= chance <= 1:
@@ -53,6 +56,7 @@ class DARObjective:
         self.is_capped = is_capped
         self.cut_depth = cut_depth
         self.cut_flip = cut_flip
+        self.likelihood = likelihood
 
     def __call__(
         self,
@@ -82,7 +86,13 @@ class DARObjective:
         encoded = network.encode(image_B3HW)
         steps = sample_steps(network, encoded, sizes_hw, stop_at=len(sizes_hw))
         depths = [at_photo(network, step.depth_B1hw, size_hw) for step in steps]
-        return silog_losses(depths, depth_BHW, valid_BHW=valid_BHW)
+        losses = silog_losses(depths, depth_BHW, valid_BHW=valid_BHW)
+        if self.likelihood == 0:
+            return losses
+        truth_BHW = torch.where(valid_BHW, depth_BHW, 0.0)
+        cost = bins_cost(network, steps[0], truth_BHW)
+        total = losses.total + self.likelihood * cost
+        return Losses(total, losses.parts | {"bins": cost.detach()})
 
 
 def silog_losses(

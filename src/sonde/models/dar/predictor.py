@@ -59,7 +59,7 @@ class DARPredictor:
     ) -> Hypotheses:
         """Metres at network size; every second hypothesis is that of the mirrored photo.
 
-        The spread of the last step's bins comes along. stop_at: instead of the predictor's own.
+        The spread of the bins comes along. stop_at: instead of the predictor's own.
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")

@@ -53,6 +53,7 @@ TINY = replace(
     multiple=16,
     area=96 * 128,
     spacing="log",
+    spread_of_first=True,
     has_prior=True,
 )
 

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from .network import DARNetwork
-from .tree_bins import Bins, Expectation
+from .tree_bins import Bins, Shares
 from .vit_encoder import Encoded
 
 
 class Step(NamedTuple):
-    """depth_B1hw, spread_B1hw: metres, on the bin grid; bins: those in force."""
+    """depth_B1hw, spread_B1hw: metres, on the bin grid; bins: in force; shares: on them."""
 
     depth_B1hw: Tensor
     spread_B1hw: Tensor
     bins: Bins
+    shares: Shares | None
 
 
 def sample_steps(
@@ -32,19 +32,19 @@ def sample_steps(
     map_BChw = network.queries(sizes_hw[0], len(encoded.memory_BMD))
     contexts: dict[tuple[int, int], Tensor] = {}
     steps: list[Step] = []
-    found: Expectation | None = None
+    found = first = None
     for k in range(stop_at):
         tokens_BLD = run.step(network.input_tokens(map_BChw, step=k))
-        tokens_BChw = tokens_BLD.transpose(1, 2).unflatten(2, sizes_hw[k])
+        tokens_BChw = tokens_BLD.mT.unflatten(2, sizes_hw[k])
         grid_hw = network.bin_grid(sizes_hw, k)
         if grid_hw not in contexts:
             contexts[grid_hw] = at_size(encoded.context_BChw, grid_hw)
-        bins = bins.resized(grid_hw)
-        start = network.prior(encoded, found, grid_hw)
-        hidden_BChw, found = network.inject(tokens_BChw, contexts[grid_hw], bins, prior_B1hw=start)
-        steps.append(Step(*network.in_metres(found), bins))
+        bins, start = bins.resized(grid_hw), network.prior(encoded, found, grid_hw)
+        told = network.inject(tokens_BChw, contexts[grid_hw], bins, prior_B1hw=start)
+        found, first = told.found, first or told.shares
+        steps.append(Step(*network.in_metres(found, first), bins, told.shares))
         if k + 1 < stop_at:
-            map_BChw = network.next_input(tokens_BChw, hidden_BChw, sizes_hw[k + 1])
+            map_BChw = network.next_input(tokens_BChw, told.hidden_BChw, sizes_hw[k + 1])
             bins = bins.after(found)
     return steps
 
@@ -57,4 +57,4 @@ def at_photo(network: DARNetwork, map_B1hw: Tensor, size_hw: tuple[int, int]) ->
 
 def at_size(map_BChw: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """The map at another size, bilinear."""
-    return F.interpolate(map_BChw, size=size_hw, mode="bilinear", align_corners=False)
+    return nn.functional.interpolate(map_BChw, size=size_hw, mode="bilinear", align_corners=False)

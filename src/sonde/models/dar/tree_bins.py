@@ -24,6 +24,13 @@ class Expectation(NamedTuple):
     spread_B1hw: Tensor
 
 
+class Shares(NamedTuple):
+    """probability_BChw: of the bins; centres_BChw: theirs."""
+
+    probability_BChw: Tensor
+    centres_BChw: Tensor
+
+
 class Bins(Protocol):
     """Bins in force at a step."""
 
@@ -101,7 +108,18 @@ def uniform_bins(
 def expectation(probability_BChw: Tensor, centres_BChw: Tensor) -> Expectation:
     """Mean and standard deviation of the bins; the spread carries no gradient."""
     depth_B1hw = (probability_BChw * centres_BChw).sum(dim=1, keepdim=True)
-    with torch.no_grad():
-        square_BChw = (centres_BChw - depth_B1hw) ** 2
-        spread_B1hw = (probability_BChw * square_BChw).sum(dim=1, keepdim=True).sqrt()
-    return Expectation(depth_B1hw, spread_B1hw)
+    shares = Shares(probability_BChw, centres_BChw)
+    return Expectation(depth_B1hw, spread_around(depth_B1hw, shares))
+
+
+@torch.no_grad()
+def spread_around(depth_B1hw: Tensor, shares: Shares) -> Tensor:
+    """Root mean square distance [B,1,h,w] of bins from a depth; they may be of a coarser grid."""
+    probability_BChw, centres_BChw = shares
+    size_hw = (depth_B1hw.shape[-2], depth_B1hw.shape[-1])
+    if tuple(centres_BChw.shape[-2:]) != size_hw:
+        probability_BChw, centres_BChw = (
+            F.interpolate(map_BChw, size=size_hw, mode="nearest") for map_BChw in shares
+        )
+    square_BChw = (centres_BChw - depth_B1hw) ** 2
+    return (probability_BChw * square_BChw).sum(dim=1, keepdim=True).sqrt()
