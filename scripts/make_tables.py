@@ -1,4 +1,4 @@
-"""Writes the tables of protocols and datasets into docs/evaluation.md and docs/datasets.md.
+"""Writes tables into documents: protocols, datasets, and what claims of DAR were measured to be.
 
     python scripts/make_tables.py          # write the tables again
     python scripts/make_tables.py --check  # exit 1 if one is not current
@@ -8,16 +8,19 @@ A table stands between `<!-- NAME -->` and `<!-- end -->`; the text around it is
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sonde.data.catalog import DATASETS
 from sonde.eval.protocol import load_protocol, protocol_ids
 from sonde.io.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
+CLAIMS_DAR = ROOT / "benchmarks" / "results" / "claims_dar.json"
 COMMERCIAL = {True: "yes", False: "no", None: "unclear"}
 
 
@@ -69,6 +72,38 @@ def dataset_table() -> str:
     return "\n".join(lines)
 
 
+def claims_table() -> str:
+    """Every stored run of benchmarks/claims_dar.py: its rows, then its claims (first - second)."""
+    stored = json.loads(CLAIMS_DAR.read_text(encoding="utf-8"))
+    parts = []
+    for run in stored.get("runs", [stored]):
+        dtype = run.get("dtype", "bf16")  # not recorded by the first run
+        parts += [
+            f"{run['date'][:10]}, {run['machine']}, {dtype}, {run['seconds']:g} s each, "
+            f"{run['seeds']} seeds, commit {run['commit']}:",
+            "",
+            row(("row or claim", "AbsRel, metres", "AbsRel, fitted", "optimiser steps")),
+            "|" + "---|" * 4,
+        ]
+        for name, numbers in run["arms"].items():
+            parts.append(row((name, *cells_of(numbers))))
+        for name, numbers in run["claims"].items():
+            parts.append(row((f"*{name}*", *cells_of(numbers, sign="+"))))
+        parts.append("")
+    return "\n".join(parts[:-1])
+
+
+def cells_of(numbers: dict[str, Any], *, sign: str = "") -> tuple[str, str, str]:
+    """AbsRel in metres and fitted with their deviations over seeds, and the steps."""
+    cells = []
+    for name in ("abs_rel", "aligned_abs_rel"):
+        spread = numbers[name]["spread"]
+        cells.append(f"{numbers[name]['mean']:{sign}.3f}")
+        cells[-1] += "" if spread is None else f" +- {spread:.3f}"
+    steps = numbers.get("train_steps")
+    return cells[0], cells[1], "" if steps is None else f"{steps['mean']:{sign}.0f}"
+
+
 def row(cells: tuple[str, ...]) -> str:
     """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', ' or ') for cell in cells)} |"
@@ -76,6 +111,7 @@ def row(cells: tuple[str, ...]) -> str:
 
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "protocols": (ROOT / "docs" / "evaluation.md", protocol_table),
+    "claims of dar": (ROOT / "docs" / "dar.md", claims_table),
     "datasets": (ROOT / "docs" / "datasets.md", dataset_table),
 }
 
