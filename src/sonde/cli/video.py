@@ -204,7 +204,7 @@ def _report(options: VideoOptions, record: dict[str, Any], *, skipped: bool) -> 
 
 def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
     """The model asked for; `auto` says what it took."""
-    from sonde.settings import set_threads
+    from sonde.settings import keep_freed_memory, set_threads
     from sonde.weights.registry import ENTRIES
 
     name, per_frame = options.model, options.per_frame
@@ -218,6 +218,7 @@ def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
         load = context.obj.load
     else:
         from sonde.pipeline.video.load import load_video as load
+    keep_freed_memory()  # a window of ppvd-tiny takes 23 % less time
     set_threads()
     model: ClipModel = load(
         name,
