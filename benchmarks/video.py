@@ -1,20 +1,24 @@
 """Clips: whether memory and cost stay flat over 2000 frames, and how fast a model goes through one.
 
-    python benchmarks/video.py [--quick] [-m ppd-tiny] [--frames 2000] [--threads 2] [--output FILE]
+    python benchmarks/video.py [-m ppvd-tiny] [--steps N] [--threads 2] [--output FILE]
+                               [--frames 2000] [--flat-side 256] [--baseline ppd-tiny] [--quick]
 
-flat    A 256x192 H.264 clip of 2000 frames through `run_clip` into vis and ffv1, with a stand-in
-        for the network (a window of 16, key frames 0, 8, 15, next to no arithmetic): what reading,
-        windows, cuts, stitching, up-sampling, parts, checkpoints and files take. Resident memory
-        at frame 100 and after every hundred; processor time per frame around 100 and at the end;
-        the share of writing the files from the parts.
-model   The same clip through a model: a video model by windows, an image model on every frame, for
-        16 + 13 frames (--quick: one window, or 4 frames); frames/s at the clip's size.
-stitch  Scale, shift and their application to a window (PPVD's `stitch`, 16 maps at 256x192), in
-        processor time, and its share of a window's where the model is a video model.
+A 256x192 H.264 clip with a cut in its middle goes through `run_clip` into vis and ffv1:
 
-Each part runs in a process of its own. Prints a table and one JSON line; with --output, a file.
-Goals: growth from frame 100 to 2000 < 100 MB; cost at the end < 1.15 times that at the beginning;
-a video model at 3 frames/s on 2 cores; stitching < 5 % of a window.
+pipeline  2000 frames with a stand-in for the network (a window of 16, key frames 0, 8, 15, next to
+          no arithmetic): what reading, windows, cuts, stitching, up-sampling, parts, checkpoints
+          and files take; resident memory and processor time after every hundred frames.
+flat      The same frames through the model itself, its long side at --flat-side pixels: the same
+          memory and times. --quick leaves it out.
+speed     The model at the clip's own size: one window to warm up, then two (--quick: one); frames/s
+          of the faster one as a user waits and by processor time, and the share of `stitch` in it,
+          timed where it is called.
+baseline  An image model on every frame at the same size and steps.
+
+A model `untrained` is ppvd-tiny's network and encoder with fresh weights: they take as long as
+trained ones. Each part runs in a process of its own. Prints a table and one JSON line; with
+--output, a file. Goals: growth from frame 100 on < 100 MB; cost at the end < 1.15 times that at the
+beginning; a video model at 3 frames/s on 2 cores; stitching < 5 % of a window.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ GOALS = {"growth_mb": 100.0, "cost_ratio": 1.15, "frames_per_second": 3.0, "stit
 SIZE_HW = (192, 256)
 RATE = 24
 STEP = 100  # frames between two looks at the memory
-MODEL_FRAMES, QUICK_FRAMES, QUICK_SINGLE = 29, 16, 4
+WINDOWS, SINGLE, QUICK_SINGLE = 2, 16, 4
+UNTRAINED = "untrained"
 
 
 def main() -> None:
@@ -47,51 +52,66 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         options.clip = write_clip(Path(folder) / "clip.mp4", options.frames)
-        flat = in_own_process("flat", options)
-        model = in_own_process("model", options)
-    stitching = in_own_process("stitch", options)
-    share = None
-    if not model["per_frame"]:
-        share = round(stitching["processor_s"] / model["window_processor_s"], 4)
-    met = {
-        "growth_mb": flat["growth_mb"] < GOALS["growth_mb"],
-        "cost_ratio": flat["cost_ratio"] < GOALS["cost_ratio"],
-    }
-    if not model["per_frame"]:
-        met["frames_per_second"] = model["frames_per_second"] >= GOALS["frames_per_second"]
-        met["stitch_share"] = share is not None and share < GOALS["stitch_share"]
+        found = {
+            name: in_own_process(name, options)
+            for name in PARTS
+            if not (options.quick and name == "flat")
+        }
     record = {
         "quick": options.quick,
         "size": f"{SIZE_HW[1]}x{SIZE_HW[0]}",
-        "flat": flat,
-        "model": model,
-        "stitch": {**stitching, "share_of_a_window": share},
+        **found,
         "goals": GOALS,
-        "goals_met": met,
+        "goals_met": goals_met(found),
     }
     print_table(record)
     store("video", record, path=options.output)
 
 
+def goals_met(found: dict) -> dict:
+    """Memory and cost of every long run, speed and stitching of the model."""
+    met = {}
+    for name in ("pipeline", "flat"):
+        if name in found:
+            met[f"{name}_growth_mb"] = found[name]["growth_mb"] < GOALS["growth_mb"]
+            met[f"{name}_cost_ratio"] = found[name]["cost_ratio"] < GOALS["cost_ratio"]
+    speed = found["speed"]
+    met["frames_per_second"] = speed["frames_per_second"] >= GOALS["frames_per_second"]
+    if speed["stitch_share"] is not None:
+        met["stitch_share"] = speed["stitch_share"] < GOALS["stitch_share"]
+    return met
+
+
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-m", "--model", default="ppd-tiny")
+    parser.add_argument("-m", "--model", default=default_model())
+    parser.add_argument("--baseline", default="ppd-tiny")
+    parser.add_argument("--steps", type=int, default=None, help="default: the model's own")
     parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--flat-side", type=int, default=SIZE_HW[1], help="px, of `flat`")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--quick", action="store_true", help="fewer frames through the model")
+    parser.add_argument("--quick", action="store_true", help="fewer frames through the models")
     parser.add_argument("--output", type=Path, default=None)
     parser.add_argument("--part", choices=sorted(PARTS), help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
+def default_model() -> str:
+    from sonde.weights.registry import ENTRIES
+
+    return "ppvd-tiny" if "ppvd-tiny" in ENTRIES else UNTRAINED
+
+
 def in_own_process(part: str, options: argparse.Namespace) -> dict:
     """What a part finds in a fresh process."""
     command = [sys.executable, __file__, "--part", part, "-m", options.model]
+    command += ["--baseline", options.baseline, "--flat-side", str(options.flat_side)]
     command += ["--frames", str(options.frames), "--clip", str(options.clip)]
     command += ["--quick"] * options.quick
-    if options.threads is not None:
-        command += ["--threads", str(options.threads)]
+    for name in ("threads", "steps"):
+        if getattr(options, name) is not None:
+            command += [f"--{name}", str(getattr(options, name))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -149,18 +169,72 @@ class StandIn:
         )
 
 
-def flat(options: argparse.Namespace) -> dict:
+def load(name: str, options: argparse.Namespace):
+    """A model of clips; an image model is used on every frame."""
+    from types import SimpleNamespace
+
+    from sonde.pipeline.video.load import clip_model
+    from sonde.pipeline.video.windows import Windowed
+    from sonde.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
+    from sonde.weights.load import load_predictor
+
+    keep_freed_memory()
+    set_threads(options.threads)
+    place = pick_device("auto")
+    dtype = pick_dtype("auto", place)
+    if name == UNTRAINED:
+        entry = SimpleNamespace(name=UNTRAINED, licence="none")
+        predictor = untrained(dtype)
+        return Windowed(predictor, SimpleNamespace(entry=entry, sha256="0" * 64)), predictor
+    loaded = load_predictor(name, device=place, dtype=dtype)
+    is_video = callable(getattr(loaded.predictor, "predict_window", None))
+    return clip_model(loaded, per_frame=not is_video), loaded.predictor
+
+
+def untrained(dtype: torch.dtype):
+    """ppvd-tiny's network and encoder with small random weights."""
+    from sonde.encoders.tiny_video import PRESETS, TinyVideoEncoder
+    from sonde.models.ppd.presets import VIDEO_PRESETS
+    from sonde.models.ppd.video_network import PPDVideoNetwork
+    from sonde.models.ppd.video_predictor import PPDVideoPredictor
+
+    generator = torch.Generator().manual_seed(0)
+    network = PPDVideoNetwork(VIDEO_PRESETS["video_tiny"])
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.02, generator=generator)
+    return PPDVideoPredictor(network, TinyVideoEncoder(PRESETS["tiny"]).eval(), dtype=dtype)
+
+
+def settings(options: argparse.Namespace, *, side: int):
+    from sonde.pipeline.config import PredictConfig
+    from sonde.pipeline.video.config import VideoConfig
+
+    return VideoConfig(predict=PredictConfig(steps=options.steps, resolution=side))
+
+
+def pipeline(options: argparse.Namespace) -> dict:
     """Memory and cost of a long clip without a network."""
     from types import SimpleNamespace
 
-    from sonde.io.video.source import open_clip
-    from sonde.pipeline.video.config import VideoConfig
-    from sonde.pipeline.video.outputs import Outputs
-    from sonde.pipeline.video.run import ClipJob, run_clip
     from sonde.pipeline.video.windows import Windowed
 
     entry = SimpleNamespace(name="stand-in", licence="none")
     model = Windowed(StandIn(), SimpleNamespace(entry=entry, sha256="0" * 64))
+    return long_run(model, options, side=SIZE_HW[1])
+
+
+def flat(options: argparse.Namespace) -> dict:
+    """Memory and cost of a long clip with the model."""
+    model, _ = load(options.model, options)
+    found = long_run(model, options, side=options.flat_side)
+    return {"name": options.model, "long_side": options.flat_side, **found}
+
+
+def long_run(model, options: argparse.Namespace, *, side: int) -> dict:
+    from sonde.io.video.source import open_clip
+    from sonde.pipeline.video.outputs import Outputs
+    from sonde.pipeline.video.run import ClipJob, run_clip
+
     marks: list[tuple[int, float, float]] = []  # frames, resident MB, processor seconds
     done = 0
 
@@ -172,15 +246,15 @@ def flat(options: argparse.Namespace) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         outputs = Outputs(folder=Path(folder), stem="clip", formats=("vis", "ffv1"))
-        job = ClipJob(outputs=outputs, config=VideoConfig())
-        started = time.process_time()
+        job = ClipJob(outputs=outputs, config=settings(options, side=side))
+        started, begun = time.process_time(), time.perf_counter()
         outcome = run_clip(open_clip(options.clip), model, job, on_frame=look)
         ended, after = time.process_time(), resident_mb()
+        seconds = time.perf_counter() - begun
     per_frame = [(b[2] - a[2]) / STEP for a, b in pairwise(marks)]
     quarter = max(1, len(per_frame) // 4)
     early, late = (float(np.median(part)) for part in (per_frame[:quarter], per_frame[-quarter:]))
     memory = [mark[1] for mark in marks]
-    drawn = marks[-1][2] - started
     return {
         "frames": outcome.frames,
         "cuts": outcome.cuts,
@@ -192,60 +266,79 @@ def flat(options: argparse.Namespace) -> dict:
         "late_ms_per_frame": round(1000 * late, 2),
         "cost_ratio": round(late / early, 3),
         "files_share": round((ended - marks[-1][2]) / (ended - started), 3),
-        "drawing_ms_per_frame": round(1000 * drawn / outcome.frames, 2),
+        "drawing_ms_per_frame": round(1000 * (marks[-1][2] - started) / outcome.frames, 2),
+        "frames_per_second": round(outcome.frames / seconds, 2),
+        "threads": torch.get_num_threads(),
     }
 
 
-def model(options: argparse.Namespace) -> dict:
-    """Speed of a model on the first frames of the clip."""
+class Stopwatch:
+    """A function with the processor seconds spent in it."""
+
+    def __init__(self, work) -> None:
+        self._work, self.seconds = work, 0.0
+
+    def __call__(self, *arguments, **options):
+        start = time.process_time()
+        result = self._work(*arguments, **options)
+        self.seconds += time.process_time() - start
+        return result
+
+
+def speed(options: argparse.Namespace) -> dict:
+    """Frames a second of the model at the clip's size, from clip file to depth of every frame."""
+    from sonde.models.ppd import video_predictor
+
+    model, predictor = load(options.model, options)
+    if model.per_frame:
+        return {**pace(model, options, first=1, each=single(options)), "stitch_share": None}
+    watch = video_predictor.stitch = Stopwatch(video_predictor.stitch)
+    windows = 1 if options.quick else WINDOWS
+    found = pace(model, options, first=predictor.window, each=predictor.stride, parts=windows)
+    share = watch.seconds / found["processor_s"]
+    return {**found, "windows": windows, "stitch_share": round(share, 5)}
+
+
+def baseline(options: argparse.Namespace) -> dict:
+    """The same of an image model on every frame."""
+    model, _ = load(options.baseline, options)
+    return pace(model, options, first=1, each=single(options))
+
+
+def single(options: argparse.Namespace) -> int:
+    return QUICK_SINGLE if options.quick else SINGLE
+
+
+def pace(model, options: argparse.Namespace, *, first: int, each: int, parts: int = 1) -> dict:
+    """After `first` frames, the fastest of `parts` stretches of `each` frames."""
     from itertools import islice
 
     from sonde.io.video.source import open_clip
-    from sonde.pipeline.video.config import VideoConfig
-    from sonde.pipeline.video.load import clip_model
-    from sonde.settings import pick_device, pick_dtype, set_threads
-    from sonde.weights.load import load_predictor
 
-    threads = set_threads(options.threads)
-    place = pick_device("auto")
-    loaded = load_predictor(options.model, device=place, dtype=pick_dtype("auto", place))
-    per_frame = not callable(getattr(loaded.predictor, "predict_window", None))
-    chosen = clip_model(loaded, per_frame=per_frame)
-    count = MODEL_FRAMES
-    if options.quick:
-        count = QUICK_SINGLE if per_frame else QUICK_FRAMES
-    clip = open_clip(options.clip)
-    warm_up = 1 if per_frame else 0
-    for _ in chosen.stream(islice(clip.frames(), warm_up), VideoConfig()):
+    config = settings(options, side=SIZE_HW[1])
+    count = first + parts * each
+    stream = model.stream(islice(open_clip(options.clip).frames(), count), config)
+    for _ in islice(stream, first):
         pass
-    wall, busy = time.perf_counter(), time.process_time()
-    frames = sum(1 for _ in chosen.stream(islice(clip.frames(), count), VideoConfig()))
-    wall, busy = time.perf_counter() - wall, time.process_time() - busy
-    windows = 1 if count <= QUICK_FRAMES else 2
+    walls, busy = [], []
+    for _ in range(parts):
+        wall, cpu = time.perf_counter(), time.process_time()
+        frames = sum(1 for _ in islice(stream, each))
+        walls.append(time.perf_counter() - wall)
+        busy.append(time.process_time() - cpu)
+        assert frames == each
     return {
-        "name": options.model,
-        "per_frame": per_frame,
-        "frames": frames,
-        "frames_per_second": round(frames / wall, 2),
-        "processor_s_per_frame": round(busy / frames, 3),
-        "window_processor_s": round(busy / windows, 3),
-        "threads": threads,
+        "name": model.name,
+        "per_frame": model.per_frame,
+        "steps": model.steps(config),
+        "frames": parts * each,
+        "frames_per_second": round(each / min(walls), 3),
+        "frames_per_processor_second": round(each / min(busy), 3),
+        "processor_s": round(sum(busy), 3),
+        "processor_s_per_frame": round(min(busy) / each, 4),
+        "threads": torch.get_num_threads(),
         "memory_mb": round(resident_mb(), 1),
     }
-
-
-def stitching(options: argparse.Namespace) -> dict:
-    """Processor seconds of joining one window to the ones before."""
-    from sonde.models.ppd.video_align import stitch
-
-    generator = torch.Generator().manual_seed(0)
-    depth_THW = torch.rand(16, *SIZE_HW, generator=generator)
-    times = []
-    for _ in range(20):
-        start = time.process_time()
-        stitch(depth_THW, 2 * depth_THW[[0, 8, 15]], key_frames=(0, 8, 15))
-        times.append(time.process_time() - start)
-    return {"processor_s": round(float(np.median(times)), 5)}
 
 
 def resident_mb() -> float:
@@ -260,27 +353,37 @@ def resident_mb() -> float:
 
 
 def print_table(record: dict) -> None:
-    flat, model = record["flat"], record["model"]
-    print(f"{flat['frames']} frames of {record['size']}, no network:")
-    print(
-        f"  memory {flat['memory_at_100_mb']:.0f} MB at frame 100, {flat['memory_at_end_mb']:.0f} "
-        f"at the end, {flat['memory_after_files_mb']:.0f} after the files: "
-        f"grows by {flat['growth_mb']:.1f}"
-    )
-    print(
-        f"  {flat['early_ms_per_frame']:.1f} ms a frame at the beginning, "
-        f"{flat['late_ms_per_frame']:.1f} at the end ({flat['cost_ratio']:.2f}); "
-        f"files {100 * flat['files_share']:.0f} % of all"
-    )
-    how = "per frame" if model["per_frame"] else "by windows"
-    print(f"{model['name']} {how}: {model['frames_per_second']:.2f} frames/s")
-    share = record["stitch"]["share_of_a_window"]
-    of_window = "" if share is None else f", {100 * share:.2f} % of a window"
-    print(f"stitching: {1000 * record['stitch']['processor_s']:.1f} ms a window{of_window}")
+    for name in ("pipeline", "flat"):
+        if name not in record:
+            continue
+        part = record[name]
+        what = "no network" if name == "pipeline" else f"{part['name']} at {part['long_side']} px"
+        print(f"{part['frames']} frames of {record['size']}, {what}:")
+        print(
+            f"  memory {part['memory_at_100_mb']:.0f} MB at frame 100, "
+            f"{part['memory_at_end_mb']:.0f} at the end, "
+            f"{part['memory_after_files_mb']:.0f} after the files: grows by {part['growth_mb']:.1f}"
+        )
+        print(
+            f"  {part['early_ms_per_frame']:.1f} ms a frame at the beginning, "
+            f"{part['late_ms_per_frame']:.1f} at the end ({part['cost_ratio']:.2f}); "
+            f"files {100 * part['files_share']:.0f} % of all"
+        )
+    for name in ("speed", "baseline"):
+        part = record[name]
+        how = "per frame" if part["per_frame"] else "by windows"
+        print(
+            f"{name}: {part['name']} {how}, {part['steps']} steps, {part['threads']} threads: "
+            f"{part['frames_per_second']:.2f} frames/s, "
+            f"{part['frames_per_processor_second']:.2f} per second of one core"
+        )
+    share = record["speed"]["stitch_share"]
+    if share is not None:
+        print(f"stitching: {100 * share:.3f} % of a window")
     print(f"goals met: {record['goals_met']}\n")
 
 
-PARTS = {"flat": flat, "model": model, "stitch": stitching}
+PARTS = {"pipeline": pipeline, "flat": flat, "speed": speed, "baseline": baseline}
 
 
 if __name__ == "__main__":
