@@ -51,7 +51,8 @@ def pin_faults(pyproject: str, constraints: str) -> Iterator[str]:
     pins = dict(line.split("==") for line in lines if re.fullmatch(r"[\w.-]+==[\w.]+", line))
     yield from (f"constraints.txt: {line} is no exact pin" for line in lines if "==" not in line)
     project = tomllib.loads(pyproject)["project"]
-    extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("heif", "rerun")}
+    named = project["optional-dependencies"].items()
+    extras = {k: v for k, v in named if k not in ("heif", "rerun")}
     for text in [*project["dependencies"], *(t for names in extras.values() for t in names)]:
         requirement = Requirement(text)
         pin = pins.get(canonicalize_name(requirement.name))
