@@ -58,7 +58,7 @@ def test_a_calibrated_card_covers_and_keeps_the_rest(script, loaded, tmp_path):
     assert script.card_of(str(tmp_path)) == card
     script.write(card, table)
     assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
-    entry = fill_from_card(find("ppd-tiny"), card)
+    entry = fill_from_card(dataclasses.replace(find("ppd-tiny"), start=None), card)
     assert entry.sha256 == "cd" and entry.metrics == {"abs_rel": 0.1}
     assert entry.uncertainty["gain"] == table["gain"]
     assert entry.start is None and table["ensemble_start"] == "noise"

@@ -1,18 +1,24 @@
 """The weights that ship: present, small, named on their cards, and better than no photo at all."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from skimage.data import stereo_motorcycle
 
 from sonde.eval.metrics import aligned_scores, as_log_depth, flat_map
+from sonde.io.video.clip import ClipFrame
+from sonde.pipeline.config import PredictConfig
 from sonde.pipeline.load import load
+from sonde.pipeline.video.config import VideoConfig
+from sonde.pipeline.video.load import load_video
 from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES, find
 from sonde.weights.safe import sha256_of
 
 EMBEDDED = [name for name, entry in ENTRIES.items() if entry.embedded]
 FAMILIES = ("depthart-tiny", "var-depth-tiny", "dar-tiny")
+VIDEO = ("ppvd-tiny", "tiny-video-encoder")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +36,16 @@ def test_files_are_those_of_their_cards(name):
     assert sha256_of(path) == card["sha256"] == find(name).sha256
     assert card["licence"] == "Apache-2.0"
     assert card["steps"] > 0 and card["samples"] > 0 and card["seconds"] > 0
-    assert card["recipe"]["data"]["source"] == "scenes"
+    assert card["recipe"]["data"]["source"] in ("scenes", "clips")
     assert card["machine"] and card["commit"] and card["validation"]
 
 
 def test_they_are_small():
-    assert {"ppd-tiny", "tiny-encoder", *FAMILIES} == set(EMBEDDED)
+    assert {"ppd-tiny", "tiny-encoder", *VIDEO, *FAMILIES} == set(EMBEDDED)
     sizes = [(EMBEDDED_FOLDER / ENTRIES[name].file).stat().st_size for name in EMBEDDED]
-    assert max(sizes) < 25e6 and sum(sizes) < 80e6
+    assert max(sizes) < 25e6 and sum(sizes) < 100e6
+    of_video = [(EMBEDDED_FOLDER / ENTRIES[name].file).stat().st_size for name in VIDEO]
+    assert sum(of_video) < 30e6
 
 
 def test_the_default_model_sees_the_motorcycle(motorcycle):
@@ -63,6 +71,26 @@ def test_every_family_sees_the_motorcycle(name, motorcycle):
     ours = aligned_scores(log_depth, depth, seen)
     flat = aligned_scores(flat_map(depth.shape), depth, seen)
     assert ours.abs_rel < 0.8 * flat.abs_rel
+
+
+def test_the_video_model_sees_the_motorcycle_and_is_steady(motorcycle):
+    photo, depth, known = motorcycle
+    views = [slice(shift, photo.shape[1] - 24 + shift) for shift in range(0, 24, 8)]
+    frames = [
+        ClipFrame(index=i, time=Fraction(i), rgb_HW3=np.ascontiguousarray(photo[:, view]))
+        for i, view in enumerate(views)
+    ]
+    model = load_video("ppvd-tiny", device="cpu")
+    config = VideoConfig(predict=PredictConfig(metric=False))
+    logs = [item.result.depth for item in model.stream(iter(frames), config)]
+    for log_depth, view in zip(logs, views, strict=True):
+        seen = known[:, view] & np.isfinite(log_depth)
+        ours = aligned_scores(log_depth, depth[:, view], seen)
+        flat = aligned_scores(flat_map(log_depth.shape), depth[:, view], seen)
+        assert ours.abs_rel < 0.75 * flat.abs_rel
+    # the views overlap: what both show has nearly one depth, without a fit of its own
+    change = np.abs(logs[0][:, 16:] - logs[2][:, :-16])
+    assert np.nanmean(change) < 0.25 * np.nanstd(logs[0])
 
 
 def test_a_seed_is_a_result(motorcycle):

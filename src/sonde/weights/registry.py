@@ -24,7 +24,13 @@ NOT_STATED = "not stated"
 NON_COMMERCIAL = "CC BY-NC 4.0"
 # which weights serve an encoder tag when nothing else is asked for
 ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
-    {"tiny": "tiny-encoder", "dav2": "dav2-vitl", "moge2": "moge2-vitl", "pi3": "pi3"}
+    {
+        "tiny": "tiny-encoder",
+        "tiny_video": "tiny-video-encoder",
+        "dav2": "dav2-vitl",
+        "moge2": "moge2-vitl",
+        "pi3": "pi3",
+    }
 )
 ENCODER_FAMILIES = frozenset(
     {"tiny_encoder", "depth_anything_v2", "moge2", "pi3", "tiny_video_encoder"}
@@ -84,13 +90,19 @@ _RENDERED = "scenes rendered by sonde (rooms, streets, fields, table tops)"
 
 
 def _tiny(
-    name: str, family: str, *, encoder: str = "tiny", area: int | None = None
+    name: str,
+    family: str,
+    *,
+    encoder: str = "tiny",
+    preset: str = "tiny",
+    area: int | None = None,
+    note: str = "",
 ) -> WeightsEntry:
     """One of ours, shipped with the package."""
     return WeightsEntry(
         name=name,
         family=family,
-        preset="tiny",
+        preset=preset,
         encoder=encoder,
         file=f"{name.replace('-', '_')}.safetensors",
         licence="Apache-2.0",
@@ -98,6 +110,7 @@ def _tiny(
         area=area,  # what it was trained at, unless its card says otherwise
         training_data=_RENDERED,
         embedded=True,
+        note=note,
     )
 
 
@@ -168,6 +181,20 @@ _ALL = (
     _tiny("var-depth-tiny", "var_depth"),
     _tiny("dar-tiny", "dar", encoder="", area=96 * 128),  # its own encoder is inside
     _tiny("tiny-encoder", "tiny_encoder"),
+    _tiny(
+        "ppvd-tiny",
+        "ppd_video",
+        encoder="tiny_video",
+        preset="video_tiny",
+        area=96 * 128,
+        note="Video: sonde video CLIP, or load_video in Python. Starts from ppd-tiny.",
+    ),
+    _tiny(
+        "tiny-video-encoder",
+        "tiny_video_encoder",
+        encoder="tiny_video",
+        note="Semantics of clips for ppvd-tiny; its file holds what stands on tiny-encoder.",
+    ),
     _ppd(
         "ppd-moge2",
         "moge2",
