@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from sonde.errors import InputError, OutputError
-from sonde.io.atomic import atomic_path, ensure_folder
+from sonde.io.atomic import atomic_path, ensure_folder, remove_leftovers
 
 
 def test_replaces_when_complete(tmp_path):
@@ -56,6 +56,14 @@ def test_missing_or_impossible_folder(tmp_path):
     with pytest.raises(OutputError, match="folder"):
         ensure_folder(tmp_path / "file")
     assert ensure_folder(tmp_path / "x" / "y").is_dir() and ensure_folder(tmp_path).is_dir()
+
+
+def test_only_temporary_files_are_left_over(tmp_path):
+    for name in (".sonde-0123456789ab.tmp", "depth.exr", ".sonde-notes", "other.tmp"):
+        (tmp_path / name).write_bytes(b"x")
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "missing")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".sonde-notes", "depth.exr", "other.tmp"]
 
 
 def test_the_system_runs_out_of_room(tmp_path):

@@ -39,6 +39,13 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove temporary files that a killed process left in a folder that nobody else writes to."""
+    for path in Path(folder).glob(".sonde-*.tmp"):
+        with suppress(OSError):
+            path.unlink()
+
+
 def ensure_folder(folder: str | Path) -> Path:
     """The folder, made with its parents if needed; OutputError if it cannot be one."""
     folder = Path(folder)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sonde.errors import InputError, MetricError, ResourceError, SondeError
 from sonde.geometry.clouds import CloudOptions
+from sonde.io.atomic import remove_leftovers
 from sonde.io.manifest import settings_hash
 from sonde.io.video.clip import Clip, ClipFrame, ReadReport
 from sonde.io.video.parts import PartWriter, remove_parts
@@ -95,6 +96,8 @@ def run_clip(
     if done is None:
         remove_parts(folder)
         done = Checkpoint(belongs=belongs)
+    for own in (folder, *job.outputs.paths()):
+        remove_leftovers(own)  # of a run that was killed while it wrote
     on_frame(done.stream.frames)
     report = ReadReport()
     stopped: SondeError | KeyboardInterrupt | None = None
