@@ -53,7 +53,7 @@ SIZES = {
     "width x0.5": replace(TINY, widths=(24, 48, 96)),
     "width x1": TINY,
     "width x1.5": replace(TINY, widths=(72, 144, 288)),
-    "width x1, 72x96": replace(TINY, area=72 * 96),
+    "width x1, 96x128": PRESETS["tiny_fine"],
 }
 QUICK = {
     "width x1": MICRO,

@@ -112,5 +112,5 @@ def test_sizes_are_those_of_the_page(modules):
     assert sizes["width x1"] == tiny
     assert [2 * w for w in sizes["width x0.5"].widths] == list(tiny.widths)
     assert [w * 2 / 3 for w in sizes["width x1.5"].widths] == list(tiny.widths)
-    larger = sizes["width x1, 72x96"]
+    larger = sizes["width x1, 96x128"]
     assert larger.widths == tiny.widths and larger.area > 2 * tiny.area

@@ -32,8 +32,10 @@ from sonde.result import DepthKind
         ({"name": "ppd-tiny", "device": "tpu"}, ConfigError, "unknown device 'tpu'"),
         ({"name": "ppd-tiny", "dtype": "int4"}, ConfigError, "unknown dtype 'int4'"),
         ({"name": "no/such/file.safetensors"}, WeightsError, "no such file"),
+        ({"name": "ppvd-tiny"}, ConfigError, "sonde video"),
+        ({"name": "ppd-tiny", "metric_from": "ppvd-tiny"}, ConfigError, "sonde video"),
     ],
-    ids=["name", "device", "dtype", "file"],
+    ids=["name", "device", "dtype", "file", "clips", "metres"],
 )
 def test_refusals(arguments, error, word):
     with pytest.raises(error, match=word):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sonde.errors import ConfigError
 from sonde.settings import pick_device, pick_dtype
 from sonde.weights.load import load_predictor
 
@@ -25,7 +26,8 @@ def load(
     device: auto, cpu, cuda, mps, xpu. dtype: auto, fp32, bf16, fp16. Weights under a
     non-commercial licence need accept_license=True once. encoder: name or file, where it is not
     the one the weights' tag stands for. metric_from: a model whose metres are given to maps known
-    up to a factor; default: the guess of their encoder. Errors: ConfigError, WeightsError.
+    up to a factor; default: the guess of their encoder. Errors: ConfigError (a video model among
+    others), WeightsError.
     """
     place = pick_device(device)
     loaded = load_predictor(
@@ -35,6 +37,12 @@ def load(
         accept_license=accept_license,
         encoder=encoder,
     )
+    if not callable(getattr(loaded.predictor, "predict", None)):
+        raise ConfigError(
+            loaded.entry.name,
+            "a video model: it sees a window of frames, not one photo",
+            "Use `sonde video` (sonde.pipeline.video.load.load_video), or another model",
+        )
     if metric_from is None:
         return Model(loaded)
     other = load(metric_from, device=device, dtype=dtype, accept_license=accept_license)
