@@ -1,4 +1,4 @@
-"""The video encoder's file without its stem: whole again when read, refused on another stem."""
+"""Files without the stem they share: whole again when read, refused on another stem."""
 
 import json
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from sonde.errors import WeightsError
 from sonde.weights import registry
 from sonde.weights.load import load_encoder
 from sonde.weights.safe import read_safetensors, sha256_of, write_safetensors
-from sonde.weights.shared_stem import without_stem
+from sonde.weights.shared_stem import with_stem, without_stem
 
 
 @pytest.fixture
@@ -60,6 +60,27 @@ def test_an_own_stem_stays_in_the_file(tmp_path, stem_file, network):
     state = {"stem.weight": torch.ones(1)}
     assert without_stem("ppd", state, "0" * 64) == state
     assert without_stem("tiny_video_encoder", state, "") == state
+
+
+def test_a_stem_that_was_trained_on_stays_in_the_file(stem_file, network):
+    state = network.state_dict()
+    name = next(n for n, t in state.items() if n.startswith("stem.") and t.is_floating_point())
+    moved = {**state, name: state[name] + 0.1}
+    assert without_stem("tiny_video_encoder", moved, sha256_of(stem_file)) == moved
+    fewer = {n: t for n, t in state.items() if n != name}
+    assert without_stem("tiny_video_encoder", fewer, sha256_of(stem_file)) == fewer
+
+
+def test_dar_shares_its_frozen_photo_encoder(stem_file, tiny):
+    state = {f"encoder.backbone.{n}": t for n, t in tiny.state_dict().items()}
+    state["head.weight"] = torch.ones(2)
+    kept = without_stem("dar", state, sha256_of(stem_file))
+    assert list(kept) == ["head.weight"]
+    whole = with_stem(stem_file, "dar", kept, sha256_of(stem_file))
+    assert whole.keys() == state.keys()
+    assert all(torch.equal(t, state[n]) for n, t in whole.items())
+    with pytest.raises(WeightsError, match="leaves its stem to tiny-encoder"):
+        with_stem(stem_file, "dar", kept, "0" * 64)
 
 
 def test_another_stem_in_the_package_is_refused(tmp_path, stem_file, network):

@@ -179,7 +179,7 @@ _ALL = (
     _tiny("ppd-tiny", "ppd", area=96 * 128),
     _tiny("depthart-tiny", "depthart"),
     _tiny("var-depth-tiny", "var_depth"),
-    _tiny("dar-tiny", "dar", encoder="", area=96 * 128),  # its own encoder is inside
+    _tiny("dar-tiny", "dar", encoder="", area=96 * 128),  # has its own encoder
     _tiny("tiny-encoder", "tiny_encoder"),
     _tiny(
         "ppvd-tiny",
