@@ -36,7 +36,6 @@ class TinyEncoderConfig:
     blocks: int = 6
     heads: int = 3
     area: int = 48 * 64  # working pixels; the photo is resized to it, aspect kept
-    tag: str = "tiny"  # by which the files of networks name the encoder they need
 
     def __post_init__(self) -> None:
         if self.widths[-1] % self.heads:
@@ -49,8 +48,7 @@ class TinyEncoderConfig:
 
 PRESETS = {
     "tiny": TinyEncoderConfig(),
-    # the same weights fit, four times the tokens
-    "tiny_fine": TinyEncoderConfig(area=96 * 128, tag="tiny_fine"),
+    "tiny_fine": TinyEncoderConfig(area=96 * 128),  # the same weights fit, four times the tokens
     "micro": TinyEncoderConfig(widths=(8, 16, 32), blocks=1, heads=2, area=32 * 48),
 }
 
@@ -115,12 +113,12 @@ class TokenBlock(nn.Module):
 class TinyEncoder(nn.Module):
     """A `JointEncoder` small enough to be embedded."""
 
+    name = "tiny"
     stride = SEMANTIC_STRIDE
 
     def __init__(self, config: TinyEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.name = config.tag
         half, quarter, eighth = config.widths
         self.width = eighth + DEPTH_CELLS * DEPTH_CELLS
         self.stem = _downsample(3 + 4 + 2, half, kernel=5)

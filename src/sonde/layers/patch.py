@@ -15,7 +15,7 @@ class PatchEmbed(nn.Module):
     """A linear map of every patch, as a strided convolution.
 
     In float32 where CPUs would do it in bfloat16: torch 2.13 returns wrong numbers for a kernel and
-    stride of 16 on those with AMX. It is a thousandth of a network's work.
+    stride of 16 on those with AMX.
     """
 
     def __init__(self, channels: int, width: int, *, patch_size: int) -> None:
@@ -33,14 +33,9 @@ class PatchEmbed(nn.Module):
         return map_BDhw.flatten(2).transpose(1, 2).contiguous()
 
     def _in_float32(self, x_BCHW: Tensor) -> Tensor:
-        weight, bias = self.proj.weight.float(), self.proj.bias
+        weight, bias = (parameter.float() for parameter in self.proj.parameters())
         with torch.autocast("cpu", enabled=False):
-            return F.conv2d(
-                x_BCHW.float(),
-                weight,
-                None if bias is None else bias.float(),
-                stride=self.proj.stride,
-            )
+            return F.conv2d(x_BCHW.float(), weight, bias, stride=self.proj.stride)
 
 
 def expand_tokens(x_BLD: Tensor, *, grid_hw: tuple[int, int]) -> Tensor:
