@@ -37,7 +37,7 @@ def load(
         accept_license=accept_license,
         encoder=encoder,
     )
-    if not callable(getattr(loaded.predictor, "predict", None)):
+    if loaded.is_video:
         raise ConfigError(
             loaded.entry.name,
             "a video model: it sees a window of frames, not one photo",

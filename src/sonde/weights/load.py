@@ -54,6 +54,11 @@ class LoadedModel(NamedTuple):
     entry: WeightsEntry
     sha256: str
 
+    @property
+    def is_video(self) -> bool:
+        """Whether it sees windows of frames (a VideoPredictor) instead of photos."""
+        return callable(getattr(self.predictor, "predict_window", None))
+
 
 class LoadedNetwork(NamedTuple):
     """One network with its file's entry and sha256, and that of the encoder it was trained with."""

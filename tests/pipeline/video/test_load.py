@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from sonde.errors import ConfigError
@@ -5,6 +7,7 @@ from sonde.pipeline.predict import Model
 from sonde.pipeline.video.load import clip_model, load_either, load_video
 from sonde.pipeline.video.per_frame import PerFrame
 from sonde.pipeline.video.windows import Windowed
+from sonde.weights.load import LoadedModel
 
 
 def test_an_image_model_needs_per_frame():
@@ -16,14 +19,8 @@ def test_an_image_model_needs_per_frame():
 
 
 def test_a_video_model_is_used_by_windows(fake_video):
-    import types
-
-    fake = fake_video()
-    loaded = types.SimpleNamespace(
-        predictor=fake._predictor,
-        entry=types.SimpleNamespace(name="fake-video", licence="none"),
-        sha256="0",
-    )
+    entry = SimpleNamespace(name="fake-video", licence="none")
+    loaded = LoadedModel(fake_video()._predictor, entry, "0")
     assert isinstance(clip_model(loaded, per_frame=False), Windowed)
     with pytest.raises(ConfigError, match="is a video model. Leave it out"):
         clip_model(loaded, per_frame=True)

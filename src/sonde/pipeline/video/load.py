@@ -53,24 +53,19 @@ def load_either(
     loaded = load_predictor(
         name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
     )
-    if _is_video(loaded):
+    if loaded.is_video:
         return Windowed(cast("VideoPredictor", loaded.predictor), loaded)
     return Model(loaded)
 
 
 def clip_model(loaded: LoadedModel, *, per_frame: bool) -> ClipModel:
     """A loaded model as a model of clips; ConfigError if it is the other sort."""
-    is_video = _is_video(loaded)
-    if is_video and per_frame:
+    if loaded.is_video and per_frame:
         raise ConfigError("--per-frame", f"{loaded.entry.name} is a video model", "Leave it out")
-    if is_video:
+    if loaded.is_video:
         return Windowed(cast("VideoPredictor", loaded.predictor), loaded)
     if not per_frame:
         raise ConfigError(
             loaded.entry.name, "this model sees one frame at a time", "Add --per-frame"
         )
     return PerFrame(Model(loaded))
-
-
-def _is_video(loaded: LoadedModel) -> bool:
-    return callable(getattr(loaded.predictor, "predict_window", None))
