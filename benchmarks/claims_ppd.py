@@ -13,14 +13,16 @@
 All see the same rendered scenes, the frozen tiny encoder's semantics (not counted),
 optimizer (Muon for matrices) and a rate that falls with the clock. Judged on scenes and textures
 nobody trained on. Quality is of one map after --steps; AUSE of 4 maps (encoder and regression:
-steepness of their map as stand-in). Results with mean, spread over seeds and paired differences.
+steepness of their map as stand-in). Results with mean, spread over seeds and paired differences,
+written after every run: the same command goes on where it ended, with more --seeds it adds them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +40,8 @@ from claims_ppd_data import (
 from claims_ppd_networks import LATENT_CHANNELS, SHRINK, DepthVAE, new_flat, new_vae
 from claims_report import difference, print_tables, shown, summary
 from claims_training import fit
-from stamp import RESULTS, store
+from ledger import Ledger
+from stamp import RESULTS
 from torch import Tensor, nn
 
 from sonde.models.ppd.config import PPDConfig
@@ -54,6 +57,8 @@ CONFIG = PPDConfig(
 )
 BATCH, HYPOTHESES, AT_ONCE = 16, 4, 16
 VAE_SHARE = 0.35  # of the seconds of the latent arm
+MEASURED = 256  # maps whose latents give the VAE's mean and spread
+UNTRAINED = "encoder"
 START_SHARE, TIME_MEAN = 0.2, 0.6  # as in our recipe (docs/ppd.md section 7)
 ADAMW = ("x_embedder", "t_embedder", "adaLN_modulation", "final_layer", "coder")
 CLAIMS = {
@@ -63,6 +68,9 @@ CLAIMS = {
     "d: flow over encoder": ("prompted", "encoder"),
     "d: flow over regression": ("prompted", "regression"),
 }
+
+
+Row = dict[str, float]
 
 
 class Arm(NamedTuple):
@@ -88,24 +96,31 @@ def main() -> None:
     train = load_scenes(encoder, options.scenes, seed=TRAIN_SEED, **size)
     test = load_scenes(encoder, options.test, seed=TEST_SEED, **size)
     budget = Budget(options.seconds, options.steps)
-    rows: dict[str, list[dict[str, float]]] = {}
+    settings = {
+        name: getattr(options, name) for name in ("seconds", "size", "scenes", "test", "steps")
+    }
+    ledger = Ledger("claims_ppd", None if options.quick else options.output, settings)
     for seed in range(options.seeds):
-        for name, row in one_seed(train, test, budget, seed).items():
-            rows.setdefault(name, []).append(row)
-            print(f"seed {seed} {name:18} {'  '.join(shown(row, key) for key in row)}", flush=True)
-    numbers = {
-        "seconds": options.seconds,
-        "seeds": options.seeds,
-        "size": options.size,
-        "scenes": options.scenes,
-        "test": options.test,
-        "steps": options.steps,
-        "quick": options.quick,
+        for name in (*TRAINED, UNTRAINED):
+            if ledger.has(name, seed):
+                continue
+            for row_name, row in one_run(name, train, test, budget, seed).items():
+                ledger.put(row_name, seed, row)
+                line = "  ".join(shown(row, key) for key in row)
+                print(f"seed {seed} {row_name:18} {line}", flush=True)
+            ledger.write({})
+    numbers = compared(ledger.runs, options.seeds)
+    print_tables(numbers, names=[*QUALITY, "ause", "step_s", "predict_s"])
+    print(json.dumps(ledger.write(numbers)))
+
+
+def compared(runs: Mapping[str, Mapping[str, Row]], seeds: int) -> dict[str, object]:
+    """Every arm over seeds, and each claim's paired differences."""
+    rows = {name: [found[str(seed)] for seed in range(seeds)] for name, found in runs.items()}
+    return {
         "arms": {name: summary(found) for name, found in rows.items()},
         "claims": {name: difference(rows[a], rows[b]) for name, (a, b) in CLAIMS.items()},
     }
-    print_tables(numbers, names=[*QUALITY, "ause", "step_s", "predict_s"])
-    store("claims_ppd", numbers, path=None if options.quick else options.output)
 
 
 def read_options() -> argparse.Namespace:
@@ -127,30 +142,24 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def one_seed(train: Scenes, test: Scenes, budget: Budget, seed: int) -> dict[str, dict[str, float]]:
-    """Every arm trained and judged with one seed, and the maps that need no training."""
-    makers = {
-        "prompted": lambda g: pixel_arm(new_network(CONFIG, generator=g), train, budget, g),
-        "plain": lambda g: pixel_arm(
-            new_network(CONFIG, generator=g), without_semantics(train), budget, g
-        ),
-        "flat": lambda g: pixel_arm(new_flat(CONFIG, generator=g), train, budget, g),
-        "regression": lambda g: regression_arm(train, budget, g),
-        "latent": lambda g: latent_arm(train, budget, g),
-    }
-    rows = {}
-    for name, make in makers.items():
-        arm = make(torch.Generator().manual_seed(1000 * seed + 1))
-        seen = without_semantics(test) if name == "plain" else test
-        start = time.process_time()
-        maps = arm.maps(seen, torch.Generator().manual_seed(1000 * seed + 2))
-        predict_s = (time.process_time() - start) / (test.count * len(maps.depth_SBHW))
-        rows[name] = scores(maps, test) | arm.costs | {"predict_s": predict_s}
-        if name == "latent":
-            rows["truth through VAE"] = scores(arm.maps.through(test), test)
-    log_BHW = torch.log1p(test.guess_BHW)
-    rows["encoder"] = scores(Maps(log_BHW[None], steepness(log_BHW)), test)
-    rows["truth, clamped"] = scores(Maps(test.target.clean_B1HW[None, :, 0]), test)
+def one_run(name: str, train: Scenes, test: Scenes, budget: Budget, seed: int) -> dict[str, Row]:
+    """One arm trained and judged; or the maps that need no training. Rows by name."""
+    if name == UNTRAINED:
+        log_BHW = torch.log1p(test.guess_BHW)
+        clamped = Maps(test.target.clean_B1HW[None, :, 0])
+        return {
+            name: scores(Maps(log_BHW[None], steepness(log_BHW)), test),
+            "truth, clamped": scores(clamped, test),
+        }
+    if name == "plain":
+        train, test = without_semantics(train), without_semantics(test)
+    arm = TRAINED[name](train, budget, torch.Generator().manual_seed(1000 * seed + 1))
+    start = time.process_time()
+    maps = arm.maps(test, torch.Generator().manual_seed(1000 * seed + 2))
+    predict_s = (time.process_time() - start) / (test.count * len(maps.depth_SBHW))
+    rows = {name: scores(maps, test) | arm.costs | {"predict_s": predict_s}}
+    if isinstance(arm.maps, LatentMaps):
+        rows["truth through VAE"] = scores(arm.maps.through(test), test)
     return rows
 
 
@@ -162,10 +171,16 @@ def pixel_arm(network: nn.Module, train: Scenes, budget: Budget, generator: torc
     """A flow on pixels."""
 
     def loss() -> Tensor:
-        return flow_loss(network, train, train.target, generator)
+        rows = torch.randint(train.count, (BATCH,), generator=generator)
+        return flow_loss(network, train, rows, pixels(train, rows), generator)
 
     costs = fit(network, loss, seconds=budget.seconds, adamw=ADAMW)
     return Arm(lambda scenes, g: drawn(network, scenes, budget.steps, g, channels=1), costs)
+
+
+def pixels(scenes: Scenes, rows_B: Tensor) -> Target:
+    """The depth of some scenes, as the networks learn it."""
+    return Target(scenes.target.clean_B1HW[rows_B], scenes.target.usable_B1HW[rows_B])
 
 
 def regression_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
@@ -174,7 +189,7 @@ def regression_arm(train: Scenes, budget: Budget, generator: torch.Generator) ->
 
     def loss() -> Tensor:
         rows = torch.randint(train.count, (BATCH,), generator=generator)
-        target = Target(train.target.clean_B1HW[rows], train.target.usable_B1HW[rows])
+        target = pixels(train, rows)
         return flow_losses(
             network,
             train.image_B3HW[rows],
@@ -212,7 +227,11 @@ class LatentMaps:
 
 
 def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
-    """VAE first, then a flow in its latent, within the same seconds."""
+    """VAE first, then a flow in its latent, within the same seconds.
+
+    Maps are encoded as they are drawn: bringing all of them into the latent first would cost more
+    than the flow's share of short budgets.
+    """
     clean_B1HW, usable_B1HW = train.target
     cells_hw = [side // SHRINK for side in clean_B1HW.shape[-2:]]
     vae = new_vae(generator=generator)
@@ -224,37 +243,42 @@ def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm
 
     vae_costs = fit(vae, vae_loss, seconds=VAE_SHARE * budget.seconds, adamw=ADAMW)
     start = time.process_time()
-    with torch.no_grad():
-        vae.standardise(clean_B1HW[:256])
-        latent_BChw = torch.cat([vae.encode(part) for part in clean_B1HW.split(64)])
-    left = (1 - VAE_SHARE) * budget.seconds - (time.process_time() - start)
-    usable_B1hw = nn.functional.max_pool2d(usable_B1HW.float(), SHRINK) > 0
-    target = Target(latent_BChw, usable_B1hw.expand_as(latent_BChw))
+    vae.standardise(clean_B1HW[:MEASURED])
+    measuring_s = time.process_time() - start
     network = new_flat(CONFIG, generator=generator, channels=LATENT_CHANNELS, shrink=SHRINK)
 
     def loss() -> Tensor:
-        return flow_loss(network, train, target, generator)
+        rows = torch.randint(train.count, (BATCH,), generator=generator)
+        with torch.no_grad():
+            latent_BChw = vae.encode(clean_B1HW[rows])
+        usable_B1hw = nn.functional.max_pool2d(usable_B1HW[rows].float(), SHRINK) > 0
+        target = Target(latent_BChw, usable_B1hw.expand_as(latent_BChw))
+        return flow_loss(network, train, rows, target, generator)
 
+    left = (1 - VAE_SHARE) * budget.seconds - measuring_s
     costs = fit(network, loss, seconds=max(left, 0.1 * budget.seconds), adamw=ADAMW)
     costs["parameters"] += vae_costs["parameters"]
-    costs["train_s"] += vae_costs["train_s"]
+    costs["train_s"] += vae_costs["train_s"] + measuring_s
     return Arm(LatentMaps(network, vae, steps=budget.steps), costs)
 
 
 def flow_loss(
-    network: nn.Module, train: Scenes, target: Target, generator: torch.Generator
+    network: nn.Module,
+    scenes: Scenes,
+    rows_B: Tensor,
+    target: Target,
+    generator: torch.Generator,
 ) -> Tensor:
-    """Velocity loss of a random batch at random times."""
-    rows = torch.randint(train.count, (BATCH,), generator=generator)
-    clean_BCHW = target.clean_B1HW[rows]
+    """Velocity loss of these scenes at random times; the target in the network's own space."""
+    clean_BCHW = target.clean_B1HW
     return flow_losses(
         network,
-        train.image_B3HW[rows],
-        train.semantics_BLD[rows],
-        target=Target(clean_BCHW, target.usable_B1HW[rows]),
+        scenes.image_B3HW[rows_B],
+        scenes.semantics_BLD[rows_B],
+        target=target,
         noise_B1HW=torch.randn(clean_BCHW.shape, generator=generator),
         timestep_B=logit_normal_timesteps(
-            BATCH, generator=generator, mean=TIME_MEAN, start_share=START_SHARE
+            len(rows_B), generator=generator, mean=TIME_MEAN, start_share=START_SHARE
         ),
         gradient_weight=0.0,
     ).total
@@ -297,6 +321,17 @@ def sampled(
             )
         )
     return torch.cat(parts)
+
+
+TRAINED: dict[str, Callable[[Scenes, Budget, torch.Generator], Arm]] = {
+    "prompted": lambda train, budget, g: pixel_arm(
+        new_network(CONFIG, generator=g), train, budget, g
+    ),
+    "plain": lambda train, budget, g: pixel_arm(new_network(CONFIG, generator=g), train, budget, g),
+    "flat": lambda train, budget, g: pixel_arm(new_flat(CONFIG, generator=g), train, budget, g),
+    "regression": regression_arm,
+    "latent": latent_arm,
+}
 
 
 if __name__ == "__main__":

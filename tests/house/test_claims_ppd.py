@@ -118,19 +118,15 @@ def test_every_arm_keeps_its_budget_and_is_judged(claims, scenes):
     module, _, _, report = claims
     budget = module.Budget(seconds=0.3, steps=2)
     start = time.process_time()
-    rows = module.one_seed(scenes, scenes, budget, 0)
+    rows = {}
+    for name in (*module.TRAINED, module.UNTRAINED):
+        rows |= module.one_run(name, scenes, scenes, budget, 0)
     assert time.process_time() - start < 20
     assert rows.keys() >= {name for pair in module.CLAIMS.values() for name in pair}
     for name in ("prompted", "plain", "flat", "regression", "latent"):
         assert rows[name]["train_steps"] >= 1 and rows[name]["train_s"] < 2
     assert rows["truth, clamped"]["abs_rel"] < 0.02 < rows["truth through VAE"]["abs_rel"]
-    numbers = {
-        "arms": {name: report.summary([row, row]) for name, row in rows.items()},
-        "claims": {
-            claim: report.difference([rows[a]] * 2, [rows[b]] * 2)
-            for claim, (a, b) in module.CLAIMS.items()
-        },
-    }
+    numbers = module.compared({name: {"0": row, "1": row} for name, row in rows.items()}, 2)
     report.print_tables(numbers, names=["abs_rel", "predict_s"])
     gain = numbers["claims"]["a: semantics"]["abs_rel"]
     assert gain["spread"] == 0
