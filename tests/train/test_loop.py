@@ -102,6 +102,25 @@ def test_stopping_on_wish_and_resuming_is_exact_too(tmp_path):
     assert_same_bits(tmp_path / "stopped", tmp_path / "whole")
 
 
+def test_who_stops_a_run_may_not_wait_for_its_validation(tmp_path, monkeypatch):
+    class Stop(Watcher):
+        def should_stop(self):
+            return True
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    recipe = micro_recipe(tmp_path / "stopped", log={"checkpoint_every": 0})
+    with monkeypatch.context() as patched:
+        patched.setattr("sonde.train.loop._validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, watcher=Stop())
+    assert [path.stem for path in (tmp_path / "stopped" / "checkpoints").glob("*.pt")] == [
+        "00000001"
+    ]
+    assert run(recipe, resume=True).is_complete
+
+
 def test_time_limit_stops_with_a_checkpoint(tmp_path):
     end = run(micro_recipe(tmp_path, train={"max_seconds": 1e-6}))
     assert (end.step, end.is_complete) == (1, False)

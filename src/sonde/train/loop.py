@@ -198,6 +198,8 @@ def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
         is_over = step >= train.steps or _agree_to_stop(run, clock)
         if step % every.every == 0 or is_over:
             run.watcher.on_record(log.write(step, "train", _record(run, clock)))
+        if is_over and step < train.steps:
+            _save(run)  # whoever stops a run may not wait for its validation
         if is_over or (every.validate_every and step % every.validate_every == 0):
             _validate(run, log)
         is_due = should_save(step, clock.since_save(), every)
