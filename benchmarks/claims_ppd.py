@@ -10,11 +10,12 @@
 (d) flow       against the frozen encoder alone (its maps are bilinear), and against the same
                network trained to answer at once (zeros for noise, squared error: no hypotheses)
 
-All see the same rendered scenes, the frozen tiny encoder's semantics (not counted),
-optimizer (Muon for matrices) and a rate that falls with the clock. Judged on scenes and textures
-nobody trained on. Quality is of one map after --steps; AUSE of 4 maps (encoder and regression:
-steepness of their map as stand-in). Results with mean, spread over seeds and paired differences,
-written after every run: the same command goes on where it ended, with more --seeds it adds them.
+Beside them ppd-tiny as it comes. All see the same rendered scenes, the frozen tiny encoder's
+semantics (not counted), optimizer (Muon for matrices) and a rate that falls with the clock. Judged
+on scenes and textures nobody trained on. Quality is of one map after --steps; AUSE of 4 maps
+(encoder, regression, ppd-tiny: steepness of their map as stand-in). Results with mean, spread over
+seeds and paired differences, written after every run: the same command goes on where it ended, with
+more --seeds it adds them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from claims_ppd_data import (
     QUALITY,
@@ -44,10 +46,12 @@ from ledger import Ledger
 from stamp import RESULTS
 from torch import Tensor, nn
 
+from sonde.eval.metrics import as_log_depth
 from sonde.models.ppd.config import PPDConfig
 from sonde.models.ppd.network import new_network
 from sonde.models.ppd.objective import Target, flow_losses
 from sonde.models.ppd.sample import sample_depth
+from sonde.pipeline.load import load
 from sonde.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
 from sonde.settings import keep_freed_memory, set_threads
 from sonde.weights.load import load_encoder
@@ -58,7 +62,7 @@ CONFIG = PPDConfig(
 BATCH, HYPOTHESES, AT_ONCE = 16, 4, 16
 VAE_SHARE = 0.35  # of the seconds of the latent arm
 MEASURED = 256  # maps whose latents give the VAE's mean and spread
-UNTRAINED = "encoder"
+UNTRAINED, SHIPPED = "encoder", "ppd-tiny"
 START_SHARE, TIME_MEAN = 0.2, 0.6  # as in our recipe (docs/ppd.md section 7)
 ADAMW = ("x_embedder", "t_embedder", "adaLN_modulation", "final_layer", "coder")
 CLAIMS = {
@@ -67,6 +71,7 @@ CLAIMS = {
     "c: pixels": ("prompted", "latent"),
     "d: flow over encoder": ("prompted", "encoder"),
     "d: flow over regression": ("prompted", "regression"),
+    "d: ppd-tiny over encoder": (SHIPPED, UNTRAINED),
 }
 
 
@@ -101,7 +106,7 @@ def main() -> None:
     }
     ledger = Ledger("claims_ppd", None if options.quick else options.output, settings)
     for seed in range(options.seeds):
-        for name in (*TRAINED, UNTRAINED):
+        for name in (*TRAINED, UNTRAINED, SHIPPED):
             if ledger.has(name, seed):
                 continue
             for row_name, row in one_run(name, train, test, budget, seed).items():
@@ -151,6 +156,8 @@ def one_run(name: str, train: Scenes, test: Scenes, budget: Budget, seed: int) -
             name: scores(Maps(log_BHW[None], steepness(log_BHW)), test),
             "truth, clamped": scores(clamped, test),
         }
+    if name == SHIPPED:
+        return {name: scores(shipped(test, seed), test)}
     if name == "plain":
         train, test = without_semantics(train), without_semantics(test)
     arm = TRAINED[name](train, budget, torch.Generator().manual_seed(1000 * seed + 1))
@@ -161,6 +168,17 @@ def one_run(name: str, train: Scenes, test: Scenes, budget: Budget, seed: int) -
     if isinstance(arm.maps, LatentMaps):
         rows["truth through VAE"] = scores(arm.maps.through(test), test)
     return rows
+
+
+def shipped(scenes: Scenes, seed: int) -> Maps:
+    """What a user gets: ppd-tiny as it comes, ln(metres + 1); what it calls sky: farthest."""
+    model = load(SHIPPED)
+    photos_BHW3 = (scenes.image_B3HW * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    drawn = [model.predict(photo, seed=seed, metric=False) for photo in photos_BHW3]
+    maps = [as_log_depth(found.depth, found.kind) for found in drawn]
+    whole = [np.where(np.isfinite(m), m, m[np.isfinite(m)].max()) for m in maps]
+    log_BHW = torch.from_numpy(np.stack(whole)).float()
+    return Maps(log_BHW[None], steepness(log_BHW))
 
 
 def without_semantics(scenes: Scenes) -> Scenes:
