@@ -24,6 +24,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +172,7 @@ def one_run(name: str, train: Scenes, test: Scenes, budget: Budget, seed: int) -
 
 
 def shipped(scenes: Scenes, seed: int) -> Maps:
-    """What a user gets: ppd-tiny as it comes, ln(metres + 1); what it calls sky: farthest."""
+    """ppd-tiny's maps as a user gets them, ln(metres + 1); sky gets the farthest depth there is."""
     model = load(SHIPPED)
     photos_BHW3 = (scenes.image_B3HW * 255).round().byte().permute(0, 2, 3, 1).numpy()
     drawn = [model.predict(photo, seed=seed, metric=False) for photo in photos_BHW3]
@@ -185,8 +186,11 @@ def without_semantics(scenes: Scenes) -> Scenes:
     return scenes._replace(semantics_BLD=torch.zeros_like(scenes.semantics_BLD))
 
 
-def pixel_arm(network: nn.Module, train: Scenes, budget: Budget, generator: torch.Generator) -> Arm:
+def pixel_arm(
+    make: Callable[..., nn.Module], train: Scenes, budget: Budget, generator: torch.Generator
+) -> Arm:
     """A flow on pixels."""
+    network = make(CONFIG, generator=generator)
 
     def loss() -> Tensor:
         rows = torch.randint(train.count, (BATCH,), generator=generator)
@@ -342,11 +346,9 @@ def sampled(
 
 
 TRAINED: dict[str, Callable[[Scenes, Budget, torch.Generator], Arm]] = {
-    "prompted": lambda train, budget, g: pixel_arm(
-        new_network(CONFIG, generator=g), train, budget, g
-    ),
-    "plain": lambda train, budget, g: pixel_arm(new_network(CONFIG, generator=g), train, budget, g),
-    "flat": lambda train, budget, g: pixel_arm(new_flat(CONFIG, generator=g), train, budget, g),
+    "prompted": partial(pixel_arm, new_network),
+    "plain": partial(pixel_arm, new_network),  # `one_run` takes the semantics away
+    "flat": partial(pixel_arm, new_flat),
     "regression": regression_arm,
     "latent": latent_arm,
 }
