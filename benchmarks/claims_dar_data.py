@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sonde.data.scenes.options import SceneOptions
 from sonde.data.scenes.shards import SceneShards
-from sonde.encoders.tiny import TinyEncoder, TinyOutput
+from sonde.encoders.outputs import EncoderOutput
+from sonde.encoders.tiny import TinyEncoder
 from sonde.eval.metrics import image_metrics
 from sonde.settings import cache_folder
 
@@ -27,7 +28,7 @@ class Scenes(NamedTuple):
     """
 
     image_B3HW: Tensor
-    said: TinyOutput
+    said: EncoderOutput
     guess_BHW: Tensor
     depth_BHW: Tensor
     valid_BHW: Tensor
@@ -37,10 +38,10 @@ class Scenes(NamedTuple):
     def count(self) -> int:
         return len(self.image_B3HW)
 
-    def said_of(self, rows: Tensor | slice) -> TinyOutput:
+    def said_of(self, rows: Tensor | slice) -> EncoderOutput:
         """The encoder's answers for some scenes."""
         *maps, grid_hw = self.said
-        return TinyOutput(*(values[rows] for values in maps), grid_hw)
+        return EncoderOutput(*(values[rows] for values in maps), grid_hw)
 
 
 def load_scenes(
@@ -61,7 +62,7 @@ def load_scenes(
     maps = (torch.cat(values) for values in list(zip(*parts))[:-1])
     return Scenes(
         batch.image_B3HW,
-        TinyOutput(*maps, parts[0].grid_hw),
+        EncoderOutput(*maps, parts[0].grid_hw),
         torch.cat(guesses),
         batch.depth_BHW,
         batch.valid_BHW,

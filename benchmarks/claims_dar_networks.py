@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.encoders.tiny import TinyOutput
+from sonde.encoders.outputs import EncoderOutput
 from sonde.models.dar.causal_mask import GridSize
 from sonde.models.dar.config import DARConfig
 from sonde.models.dar.conv_gru import ConvGRU
@@ -49,9 +49,9 @@ class Remembered(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
-        self.said: TinyOutput | None = None
+        self.said: EncoderOutput | None = None
 
-    def forward(self, image_B3HW: Tensor) -> TinyOutput:
+    def forward(self, image_B3HW: Tensor) -> EncoderOutput:
         assert self.said is not None
         assert len(self.said.tokens_BLD) == len(image_B3HW), "said of other photos"
         return self.said

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from sonde.encoders.tiny import PRESETS, TinyEncoder, TinyOutput
+from sonde.encoders.outputs import EncoderOutput
+from sonde.encoders.tiny import PRESETS, TinyEncoder
 from sonde.encoders.tiny_objective import TinyEncoderObjective, log_target
 
 
@@ -13,7 +14,7 @@ class Says(torch.nn.Module):
     def __init__(self, log_depth, sky_logit, fov_deg):
         super().__init__()
         tan = torch.full((len(log_depth),), math.log(math.tan(math.radians(fov_deg / 2))))
-        self.output = TinyOutput(log_depth, sky_logit, tan, None, None, (1, 1))
+        self.output = EncoderOutput(log_depth, sky_logit, tan, None, None, (1, 1))
 
     def forward(self, image):
         return self.output

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.encoders.tiny import TinyOutput
+from sonde.encoders.outputs import EncoderOutput
 from sonde.encoders.tiny_video_objective import TinyVideoObjective
 
 
@@ -15,7 +15,7 @@ class Fake(torch.nn.Module):
 
     def forward(self, frames):
         zero = torch.zeros(len(self.log))
-        return TinyOutput(self.log, self.log, zero, zero, self.log[:, None], (1, 1))
+        return EncoderOutput(self.log, self.log, zero, zero, self.log[:, None], (1, 1))
 
 
 def losses(network, depth, image):

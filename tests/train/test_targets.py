@@ -11,6 +11,7 @@ from sonde.errors import ConfigError, WeightsError
 from sonde.tokenizers.presets import PRESETS as TOKENIZERS
 from sonde.tokenizers.vqvae import VQVAE, draw_codebook
 from sonde.train.config import ModelConfig, Recipe
+from sonde.train.frozen_parts import packaged_backbone
 from sonde.train.recipe import recipe_table
 from sonde.train.sources import stream
 from sonde.train.targets import (
@@ -40,6 +41,23 @@ def test_tiny_encoder_is_seeded_and_leaves_the_global_state(tmp_path):
     image = torch.full((2, 3, 32, 48), 0.5)
     depth = one.preview(image, torch.Generator(), 4)
     assert depth.shape == (2, 32, 48) and (one.family, one.encoder) == ("tiny_encoder", "tiny")
+
+
+def test_photo_encoder_starts_from_the_packaged_backbone_and_freezes_it(tmp_path):
+    model = ModelConfig(kind="photo_encoder", preset="photo", backbone="efficientnet-lite2")
+    recipe = micro_recipe(tmp_path, train={"frozen": ("backbone.",)})
+    recipe = Recipe(model=model, data=recipe.data, train=recipe.train, log=recipe.log)
+    target = build_target(recipe, CPU)
+    stem = target.network.backbone.stem
+    assert torch.equal(
+        stem.weight.detach(), packaged_backbone("efficientnet-lite2").tensors["_conv_stem.weight"]
+    )
+    assert not stem.weight.requires_grad and target.network.decoder.maps.weight.requires_grad
+    depth = target.preview(torch.full((1, 3, 64, 96), 0.5), torch.Generator(), 4)
+    assert depth.shape == (1, 64, 96) and (target.family, target.encoder) == (
+        "photo_encoder",
+        "photo",
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,10 @@ from torch.nn import functional as F
 from sonde.encoders.base import MetricGuess, SemanticsAndMetric
 from sonde.errors import ConfigError
 
+from .outputs import DEPTH_CELLS, EncoderOutput, metric_guess, semantic_vectors
+
 STRIDE = 8  # of the token grid against the working image
 SEMANTIC_STRIDE = 8  # network pixels per semantic token: the coarse patch of the tiny families
-DEPTH_CELLS = 4  # log depth values per token side that travel inside the semantics
-_DEPTH_GAIN = 2.0  # keeps the depth part of a semantic vector as loud as the token part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,21 +50,6 @@ PRESETS = {
     "tiny_fine": TinyEncoderConfig(area=96 * 128),  # the same weights fit, four times the tokens
     "micro": TinyEncoderConfig(widths=(8, 16, 32), blocks=1, heads=2, area=32 * 48),
 }
-
-
-class TinyOutput(NamedTuple):
-    """Everything the network says, at working size (half of it for `coarse`).
-
-    log_depth_BHW: ln(metres). sky_logit_BHW: > 0 means sky. log_tan_B: ln(tan(fov_x / 2)).
-    tokens_BLD: token features; coarse_B1HW: log depth at half the working size; grid_hw: tokens.
-    """
-
-    log_depth_BHW: Tensor
-    sky_logit_BHW: Tensor
-    log_tan_B: Tensor
-    tokens_BLD: Tensor
-    coarse_B1HW: Tensor
-    grid_hw: tuple[int, int]
 
 
 class ResidualConv(nn.Module):
@@ -139,7 +123,7 @@ class TinyEncoder(nn.Module):
         self.maps = nn.Conv2d(half, 2, 3, padding=1)
         self.globals = nn.Sequential(nn.Linear(eighth, 64), nn.SiLU(), nn.Linear(64, 2))
 
-    def forward(self, image_B3HW: Tensor) -> TinyOutput:
+    def forward(self, image_B3HW: Tensor) -> EncoderOutput:
         """All outputs for RGB in 0..1 of any size."""
         small_B3HW = self.to_working_size(image_B3HW)
         x_BCHW = _appearance_and_place(small_B3HW).to(self.maps.weight.dtype)
@@ -167,7 +151,7 @@ class TinyEncoder(nn.Module):
             mode="bilinear",
             align_corners=False,
         )
-        return TinyOutput(
+        return EncoderOutput(
             full_B2HW[:, 0], full_B2HW[:, 1], log_tan_B, tokens_BLD, coarse_B1HW, (h, w)
         )
 
@@ -195,36 +179,18 @@ class TinyEncoder(nn.Module):
         )
 
     @classmethod
-    def meaning(cls, out: TinyOutput, *, size_hw: tuple[int, int], frames: int = 1) -> Tensor:
-        """The semantics in an output, for a photo of this size.
-
-        Groups of `frames` are standardised together, so that their common scale is kept.
-        """
-        h, w = out.grid_hw
-        coarse_BT1HW = out.coarse_B1HW.unflatten(0, (-1, frames))
-        spread_B1111 = coarse_BT1HW.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-3)
-        mean_B1111 = coarse_BT1HW.mean(dim=(1, 2, 3, 4), keepdim=True)
-        shape_B1HW = ((coarse_BT1HW - mean_B1111) / spread_B1111).flatten(0, 1)
-        tokens_BDhw = out.tokens_BLD.float().transpose(1, 2).unflatten(2, (h, w))
-        wanted_hw = (size_hw[0] // cls.stride, size_hw[1] // cls.stride)
-        tokens_BDhw = _resize(tokens_BDhw, wanted_hw)
-        cells_hw = (wanted_hw[0] * DEPTH_CELLS, wanted_hw[1] * DEPTH_CELLS)
-        cells_BChw = F.pixel_unshuffle(_resize(shape_B1HW, cells_hw), DEPTH_CELLS)
-        both_BDhw = torch.cat([tokens_BDhw, _DEPTH_GAIN * cells_BChw], dim=1)
-        return both_BDhw.flatten(2).transpose(1, 2).contiguous()
+    def meaning(cls, out: EncoderOutput, *, size_hw: tuple[int, int], frames: int = 1) -> Tensor:
+        """The semantics in an output, for a photo of this size."""
+        return semantic_vectors(out, size_hw=size_hw, stride=cls.stride, frames=frames)
 
     def metric(self, image_B3HW: Tensor) -> MetricGuess:
         """Depth in metres, usable pixels (no sky) and field of view, at the photo's size."""
         return self.guess(self(image_B3HW), size_hw=_size_of(image_B3HW))
 
     @staticmethod
-    def guess(out: TinyOutput, *, size_hw: tuple[int, int]) -> MetricGuess:
+    def guess(out: EncoderOutput, *, size_hw: tuple[int, int]) -> MetricGuess:
         """What an output says in metres, usable pixels and degrees, at another size."""
-        log_depth_B1HW = _resize(out.log_depth_BHW[:, None], size_hw)
-        sky_B1HW = _resize(out.sky_logit_BHW[:, None], size_hw)
-        fov_x_deg_B = 2 * torch.rad2deg(torch.atan(out.log_tan_B.clamp(-3, 2).exp()))
-        depth_BHW = log_depth_B1HW[:, 0].clamp(math.log(0.02), math.log(1000.0)).exp()
-        return MetricGuess(depth_BHW, sky_B1HW[:, 0] < 0, fov_x_deg_B)
+        return metric_guess(out, size_hw=size_hw)
 
 
 def _downsample(width_in: int, width_out: int, *, kernel: int = 3) -> nn.Sequential:
@@ -238,13 +204,6 @@ def _downsample(width_in: int, width_out: int, *, kernel: int = 3) -> nn.Sequent
 
 def _size_of(image_B3HW: Tensor) -> tuple[int, int]:
     return image_B3HW.shape[-2], image_B3HW.shape[-1]
-
-
-def _resize(x_BChw: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Bilinear resize, or the tensor itself when it has that size."""
-    if tuple(x_BChw.shape[-2:]) == tuple(size_hw):
-        return x_BChw
-    return F.interpolate(x_BChw, size=size_hw, mode="bilinear", align_corners=False)
 
 
 def _appearance_and_place(image_B3HW: Tensor) -> Tensor:

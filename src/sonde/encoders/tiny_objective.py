@@ -66,7 +66,7 @@ class TinyEncoderObjective(nn.Module):
             out.sky_logit_BHW, sky_BHW.float(), weight=usable_BHW
         )
         detail = detail_loss(shape_BHW, usable_BHW)
-        fov = _fov_error(out.log_tan_B, fov_x_deg_B)
+        fov = fov_error(out.log_tan_B, fov_x_deg_B)
         total = shape + _DETAIL * detail + _SCALE * scale + _SKY * sky + _FOV * fov
         parts = {"shape": shape, "detail": detail, "scale": scale, "sky": sky, "fov": fov}
         return EncoderLosses(total, {name: part.detach() for name, part in parts.items()})
@@ -93,7 +93,7 @@ def detail_loss(error_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
     return total
 
 
-def _fov_error(log_tan_B: Tensor, fov_x_deg_B: Tensor) -> Tensor:
+def fov_error(log_tan_B: Tensor, fov_x_deg_B: Tensor) -> Tensor:
     """Mean |ln tan(fov/2)| error over images whose field of view is known; 0 if none is."""
     known_B = torch.isfinite(fov_x_deg_B)
     wanted_B = torch.deg2rad(torch.where(known_B, fov_x_deg_B, 60.0) / 2).tan().log()

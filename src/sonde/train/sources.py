@@ -24,7 +24,7 @@ from sonde.data.sample import DepthBatch, DepthSample, stack_samples
 from sonde.errors import ConfigError
 from sonde.settings import cache_folder
 
-from .config import DataConfig, Recipe
+from .config import DataConfig, Recipe, ScenePart
 from .recipe import from_table
 
 ORDER, AUGMENT, NOISE, VALIDATION = range(4)  # streams of random numbers that never meet
@@ -177,6 +177,7 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
         options["texture_seed"] = int(str(options.get("texture_seed", 0))) + _VALIDATION_SEED
     held_out = replace(
         data,
+        mix=(),  # of scenes: the size and the look of [data] itself
         options=options,
         seed=data.seed + _VALIDATION_SEED,
         path=data.validation_path,
@@ -196,39 +197,60 @@ def build_views(data: DataConfig) -> Views:
 
     options = from_table(AugmentOptions, data.augment, where="recipe: data.augment")
 
-    def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
-        return augment_batch(batch, size_hw=data.crop, generator=generator, options=options)
+    def size_of(batch: DepthBatch) -> tuple[int, int]:
+        rows, columns = batch.depth_BHW.shape[-2:]
+        return data.crop if data.crop != (0, 0) else (rows, columns)
 
-    return Views(augment, lambda batch: whole_view(batch, size_hw=data.crop))
+    def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
+        return augment_batch(batch, size_hw=size_of(batch), generator=generator, options=options)
+
+    return Views(augment, lambda batch: whole_view(batch, size_hw=size_of(batch)))
 
 
 class _Scenes:
-    """Rendered scenes from the shared cache, `count` of them."""
+    """Rendered scenes from the shared cache, `count` of them, of one or several sizes.
+
+    Image i belongs to a part by i modulo the sum of the parts' weights; a batch takes the part of
+    its first image and from it one image for each of its indices.
+    """
 
     def __init__(self, data: DataConfig, device: torch.device) -> None:
         from sonde.data.scenes.options import SceneOptions
         from sonde.data.scenes.shards import SceneShards
 
-        options = from_table(SceneOptions, data.options, where="recipe: data.options")
+        parts = [from_table(ScenePart, part, where="recipe: data.mix") for part in data.mix]
         self._count = data.count
-        self._shards = SceneShards(
-            cache_folder() / "scenes",
-            seed=data.seed,
-            size_hw=data.size,
-            shard_size=data.shard,
-            options=options,
-            device=device,
-        )
+        self._weights = [part.weight for part in parts] or [1]
+        self._shards = [
+            SceneShards(
+                cache_folder() / "scenes",
+                seed=data.seed + part.seed,
+                size_hw=part.size,
+                shard_size=data.shard,
+                options=from_table(
+                    SceneOptions, {**data.options, **part.options}, where="recipe: data.options"
+                ),
+                device=device,
+            )
+            for part in parts or [ScenePart(size=data.size)]
+        ]
 
     def __len__(self) -> int:
         return self._count
 
     def batch(self, indices: Tensor) -> DepthBatch:
-        return self._shards.batch(indices)
+        rounds, places = indices // sum(self._weights), indices % sum(self._weights)
+        number, start = 0, 0
+        while start + self._weights[number] <= places[0]:
+            start += self._weights[number]
+            number += 1
+        weight = self._weights[number]
+        return self._shards[number].batch(rounds * weight + places % weight)
 
     def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
-        wanted = min(count, self._count)
-        self._shards.ensure(wanted, progress, worker=share[0], workers=share[1])
+        rounds = math.ceil(min(count, self._count) / sum(self._weights))
+        for shards, weight in zip(self._shards, self._weights):
+            shards.ensure(rounds * weight, progress, worker=share[0], workers=share[1])
 
 
 class _Folder:

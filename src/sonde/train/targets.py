@@ -23,7 +23,9 @@ from .clip_targets import ppd_video, tiny_video_encoder
 from .config import Recipe
 from .frozen_parts import (
     encoder_sha256,
+    freeze_parts,
     frozen_encoder,
+    packaged_backbone,
     put_backbone,
     put_tokenizer,
     require_width,
@@ -98,7 +100,9 @@ def build_target(recipe: Recipe, device: torch.device) -> Target:
             "model.kind", f"unknown kind {kind!r}", f"Use one of {', '.join(TARGETS)}"
         )
     with torch.random.fork_rng(devices=[]):  # constructors draw; the caller's state is kept
-        return TARGETS[kind](recipe, device)
+        target = TARGETS[kind](recipe, device)
+    freeze_parts(target.network, recipe.train.frozen)
+    return target
 
 
 @torch.no_grad()
@@ -169,6 +173,36 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
         objective=TinyEncoderObjective(network, **options),
         preview=preview,
         family="tiny_encoder",
+        preset=recipe.model.preset,
+        encoder=network.name,
+    )
+
+
+def _photo_encoder(recipe: Recipe, device: torch.device) -> Target:
+    from sonde.encoders.efficientnet_lite import from_published
+    from sonde.encoders.photo import PRESETS, PhotoEncoder
+    from sonde.encoders.photo_objective import PhotoEncoderObjective
+
+    network = PhotoEncoder(preset_of(PRESETS, recipe))
+    draw_weights(network.decoder, generator=torch.Generator().manual_seed(recipe.train.seed))
+    torch.nn.init.zeros_(network.decoder.maps.weight)
+    if recipe.model.backbone:
+        found = packaged_backbone(recipe.model.backbone)
+        config = network.config.backbone
+        network.backbone.load_state_dict(
+            from_published(found.tensors, config, where=found.path), strict=True
+        )
+    network.to(device)
+    options = checked_options(PhotoEncoderObjective, recipe.train.objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        return torch.log1p(network.metric(image_B3HW).depth_BHW)
+
+    return Target(
+        network=network,
+        objective=PhotoEncoderObjective(network, **options),
+        preview=preview,
+        family="photo_encoder",
         preset=recipe.model.preset,
         encoder=network.name,
     )
@@ -359,6 +393,7 @@ def checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any
 
 TARGETS: dict[str, TargetBuilder] = {
     "tiny_encoder": _tiny_encoder,
+    "photo_encoder": _photo_encoder,
     "tiny_video_encoder": tiny_video_encoder,
     "ppd": _ppd,
     "ppd_video": ppd_video,

@@ -20,6 +20,7 @@ from sonde.encoders import (
     dinov2,
     moge2,
     moge2_config,
+    photo,
     pi3,
     tiny,
     tiny_video,
@@ -87,6 +88,9 @@ FAMILIES: Mapping[str, Family] = {
     "var_depth": Family(config=VarDepthConfig, network=VarDepthNetwork, presets=VAR_DEPTH_PRESETS),
     "tiny_encoder": Family(
         config=tiny.TinyEncoderConfig, network=tiny.TinyEncoder, presets=tiny.PRESETS
+    ),
+    "photo_encoder": Family(
+        config=photo.PhotoEncoderConfig, network=photo.PhotoEncoder, presets=photo.PRESETS
     ),
     "depth_anything_v2": Family(
         config=dinov2.DinoV2Config,

@@ -11,6 +11,7 @@ from torch import nn
 from sonde.encoders.base import ClipEncoder, FrameByFrame, MetricEncoder
 from sonde.encoders.depth_anything_v2 import DepthAnythingV2
 from sonde.encoders.moge2 import MoGe2
+from sonde.encoders.photo import PhotoEncoder
 from sonde.encoders.pi3 import Pi3
 from sonde.encoders.tiny import TinyEncoder
 from sonde.encoders.tiny_video import TinyVideoEncoder
@@ -28,8 +29,8 @@ from sonde.models.var_depth.predictor import VarDepthPredictor
 
 from .registry import ENCODER_FAMILIES
 
-PhotoEncoder = TinyEncoder | DepthAnythingV2 | MoGe2
-Encoder = PhotoEncoder | Pi3 | TinyVideoEncoder
+OfPhotos = TinyEncoder | PhotoEncoder | DepthAnythingV2 | MoGe2
+Encoder = OfPhotos | Pi3 | TinyVideoEncoder
 
 # families that give no depth by themselves: what they are, what to do instead
 _NO_DEPTH: Mapping[str, tuple[str, str]] = {
@@ -66,7 +67,7 @@ class Parts(NamedTuple):
     start: EnsembleStart | None = None
 
     @property
-    def photo(self) -> PhotoEncoder | None:
+    def photo(self) -> OfPhotos | None:
         """The encoder, which must be one of photos; WeightsError for one of clips."""
         if isinstance(self.encoder, Pi3 | TinyVideoEncoder):
             raise WeightsError(self.encoder.name, "an encoder of clips; this model sees photos")
@@ -75,7 +76,7 @@ class Parts(NamedTuple):
     @property
     def metric(self) -> MetricEncoder | None:
         """The encoder where it knows metres: tiny always, MoGe-2 with its decoder, DAv2 never."""
-        if isinstance(self.encoder, TinyEncoder):
+        if isinstance(self.encoder, TinyEncoder | PhotoEncoder):
             return self.encoder
         if isinstance(self.encoder, MoGe2) and self.encoder.config.is_metric:
             return self.encoder

@@ -33,7 +33,7 @@ ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
     }
 )
 ENCODER_FAMILIES = frozenset(
-    {"tiny_encoder", "depth_anything_v2", "moge2", "pi3", "tiny_video_encoder"}
+    {"tiny_encoder", "photo_encoder", "depth_anything_v2", "moge2", "pi3", "tiny_video_encoder"}
 )
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

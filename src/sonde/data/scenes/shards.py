@@ -1,4 +1,4 @@
-"""A cache of rendered scenes for training: shard files, rendered on demand, kept in RAM.
+"""A cache of rendered scenes for training: shard files, rendered on demand, memory-mapped.
 
 Shard k holds scenes k*size .. k*size+size-1: uint8 photo, float16 depth (metres), packed sky bits,
 field of view. Files appear by atomic rename, so several processes may fill one folder at once.
@@ -39,7 +39,7 @@ class Shard(NamedTuple):
 class SceneShards:
     """Scenes of one seed, size and look, from `folder`; missing shards are rendered when asked for.
 
-    Loaded shards stay in RAM (about 5 bytes a pixel).
+    Shard files are mapped, not read: what is used often stays in memory as long as there is room.
     """
 
     kind = "scenes"
@@ -158,7 +158,7 @@ def as_shard(drawn: RenderedBatch) -> Shard:
 def _read(path: Path) -> Shard:
     """A shard file's content; DataError if it is damaged."""
     try:
-        return Shard(**torch.load(path, weights_only=True, map_location="cpu"))
+        return Shard(**torch.load(path, weights_only=True, map_location="cpu", mmap=True))
     except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(path, f"is not a scene shard ({error})", "Delete it") from error
 

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from sonde.encoders.tiny import TinyOutput
+from sonde.encoders.outputs import EncoderOutput
 from sonde.errors import ConfigError
 from sonde.geometry.resize import photo_to_network
 from sonde.models.base import Hypotheses, MetricReference
@@ -95,7 +95,7 @@ class DARPredictor:
         return turned_BHW.cpu()
 
     def _reference(
-        self, out: TinyOutput | None, size_hw: tuple[int, int]
+        self, out: EncoderOutput | None, size_hw: tuple[int, int]
     ) -> MetricReference | None:
         """The tiny encoder's sky and field of view (and its own metres); other encoders: None."""
         if out is None or not isinstance(self.network.encoder, TinyMemory):

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.encoders.tiny import DEPTH_CELLS, TinyEncoder
+from sonde.encoders.outputs import DEPTH_CELLS
+from sonde.encoders.tiny import TinyEncoder
 
 from .config import DARConfig
 from .limits import GROUPS

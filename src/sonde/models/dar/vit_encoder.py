@@ -14,7 +14,7 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from sonde.encoders.dinov2 import PATCH, DinoV2, normalise_rgb
-from sonde.encoders.tiny import TinyOutput
+from sonde.encoders.outputs import EncoderOutput
 
 from .config import DARConfig
 
@@ -26,7 +26,7 @@ class Encoded(NamedTuple):
 
     memory_BMD: Tensor
     context_BChw: Tensor
-    tiny: TinyOutput | None
+    tiny: EncoderOutput | None
 
 
 class ResidualUnit(nn.Module):
