@@ -31,8 +31,9 @@ class DataConfig:
     """What it is trained on.
 
     size: [H, W] as rendered or read; crop: [h, w] that the network sees, [0, 0] = as rendered.
-    reuse: how often an image is seen on average before the pool of scenes grows, up to count. prefetch: batches made ahead
-    in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread would take the network's cores.
+    reuse: how often an image is seen on average before the pool of scenes grows, up to count.
+    prefetch: batches made ahead in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread
+    would take the network's cores.
 
     source="dataset" reads dataset (`sonde data list`) below root; split: empty = the card's first;
     options: the reader's. mix: several of them, [[data.mix]] tables as `MixPart`; with
