@@ -50,12 +50,12 @@ from claims_training import DTYPES, faster_dtype, fit
 from stamp import RESULTS
 from torch import Tensor
 
-from sonde.models.dar.config import DARConfig
-from sonde.models.dar.network import DARNetwork
-from sonde.models.dar.objective import DARObjective
-from sonde.models.dar.sample import at_photo, sample_steps
-from sonde.settings import keep_freed_memory, set_threads
-from sonde.weights.load import load_encoder
+from nearfar.models.dar.config import DARConfig
+from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.objective import DARObjective
+from nearfar.models.dar.sample import at_photo, sample_steps
+from nearfar.settings import keep_freed_memory, set_threads
+from nearfar.weights.load import load_encoder
 
 BATCH, AT_ONCE = 16, 32
 ADAMW = ("query_tokens", "level_embedding", "probability")  # inputs and last layers

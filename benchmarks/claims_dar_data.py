@@ -10,12 +10,12 @@ from claims_ppd_data import FARTHEST, TRAIN_SEED, in_metres
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.shards import SceneShards
-from sonde.encoders.outputs import EncoderOutput
-from sonde.encoders.tiny import TinyEncoder
-from sonde.eval.metrics import image_metrics
-from sonde.settings import cache_folder
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.eval.metrics import image_metrics
+from nearfar.settings import cache_folder
 
 METRIC = ("abs_rel", "delta1", "rmse", "rmse_log")
 _CHUNK = 64

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.encoders.outputs import EncoderOutput
-from sonde.models.dar.causal_mask import GridSize
-from sonde.models.dar.config import DARConfig
-from sonde.models.dar.conv_gru import ConvGRU
-from sonde.models.dar.initial import init_weights
-from sonde.models.dar.network import DARNetwork, Injected
-from sonde.models.dar.presets import TINY
-from sonde.models.dar.sample import at_size
-from sonde.models.dar.tree_bins import Bins, Expectation
-from sonde.models.dar.vit_encoder import Encoded
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.models.dar.causal_mask import GridSize
+from nearfar.models.dar.config import DARConfig
+from nearfar.models.dar.conv_gru import ConvGRU
+from nearfar.models.dar.initial import init_weights
+from nearfar.models.dar.network import DARNetwork, Injected
+from nearfar.models.dar.presets import TINY
+from nearfar.models.dar.sample import at_size
+from nearfar.models.dar.tree_bins import Bins, Expectation
+from nearfar.models.dar.vit_encoder import Encoded
 
 # dar-tiny, narrow enough for hundreds of steps in two minutes of one core
 CONFIG = replace(

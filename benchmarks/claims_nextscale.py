@@ -44,13 +44,13 @@ from claims_ppd_data import QUALITY, TEST_SEED, TRAIN_SEED, Maps, load_scenes, s
 from claims_report import difference, print_tables, shown, summary
 from stamp import RESULTS, store
 
-from sonde.eval.metrics import row_ramp
-from sonde.models.depthart.objective import DynamicTargets, TeacherForcing
-from sonde.settings import keep_freed_memory, set_threads
-from sonde.tokenizers.presets import TINY_DEPTH, TINY_DEPTH10
-from sonde.tokenizers.vqvae import VQVAE
-from sonde.weights.load import load_encoder
-from sonde.weights.tokenizers import load_tokenizer
+from nearfar.eval.metrics import row_ramp
+from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
+from nearfar.settings import keep_freed_memory, set_threads
+from nearfar.tokenizers.presets import TINY_DEPTH, TINY_DEPTH10
+from nearfar.tokenizers.vqvae import VQVAE
+from nearfar.weights.load import load_encoder
+from nearfar.weights.tokenizers import load_tokenizer
 
 TABLES = {1: (12,), 4: (1, 3, 6, 12), 7: TINY_DEPTH.scales, 10: TINY_DEPTH10.scales}
 GUIDANCE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)

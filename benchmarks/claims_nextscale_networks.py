@@ -15,26 +15,26 @@ from claims_ppd_data import Maps, Scenes
 from claims_training import fit
 from torch import Tensor
 
-from sonde.geometry.depth_curves import depth_image
-from sonde.models.depthart.choose import choice
-from sonde.models.depthart.code_objective import CodeObjective
-from sonde.models.depthart.network import DepthARTNetwork
-from sonde.models.depthart.network import new_network as new_depthart
-from sonde.models.depthart.presets import TINY as DEPTHART
-from sonde.models.depthart.sample import sample_f_hat as sample_depthart
-from sonde.models.var_depth.choose import Choose
-from sonde.models.var_depth.guidance import Guidance
-from sonde.models.var_depth.initial import new_network as new_var_depth
-from sonde.models.var_depth.losses import code_loss, token_weights
-from sonde.models.var_depth.network import VarDepthNetwork
-from sonde.models.var_depth.passes import own_pass, teacher_pass
-from sonde.models.var_depth.presets import TINY as VAR_DEPTH
-from sonde.models.var_depth.sample import sample_f_hat as sample_var_depth
-from sonde.tokenizers.objective import TokenizerObjective, error_gradient
-from sonde.tokenizers.presets import TINY_DEPTH
-from sonde.tokenizers.revival import count_and_revive
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.targets import draw_weights
+from nearfar.geometry.depth_curves import depth_image
+from nearfar.models.depthart.choose import choice
+from nearfar.models.depthart.code_objective import CodeObjective
+from nearfar.models.depthart.network import DepthARTNetwork
+from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.depthart.presets import TINY as DEPTHART
+from nearfar.models.depthart.sample import sample_f_hat as sample_depthart
+from nearfar.models.var_depth.choose import Choose
+from nearfar.models.var_depth.guidance import Guidance
+from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.losses import code_loss, token_weights
+from nearfar.models.var_depth.network import VarDepthNetwork
+from nearfar.models.var_depth.passes import own_pass, teacher_pass
+from nearfar.models.var_depth.presets import TINY as VAR_DEPTH
+from nearfar.models.var_depth.sample import sample_f_hat as sample_var_depth
+from nearfar.tokenizers.objective import TokenizerObjective, error_gradient
+from nearfar.tokenizers.presets import TINY_DEPTH
+from nearfar.tokenizers.revival import count_and_revive
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.train.targets import draw_weights
 
 CURVE = "log"
 BATCH, HYPOTHESES, AT_ONCE = 8, 4, 16

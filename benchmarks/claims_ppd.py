@@ -47,15 +47,15 @@ from ledger import Ledger
 from stamp import RESULTS
 from torch import Tensor, nn
 
-from sonde.eval.metrics import as_log_depth
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.ppd.network import new_network
-from sonde.models.ppd.objective import Target, flow_losses
-from sonde.models.ppd.sample import sample_depth
-from sonde.pipeline.load import load
-from sonde.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
-from sonde.settings import keep_freed_memory, set_threads
-from sonde.weights.load import load_encoder
+from nearfar.eval.metrics import as_log_depth
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.network import new_network
+from nearfar.models.ppd.objective import Target, flow_losses
+from nearfar.models.ppd.sample import sample_depth
+from nearfar.pipeline.load import load
+from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
+from nearfar.settings import keep_freed_memory, set_threads
+from nearfar.weights.load import load_encoder
 
 CONFIG = PPDConfig(
     width=128, depth=6, heads=2, patch_size=4, semantics_width=208, activation="silu"

@@ -9,21 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sonde.data.sample import DepthBatch
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.shards import SceneShards
-from sonde.encoders.tiny import TinyEncoder
-from sonde.eval.boundary import boundary_f1
-from sonde.eval.edge_chamfer import edge_chamfer
-from sonde.eval.metrics import image_metrics
-from sonde.eval.uncertainty import ause_aurg, propagate_sigma
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.geometry.fits import fit_lstsq_log1p
-from sonde.geometry.resize import resize
-from sonde.models.ppd.objective import Target, log_depth_target
-from sonde.pipeline.ensemble import merge_hypotheses
-from sonde.result import DepthKind
-from sonde.settings import cache_folder
+from nearfar.data.sample import DepthBatch
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.eval.boundary import boundary_f1
+from nearfar.eval.edge_chamfer import edge_chamfer
+from nearfar.eval.metrics import image_metrics
+from nearfar.eval.uncertainty import ause_aurg, propagate_sigma
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.geometry.fits import fit_lstsq_log1p
+from nearfar.geometry.resize import resize
+from nearfar.models.ppd.objective import Target, log_depth_target
+from nearfar.pipeline.ensemble import merge_hypotheses
+from nearfar.result import DepthKind
+from nearfar.settings import cache_folder
 
 TRAIN_SEED = 0  # that of the recipes, so that their cache serves
 TEST_SEED = 4_000_003

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.layers.adaln import AdaLNBlock
-from sonde.layers.patch import PatchEmbed
-from sonde.layers.rope import rope_tables
-from sonde.layers.timestep import TimestepEmbedder
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.ppd.network import FinalLayer, init_weights
+from nearfar.layers.adaln import AdaLNBlock
+from nearfar.layers.patch import PatchEmbed
+from nearfar.layers.rope import rope_tables
+from nearfar.layers.timestep import TimestepEmbedder
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.network import FinalLayer, init_weights
 
 SHRINK = 4  # pixels of a latent cell a side
 LATENT_CHANNELS = 4

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from sonde.settings import has_fast_bf16
-from sonde.train.muon import MuonAdamW
+from nearfar.settings import has_fast_bf16
+from nearfar.train.muon import MuonAdamW
 
 RATE, MUON_RATE, WARM_UP = 1e-3, 0.02, 20  # AdamW, matrices, steps
 DTYPES = ("fp32", "bf16")

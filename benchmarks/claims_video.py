@@ -37,17 +37,17 @@ from claims_video_data import QUALITY, Clips, Encoders, held_out_clips, scores, 
 from stamp import RESULTS, store
 from torch import Tensor
 
-from sonde.encoders.base import FrameByFrame, JointClipEncoder
-from sonde.models.ppd.presets import VIDEO_TINY
-from sonde.models.ppd.sample import sample_depth
-from sonde.models.ppd.video_config import PPDVideoConfig
-from sonde.models.ppd.video_network import PPDVideoNetwork, new_video_network
-from sonde.models.ppd.video_objective import clip_losses, clip_noise
-from sonde.models.ppd.video_predictor import draw_window_noise
-from sonde.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
-from sonde.settings import keep_freed_memory, set_threads
-from sonde.train.targets import load_initial, read_initial
-from sonde.weights.load import load_encoder
+from nearfar.encoders.base import FrameByFrame, JointClipEncoder
+from nearfar.models.ppd.presets import VIDEO_TINY
+from nearfar.models.ppd.sample import sample_depth
+from nearfar.models.ppd.video_config import PPDVideoConfig
+from nearfar.models.ppd.video_network import PPDVideoNetwork, new_video_network
+from nearfar.models.ppd.video_objective import clip_losses, clip_noise
+from nearfar.models.ppd.video_predictor import draw_window_noise
+from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
+from nearfar.settings import keep_freed_memory, set_threads
+from nearfar.train.targets import load_initial, read_initial
+from nearfar.weights.load import load_encoder
 
 START = "ppd-tiny"
 SHARE, FRESH = 0.1, ("temporal_blocks",)  # of the rates, for what ppd-tiny brings; what it lacks

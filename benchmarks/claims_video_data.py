@@ -10,16 +10,16 @@ from claims_ppd_data import FARTHEST, TRAIN_SEED, in_metres
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sonde.data.benchmarks.rendered_clips import RenderedClips
-from sonde.data.sample import DepthBatch
-from sonde.data.scenes.clips import ClipOptions, ClipShards
-from sonde.encoders.base import ClipEncoder
-from sonde.eval.metrics import image_metrics
-from sonde.eval.temporal import scale_drift, tae
-from sonde.geometry.resize import resize
-from sonde.models.ppd.objective import Target, log_depth_target
-from sonde.models.ppd.video_objective import clip_target
-from sonde.settings import cache_folder
+from nearfar.data.benchmarks.rendered_clips import RenderedClips
+from nearfar.data.sample import DepthBatch
+from nearfar.data.scenes.clips import ClipOptions, ClipShards
+from nearfar.encoders.base import ClipEncoder
+from nearfar.eval.metrics import image_metrics
+from nearfar.eval.temporal import scale_drift, tae
+from nearfar.geometry.resize import resize
+from nearfar.models.ppd.objective import Target, log_depth_target
+from nearfar.models.ppd.video_objective import clip_target
+from nearfar.settings import cache_folder
 
 QUALITY = ("abs_rel", "delta1", "change", "tae", "scale_spread")
 SAME_SURFACE = 0.05  # two pixels show one place if their true depths agree to this share

@@ -27,13 +27,13 @@ from stamp import RESULTS, store
 from stopwatch import Seconds, timed
 from torch import Tensor
 
-from sonde.models.dar.initial import new_network
-from sonde.models.dar.network import DARNetwork
-from sonde.models.dar.presets import PRESETS
-from sonde.models.dar.recomputed_run import RecomputedRun
-from sonde.models.dar.sample import sample_steps
-from sonde.models.dar.vit_encoder import Encoded
-from sonde.settings import keep_freed_memory, set_threads
+from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.presets import PRESETS
+from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.sample import sample_steps
+from nearfar.models.dar.vit_encoder import Encoded
+from nearfar.settings import keep_freed_memory, set_threads
 
 GOAL = 2.0
 SIZE_HW = (480, 640)

@@ -20,19 +20,19 @@ import torch
 from quality_tiny import HELD_OUT_SEED, Pair, Predict, mean_scores, pairs
 from torch import Tensor
 
-from sonde.data.augment import AugmentOptions, augment_batch
-from sonde.data.scenes.options import SCENES_VERSION, SceneOptions
-from sonde.data.scenes.shards import SceneShards
-from sonde.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
-from sonde.encoders.tiny_objective import TinyEncoderObjective
-from sonde.eval.metrics import flat_map, row_ramp
-from sonde.settings import cache_folder
-from sonde.train.config import TrainConfig
-from sonde.train.ema import MovingAverage
-from sonde.train.launch import settled
-from sonde.train.optimizer import make_optimizer, set_learning_rate
-from sonde.train.recipe import load_recipe
-from sonde.train.targets import autocast, draw_weights
+from nearfar.data.augment import AugmentOptions, augment_batch
+from nearfar.data.scenes.options import SCENES_VERSION, SceneOptions
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
+from nearfar.encoders.tiny_objective import TinyEncoderObjective
+from nearfar.eval.metrics import flat_map, row_ramp
+from nearfar.settings import cache_folder
+from nearfar.train.config import TrainConfig
+from nearfar.train.ema import MovingAverage
+from nearfar.train.launch import settled
+from nearfar.train.optimizer import make_optimizer, set_learning_rate
+from nearfar.train.recipe import load_recipe
+from nearfar.train.targets import autocast, draw_weights
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "tiny_encoder.toml"
 SIZE = (96, 128)

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from sonde.eval.metrics import METRICS, image_metrics
-from sonde.geometry.fits import fit_lstsq_depth
-from sonde.geometry.masked_resize import masked_nearest_source
-from sonde.geometry.robust_fits import l1_affine
+from nearfar.eval.metrics import METRICS, image_metrics
+from nearfar.geometry.fits import fit_lstsq_depth
+from nearfar.geometry.masked_resize import masked_nearest_source
+from nearfar.geometry.robust_fits import l1_affine
 
 SIZE_HW = (480, 640)
 GOALS_MS = {"image_metrics": 60.0, "l1_affine": 1000.0}

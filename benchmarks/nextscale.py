@@ -22,13 +22,13 @@ from stamp import RESULTS, store
 from stopwatch import Seconds, fastest, matmul_limit, timed
 from torch import Tensor
 
-from sonde.models.depthart.choose import Greedy
-from sonde.models.depthart.fold import fold_modulation
-from sonde.models.depthart.network import DepthARTNetwork, new_network
-from sonde.models.depthart.presets import PRESETS
-from sonde.models.depthart.sample import sample_f_hat
-from sonde.settings import keep_freed_memory, set_threads
-from sonde.tokenizers.quantiser import as_map
+from nearfar.models.depthart.choose import Greedy
+from nearfar.models.depthart.fold import fold_modulation
+from nearfar.models.depthart.network import DepthARTNetwork, new_network
+from nearfar.models.depthart.presets import PRESETS
+from nearfar.models.depthart.sample import sample_f_hat
+from nearfar.settings import keep_freed_memory, set_threads
+from nearfar.tokenizers.quantiser import as_map
 
 GOAL = 4.0
 

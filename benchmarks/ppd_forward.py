@@ -3,8 +3,8 @@
     python benchmarks/ppd_forward.py [--size 512] [--repeats 5] [--threads 2]
 
 Both run the same random weights in the same process, turn by turn:
-ours            sonde.models.ppd with bfloat16 weights: contiguous tokens, fused modulation, rotary
-                tables once per grid, blocked attention on CPUs without AMX
+ours            nearfar.models.ppd with bfloat16 weights: contiguous tokens, fused modulation,
+                rotary tables once per grid, blocked attention on CPUs without AMX
 straightforward float32 weights under bfloat16 autocast, written as the paper reads: the token
                 stream stays the transposed view that the patch convolution gives, shift and scale
                 are separate operations, rotary tables are computed in every block
@@ -27,10 +27,10 @@ from stopwatch import Seconds, fastest, matmul_limit, timed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sonde.layers.adaln import AdaLNBlock
-from sonde.models.ppd.network import PPDNetwork, new_network
-from sonde.models.ppd.presets import PRESETS
-from sonde.settings import keep_freed_memory, set_threads
+from nearfar.layers.adaln import AdaLNBlock
+from nearfar.models.ppd.network import PPDNetwork, new_network
+from nearfar.models.ppd.presets import PRESETS
+from nearfar.settings import keep_freed_memory, set_threads
 
 GOAL = 1.5
 

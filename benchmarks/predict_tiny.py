@@ -5,7 +5,7 @@
 Each way runs in a process of its own, so that its peak memory and its loading time are its own:
 ours   as the command line does it on this machine (--dtype auto, see docs/conventions.md)
 plain  the same network with float32 weights, which `auto` also takes where bfloat16 is slow
-Loading is what `sonde.load` takes after torch is imported; prediction is `Model.predict` from the
+Loading is what `nearfar.load` takes after torch is imported; prediction is `Model.predict` from the
 PNG file to the DepthResult at the photo's size, the first call (warm-up) apart from the median.
 One network call a map (--steps 1) and the median of 8 maps are timed the same way; the cost of 8
 is in times that of one, in processor time too, which a busy machine does not change as much. Where
@@ -85,7 +85,7 @@ def write_photo(path: Path) -> Path:
     """A 640x480 part of scikit-image's motorcycle."""
     from skimage.data import stereo_motorcycle
 
-    from sonde.io.images import write_picture
+    from nearfar.io.images import write_picture
 
     height, width = SIZE_HW
     write_picture(stereo_motorcycle()[0][:height, :width], path)
@@ -110,11 +110,11 @@ def measure(options: argparse.Namespace) -> dict:
 
     torch_s = time.perf_counter() - start
     start = time.perf_counter()
-    import sonde
-    from sonde.settings import set_threads
+    import nearfar
+    from nearfar.settings import set_threads
 
     threads = set_threads(options.threads)
-    model = sonde.load(options.model, dtype=WAYS[options.way])
+    model = nearfar.load(options.model, dtype=WAYS[options.way])
     load_s = time.perf_counter() - start
     steps = options.steps or model.default_steps
     seconds, processor = timed(model, options, steps=steps)
@@ -153,8 +153,8 @@ def measure(options: argparse.Namespace) -> dict:
 
 def starts_of(model) -> tuple[str, ...]:
     """The starts of later maps that the model can be asked for; none if it has one way only."""
-    from sonde.errors import ConfigError
-    from sonde.pipeline.config import ENSEMBLE_STARTS, PredictConfig
+    from nearfar.errors import ConfigError
+    from nearfar.pipeline.config import ENSEMBLE_STARTS, PredictConfig
 
     try:
         model.require(PredictConfig(ensemble_start=ENSEMBLE_STARTS[0]))

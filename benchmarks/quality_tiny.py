@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import render_scenes
-from sonde.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
-from sonde.io.images import read_image
-from sonde.pipeline.load import load
-from sonde.settings import keep_freed_memory
-from sonde.weights.load import load_encoder
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import render_scenes
+from nearfar.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
+from nearfar.io.images import read_image
+from nearfar.pipeline.load import load
+from nearfar.settings import keep_freed_memory
+from nearfar.weights.load import load_encoder
 
 HELD_OUT_SEED = 2_000_003  # never used in training, nor for validation during training
 SCENE_SIZE = (192, 256)

@@ -27,17 +27,17 @@ import torch
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from sonde.eval.boundary import boundary_f1
-from sonde.eval.edge_chamfer import flying_pixel_rate
-from sonde.eval.metrics import abs_rel, align_log1p, as_log_depth, delta1, flat_map, row_ramp
-from sonde.geometry.upsample import upsample_guided
-from sonde.io.images import read_image, write_picture
-from sonde.pipeline.load import load
-from sonde.pipeline.predict import Model
-from sonde.settings import keep_freed_memory
-from sonde.viz.colormap import apply_colormap
-from sonde.viz.panel import contact_sheet
-from sonde.weights.load import load_encoder
+from nearfar.eval.boundary import boundary_f1
+from nearfar.eval.edge_chamfer import flying_pixel_rate
+from nearfar.eval.metrics import abs_rel, align_log1p, as_log_depth, delta1, flat_map, row_ramp
+from nearfar.geometry.upsample import upsample_guided
+from nearfar.io.images import read_image, write_picture
+from nearfar.pipeline.load import load
+from nearfar.pipeline.predict import Model
+from nearfar.settings import keep_freed_memory
+from nearfar.viz.colormap import apply_colormap
+from nearfar.viz.panel import contact_sheet
+from nearfar.weights.load import load_encoder
 
 FLAT, RAMP = "flat map", "row ramp"
 NUMBERS = ("abs_rel", "delta1", "boundary_f1", "flying", "worse_than_ramp", "missing", "seconds")

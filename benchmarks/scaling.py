@@ -42,10 +42,10 @@ from encoder_training import (
 from ledger import Ledger
 from stamp import RESULTS
 
-from sonde.data.scenes.shards import SceneShards
-from sonde.encoders.tiny import PRESETS, TinyEncoderConfig
-from sonde.settings import keep_freed_memory
-from sonde.viz.charts import Curve, curves_svg
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.encoders.tiny import PRESETS, TinyEncoderConfig
+from nearfar.settings import keep_freed_memory
+from nearfar.viz.charts import Curve, curves_svg
 
 DOCS = Path(__file__).parents[1] / "docs"
 TINY, MICRO = PRESETS["tiny"], PRESETS["micro"]

@@ -37,9 +37,9 @@ from encoder_training import (
 from ledger import Ledger
 from stamp import RESULTS
 
-from sonde.data.augment import AugmentOptions
-from sonde.encoders.tiny import PRESETS
-from sonde.settings import keep_freed_memory
+from nearfar.data.augment import AugmentOptions
+from nearfar.encoders.tiny import PRESETS
+from nearfar.settings import keep_freed_memory
 
 
 class Variant(NamedTuple):

@@ -98,7 +98,7 @@ def read_options() -> argparse.Namespace:
 
 
 def default_model() -> str:
-    from sonde.weights.registry import ENTRIES
+    from nearfar.weights.registry import ENTRIES
 
     return "ppvd-tiny" if "ppvd-tiny" in ENTRIES else UNTRAINED
 
@@ -118,7 +118,7 @@ def in_own_process(part: str, options: argparse.Namespace) -> dict:
 
 def write_clip(path: Path, frames: int) -> Path:
     """A camera that pans over a wide random texture and back, with one cut in the middle."""
-    from sonde.io.video.encoder import VideoEncoder, VideoForm
+    from nearfar.io.video.encoder import VideoEncoder, VideoForm
 
     rng = np.random.default_rng(7)
     height, width = SIZE_HW
@@ -148,10 +148,10 @@ class StandIn:
         return image_3HW.float() / 255
 
     def predict_window(self, frames_T3hw, *, references, steps, generator):
-        from sonde.models.base import KeyFrames, WindowDepth
-        from sonde.models.ppd.video_align import stitch
-        from sonde.models.ppd.video_windows import fill_window
-        from sonde.result import DepthKind
+        from nearfar.models.base import KeyFrames, WindowDepth
+        from nearfar.models.ppd.video_align import stitch
+        from nearfar.models.ppd.video_windows import fill_window
+        from nearfar.result import DepthKind
 
         slots_T3HW = fill_window(frames_T3hw, references, window=self.window)
         rows = torch.linspace(0.6, 0.1, slots_T3HW.shape[2])[None, :, None]
@@ -173,10 +173,10 @@ def load(name: str, options: argparse.Namespace):
     """A model of clips; an image model is used on every frame."""
     from types import SimpleNamespace
 
-    from sonde.pipeline.video.load import clip_model
-    from sonde.pipeline.video.windows import Windowed
-    from sonde.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
-    from sonde.weights.load import load_predictor
+    from nearfar.pipeline.video.load import clip_model
+    from nearfar.pipeline.video.windows import Windowed
+    from nearfar.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
+    from nearfar.weights.load import load_predictor
 
     keep_freed_memory()
     set_threads(options.threads)
@@ -193,10 +193,10 @@ def load(name: str, options: argparse.Namespace):
 
 def untrained(dtype: torch.dtype):
     """ppvd-tiny's network and encoder with small random weights."""
-    from sonde.encoders.tiny_video import PRESETS, TinyVideoEncoder
-    from sonde.models.ppd.presets import VIDEO_PRESETS
-    from sonde.models.ppd.video_network import PPDVideoNetwork
-    from sonde.models.ppd.video_predictor import PPDVideoPredictor
+    from nearfar.encoders.tiny_video import PRESETS, TinyVideoEncoder
+    from nearfar.models.ppd.presets import VIDEO_PRESETS
+    from nearfar.models.ppd.video_network import PPDVideoNetwork
+    from nearfar.models.ppd.video_predictor import PPDVideoPredictor
 
     generator = torch.Generator().manual_seed(0)
     network = PPDVideoNetwork(VIDEO_PRESETS["video_tiny"])
@@ -206,8 +206,8 @@ def untrained(dtype: torch.dtype):
 
 
 def settings(options: argparse.Namespace, *, side: int):
-    from sonde.pipeline.config import PredictConfig
-    from sonde.pipeline.video.config import VideoConfig
+    from nearfar.pipeline.config import PredictConfig
+    from nearfar.pipeline.video.config import VideoConfig
 
     return VideoConfig(predict=PredictConfig(steps=options.steps, resolution=side))
 
@@ -216,7 +216,7 @@ def pipeline(options: argparse.Namespace) -> dict:
     """Memory and cost of a long clip without a network."""
     from types import SimpleNamespace
 
-    from sonde.pipeline.video.windows import Windowed
+    from nearfar.pipeline.video.windows import Windowed
 
     entry = SimpleNamespace(name="stand-in", licence="none")
     model = Windowed(StandIn(), SimpleNamespace(entry=entry, sha256="0" * 64))
@@ -231,9 +231,9 @@ def flat(options: argparse.Namespace) -> dict:
 
 
 def long_run(model, options: argparse.Namespace, *, side: int) -> dict:
-    from sonde.io.video.source import open_clip
-    from sonde.pipeline.video.outputs import Outputs
-    from sonde.pipeline.video.run import ClipJob, run_clip
+    from nearfar.io.video.source import open_clip
+    from nearfar.pipeline.video.outputs import Outputs
+    from nearfar.pipeline.video.run import ClipJob, run_clip
 
     marks: list[tuple[int, float, float]] = []  # frames, resident MB, processor seconds
     done = 0
@@ -287,7 +287,7 @@ class Stopwatch:
 
 def speed(options: argparse.Namespace) -> dict:
     """Frames a second of the model at the clip's size, from clip file to depth of every frame."""
-    from sonde.models.ppd import video_predictor
+    from nearfar.models.ppd import video_predictor
 
     model, predictor = load(options.model, options)
     if model.per_frame:
@@ -313,7 +313,7 @@ def pace(model, options: argparse.Namespace, *, first: int, each: int, parts: in
     """After `first` frames, the fastest of `parts` stretches of `each` frames."""
     from itertools import islice
 
-    from sonde.io.video.source import open_clip
+    from nearfar.io.video.source import open_clip
 
     config = settings(options, side=SIZE_HW[1])
     count = first + parts * each

@@ -29,23 +29,23 @@ from numpy.typing import NDArray
 from stamp import RESULTS, store
 from torch import Tensor
 
-from sonde.data.benchmarks.rendered import HELD_OUT_SEED
-from sonde.data.sample import DepthBatch
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import RenderedBatch, render_scenes
-from sonde.data.scenes.shards import SceneShards
-from sonde.eval.boundary import boundary_f1
-from sonde.eval.edge_chamfer import edge_chamfer
-from sonde.eval.metrics import image_metrics
-from sonde.geometry.depth_curves import CURVES, curve_space, depth_image, metres_of_space
-from sonde.settings import cache_folder, keep_freed_memory, set_threads
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.objective import TokenizerObjective
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.revival import codebook_use, count_hits
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.targets import draw_weights
-from sonde.weights.tokenizers import load_tokenizer
+from nearfar.data.benchmarks.rendered import HELD_OUT_SEED
+from nearfar.data.sample import DepthBatch
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import RenderedBatch, render_scenes
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.eval.boundary import boundary_f1
+from nearfar.eval.edge_chamfer import edge_chamfer
+from nearfar.eval.metrics import image_metrics
+from nearfar.geometry.depth_curves import CURVES, curve_space, depth_image, metres_of_space
+from nearfar.settings import cache_folder, keep_freed_memory, set_threads
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.objective import TokenizerObjective
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.revival import codebook_use, count_hits
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.train.targets import draw_weights
+from nearfar.weights.tokenizers import load_tokenizer
 
 BASE = PRESETS["tiny_depth"]
 FARTHEST_M = 80.0

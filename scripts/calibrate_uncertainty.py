@@ -26,26 +26,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import render_scenes
-from sonde.errors import WeightsError
-from sonde.eval.circumstances import tool_facts
-from sonde.eval.uncertainty import (
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import render_scenes
+from nearfar.errors import WeightsError
+from nearfar.eval.circumstances import tool_facts
+from nearfar.eval.uncertainty import (
     LEVELS,
     ause_aurg,
     coverage,
     expected_calibration_error,
     propagate_sigma,
 )
-from sonde.geometry.alignment import apply_affine, fit_affine
-from sonde.io.atomic import atomic_path
-from sonde.pipeline.calibration import METHOD, Calibration, fit_calibration, residuals
-from sonde.pipeline.config import ENSEMBLE_STARTS
-from sonde.pipeline.predict import Model
-from sonde.result import DepthKind, DepthResult
-from sonde.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
-from sonde.weights.load import OWN_CARD, LoadedModel, load_predictor
-from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES
+from nearfar.geometry.alignment import apply_affine, fit_affine
+from nearfar.io.atomic import atomic_path
+from nearfar.pipeline.calibration import METHOD, Calibration, fit_calibration, residuals
+from nearfar.pipeline.config import ENSEMBLE_STARTS
+from nearfar.pipeline.predict import Model
+from nearfar.result import DepthKind, DepthResult
+from nearfar.settings import keep_freed_memory, pick_device, pick_dtype, set_threads
+from nearfar.weights.load import OWN_CARD, LoadedModel, load_predictor
+from nearfar.weights.registry import EMBEDDED_FOLDER, ENTRIES
 
 SPLIT = "rendered-calibration"
 FIT_SEED, CHECK_SEED = 3_000_003, 3_000_004  # no training, validation or protocol uses these

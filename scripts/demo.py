@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sonde.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
-from sonde.io.images import write_picture
-from sonde.pipeline.config import DEFAULT_MODEL
-from sonde.pipeline.load import load
-from sonde.pipeline.predict import Model
-from sonde.result import DepthKind, DepthResult
+from nearfar.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
+from nearfar.io.images import write_picture
+from nearfar.pipeline.config import DEFAULT_MODEL
+from nearfar.pipeline.load import load
+from nearfar.pipeline.predict import Model
+from nearfar.result import DepthKind, DepthResult
 
 FORMATS = ("png16", "npz", "exr", "vis", "side", "ply", "glb")
 

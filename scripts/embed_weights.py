@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonde.errors import WeightsError
-from sonde.io.atomic import atomic_path
-from sonde.weights import registry
-from sonde.weights.registry import ENTRIES, WeightsEntry
-from sonde.weights.safe import read_metadata, sha256_of
+from nearfar.errors import WeightsError
+from nearfar.io.atomic import atomic_path
+from nearfar.weights import registry
+from nearfar.weights.registry import ENTRIES, WeightsEntry
+from nearfar.weights.safe import read_metadata, sha256_of
 
 LIMIT_MB = 25
 NAMES = {Path(entry.file).stem: entry for entry in ENTRIES.values() if entry.embedded}

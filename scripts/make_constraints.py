@@ -1,4 +1,4 @@
-"""Write constraints.txt: exact pins of all that sonde and its extras need, from this environment.
+"""Write constraints.txt: exact pins of all that nearfar and its extras need, from this environment.
 
     python scripts/make_constraints.py          # prints what changed and writes the file
 
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = """# Exact versions this commit was tested with (Python 3.11); used by make and .ci/run.
-# Written by scripts/make_constraints.py. A library user needs none of it: pip install sonde.
+# Written by scripts/make_constraints.py. A library user needs none of it: pip install nearfar.
 """
 
 

@@ -1,4 +1,4 @@
-"""Write src/sonde/viz/luts.npz: colour tables of 256 entries, taken from matplotlib (dev only).
+"""Write src/nearfar/viz/luts.npz: colour tables of 256 entries, taken from matplotlib (dev only).
 
 Run: python scripts/make_luts.py
 """
@@ -16,7 +16,7 @@ TABLES = {
     "viridis": "viridis",
     "gray": "gray",
 }
-TARGET = Path(__file__).parents[1] / "src" / "sonde" / "viz" / "luts.npz"
+TARGET = Path(__file__).parents[1] / "src" / "nearfar" / "viz" / "luts.npz"
 
 
 def tables() -> dict[str, np.ndarray]:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.data import stereo_motorcycle
 
-from sonde.geometry.clouds import point_cloud
-from sonde.io.images import write_picture
-from sonde.pipeline.load import load
-from sonde.result import DepthResult
-from sonde.viz.panel import side_by_side
+from nearfar.geometry.clouds import point_cloud
+from nearfar.io.images import write_picture
+from nearfar.pipeline.load import load
+from nearfar.result import DepthResult
+from nearfar.viz.panel import side_by_side
 
 FOV_X_DEG = 40.8  # of that camera
 TURN_DEG, RAISE_DEG = 28.0, 12.0

@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from sonde.eval.results import RESULT_FILE, load_result
-from sonde.eval.standing import markdown, read_results, stored_name
-from sonde.io.atomic import atomic_path, ensure_folder
+from nearfar.eval.results import RESULT_FILE, load_result
+from nearfar.eval.standing import markdown, read_results, stored_name
+from nearfar.io.atomic import atomic_path, ensure_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / "benchmarks" / "results" / "eval"
@@ -23,7 +23,7 @@ INTRODUCTION = """# Results
 Made by `scripts/make_results.py` from the files in `benchmarks/results/eval`; do not edit by hand.
 Every number belongs to a protocol (id@version#hash, see [evaluation.md](evaluation.md)): the same
 name with another hash is another measurement. In brackets: 95 % interval, resampled by scene. Two
-models whose intervals overlap may still differ clearly on the same images: `sonde eval compare`
+models whose intervals overlap may still differ clearly on the same images: `nearfar eval compare`
 tells. `flat` and `row-ramp` see no photo; a model near them has learnt little more than which way
 is up.
 """

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sonde.data.catalog import DATASETS
-from sonde.eval.protocol import load_protocol, protocol_ids
-from sonde.io.atomic import atomic_path
+from nearfar.data.catalog import DATASETS
+from nearfar.eval.protocol import load_protocol, protocol_ids
+from nearfar.io.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS_DAR = ROOT / "benchmarks" / "results" / "claims_dar.json"

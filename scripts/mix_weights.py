@@ -15,9 +15,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sonde.errors import WeightsError
-from sonde.train.targets import read_initial
-from sonde.weights.safe import read_safetensors, write_safetensors
+from nearfar.errors import WeightsError
+from nearfar.train.targets import read_initial
+from nearfar.weights.safe import read_safetensors, write_safetensors
 
 
 def main() -> None:

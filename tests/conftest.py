@@ -1,6 +1,6 @@
 """A model without weights, for everything above the networks: fast, seeded, easy to check.
 
-`make_model(...)` gives a `sonde.pipeline.predict.Model` whose depth follows image rows and
+`make_model(...)` gives a `nearfar.pipeline.predict.Model` whose depth follows image rows and
 brightness. Nothing is patched: `Model` takes a `LoadedModel`, and this is one.
 """
 
@@ -26,8 +26,8 @@ class FakePredictor:
     def predict(self, image_3HW, *, steps, area, generators):
         import torch
 
-        from sonde.models.base import Hypotheses, MetricReference
-        from sonde.result import DepthKind
+        from nearfar.models.base import Hypotheses, MetricReference
+        from nearfar.result import DepthKind
 
         self.calls.append({"steps": steps, "area": area, "count": len(generators)})
         if self.fails is not None:
@@ -57,9 +57,9 @@ class FakePredictor:
 @pytest.fixture
 def make_model():
     """A factory of models with a `FakePredictor`; its options are the fake's fields."""
-    from sonde.pipeline.predict import Model
-    from sonde.weights.load import LoadedModel
-    from sonde.weights.registry import find
+    from nearfar.pipeline.predict import Model
+    from nearfar.weights.load import LoadedModel
+    from nearfar.weights.registry import find
 
     def make(**options):
         entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})

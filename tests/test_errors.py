@@ -2,16 +2,16 @@ import pickle
 
 import pytest
 
-from sonde import errors
-from sonde.errors import (
+from nearfar import errors
+from nearfar.errors import (
     ConfigError,
     DataError,
     InputError,
     MetricError,
     MissingExtraError,
+    NearfarError,
     OutputError,
     ResourceError,
-    SondeError,
     WeightsError,
 )
 
@@ -32,7 +32,7 @@ def test_message_has_where_finding_and_remedy(kind, builtin):
     error = kind("a.jpg", "is empty", "Copy it again")
     assert str(error) == "a.jpg: is empty. Copy it again"
     assert (error.where, error.finding, error.remedy) == ("a.jpg", "is empty", "Copy it again")
-    assert isinstance(error, SondeError) and isinstance(error, builtin)
+    assert isinstance(error, NearfarError) and isinstance(error, builtin)
     assert str(kind("a.jpg", "is empty.")) == "a.jpg: is empty."
 
 
@@ -56,6 +56,6 @@ def test_every_error_of_the_module_is_tested():
     found = {
         value
         for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, SondeError) and value is not SondeError
+        if isinstance(value, type) and issubclass(value, NearfarError) and value is not NearfarError
     }
     assert found == {kind for kind, _ in ALL}

@@ -1,40 +1,40 @@
-"""The public names of sonde: guarded, sorted, lazy."""
+"""The public names of nearfar: guarded, sorted, lazy."""
 
 import subprocess
 import sys
 
 import pytest
 
-import sonde
+import nearfar
 
-PUBLIC = ["DepthKind", "DepthResult", "SondeError", "__version__", "load", "read"]
+PUBLIC = ["DepthKind", "DepthResult", "NearfarError", "__version__", "load", "read"]
 
 
 def test_public_names_are_exactly_these():
-    assert sonde.__all__ == PUBLIC == sorted(PUBLIC)
-    assert dir(sonde) == PUBLIC
+    assert nearfar.__all__ == PUBLIC == sorted(PUBLIC)
+    assert dir(nearfar) == PUBLIC
 
 
 def test_every_public_name_resolves_to_its_home():
-    from sonde.errors import SondeError
-    from sonde.io.readers import read_result
-    from sonde.pipeline.load import load
-    from sonde.result import DepthKind, DepthResult
+    from nearfar.errors import NearfarError
+    from nearfar.io.readers import read_result
+    from nearfar.pipeline.load import load
+    from nearfar.result import DepthKind, DepthResult
 
-    assert sonde.DepthKind is DepthKind
-    assert sonde.DepthResult is DepthResult
-    assert sonde.SondeError is SondeError
-    assert sonde.load is load
-    assert sonde.read is read_result
+    assert nearfar.DepthKind is DepthKind
+    assert nearfar.DepthResult is DepthResult
+    assert nearfar.NearfarError is NearfarError
+    assert nearfar.load is load
+    assert nearfar.read is read_result
 
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'depth_anything'"):
-        sonde.depth_anything  # noqa: B018
+        nearfar.depth_anything  # noqa: B018
 
 
 def test_import_loads_neither_torch_nor_numpy():
-    code = "import sys, sonde; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    code = "import sys, nearfar; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
@@ -42,4 +42,4 @@ def test_import_loads_neither_torch_nor_numpy():
 def test_version_is_that_of_the_distribution():
     from importlib.metadata import version
 
-    assert version("sonde") == sonde.__version__
+    assert version("nearfar") == nearfar.__version__

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, MetricError
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import ConfigError, MetricError
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.result import DepthKind, DepthResult
 
 
 def result_of(kind="metric", *, depth=None, **fields):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sonde import settings
-from sonde.errors import ConfigError
+from nearfar import settings
+from nearfar.errors import ConfigError
 
 
 @pytest.fixture
@@ -92,22 +92,22 @@ def test_dtype_by_name_and_refusals():
 def test_threads_from_argument_then_environment(monkeypatch):
     set_to: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    monkeypatch.setenv("SONDE_THREADS", "3")
+    monkeypatch.setenv("NEARFAR_THREADS", "3")
     settings.set_threads(2)
     settings.set_threads()
-    monkeypatch.delenv("SONDE_THREADS")
+    monkeypatch.delenv("NEARFAR_THREADS")
     assert settings.set_threads() == torch.get_num_threads()
     assert set_to == [2, 3]
 
 
 def test_threads_that_are_no_number_are_refused_in_one_line(monkeypatch):
-    monkeypatch.setenv("SONDE_THREADS", "many")
+    monkeypatch.setenv("NEARFAR_THREADS", "many")
     with pytest.raises(ConfigError, match="'many' is not a whole number"):
         settings.set_threads()
 
 
 def test_memory_setting_can_be_turned_off(monkeypatch):
-    monkeypatch.setenv("SONDE_KEEP_MEMORY", "0")
+    monkeypatch.setenv("NEARFAR_KEEP_MEMORY", "0")
     monkeypatch.setattr(settings.ctypes, "CDLL", lambda name: pytest.fail("libc was touched"))
     assert settings.keep_freed_memory() is False
 
@@ -116,35 +116,35 @@ def test_memory_setting_survives_another_libc(monkeypatch):
     def absent(name: str) -> None:
         raise OSError(name)
 
-    monkeypatch.delenv("SONDE_KEEP_MEMORY", raising=False)
+    monkeypatch.delenv("NEARFAR_KEEP_MEMORY", raising=False)
     monkeypatch.setattr(settings.ctypes, "CDLL", absent)
     assert settings.keep_freed_memory() is False
 
 
 def test_memory_setting_takes_effect_with_glibc_only():
-    code = "from sonde.settings import keep_freed_memory; print(keep_freed_memory())"
+    code = "from nearfar.settings import keep_freed_memory; print(keep_freed_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == str(platform.libc_ver()[0] == "glibc"), done.stderr
 
 
 def test_cache_folder_in_order_of_precedence(monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", "~/mine")
+    monkeypatch.setenv("NEARFAR_CACHE", "~/mine")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     assert settings.cache_folder() == Path.home() / "mine"
-    monkeypatch.delenv("SONDE_CACHE")
-    assert settings.cache_folder() == Path("/x/sonde")
+    monkeypatch.delenv("NEARFAR_CACHE")
+    assert settings.cache_folder() == Path("/x/nearfar")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert settings.cache_folder() == Path.home() / ".cache" / "sonde"
+    assert settings.cache_folder() == Path.home() / ".cache" / "nearfar"
 
 
 def test_largest_photo(monkeypatch):
-    monkeypatch.delenv("SONDE_MAX_PIXELS", raising=False)
+    monkeypatch.delenv("NEARFAR_MAX_PIXELS", raising=False)
     assert settings.max_pixels() == 120_000_000
-    monkeypatch.setenv("SONDE_MAX_PIXELS", "1000")
+    monkeypatch.setenv("NEARFAR_MAX_PIXELS", "1000")
     assert settings.max_pixels() == 1000
     for text in ("many", "0", "-5", ""):
-        monkeypatch.setenv("SONDE_MAX_PIXELS", text)
-        with pytest.raises(ConfigError, match="SONDE_MAX_PIXELS"):
+        monkeypatch.setenv("NEARFAR_MAX_PIXELS", text)
+        with pytest.raises(ConfigError, match="NEARFAR_MAX_PIXELS"):
             settings.max_pixels()
 
 

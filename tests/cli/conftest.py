@@ -13,9 +13,9 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture
-def sonde(make_model, capsys):
-    """Run `sonde ARGUMENTS`; `model=` is what gets loaded; returns code, stdout, stderr."""
-    from sonde.cli import Services, run
+def nearfar(make_model, capsys):
+    """Run `nearfar ARGUMENTS`; `model=` is what gets loaded; returns code, stdout, stderr."""
+    from nearfar.cli import Services, run
 
     def call(*arguments, model=None):
         chosen = model or make_model()

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde import read
-from sonde.errors import OutputError
-from sonde.io.manifest import read_manifest
+from nearfar import read
+from nearfar.errors import OutputError
+from nearfar.io.manifest import read_manifest
 
 BLUE_FREE = np.random.default_rng(0).integers(0, 200, (24, 32, 3), dtype=np.uint8)
 
@@ -26,7 +26,7 @@ def outputs(folder):
 
 
 def no_leftovers(folder):
-    return not [p for p in folder.rglob("*") if p.name.startswith(".sonde") or ".tmp" in p.name]
+    return not [p for p in folder.rglob("*") if p.name.startswith(".nearfar") or ".tmp" in p.name]
 
 
 # --- photos that cannot be read -------------------------------------------------------------
@@ -84,12 +84,12 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_photo_is_one_line_and_nothing_written(sonde, tmp_path, name):
+def test_a_broken_photo_is_one_line_and_nothing_written(nearfar, tmp_path, name):
     path = broken(name, tmp_path / "photo.jpg")
-    ran = sonde("predict", path, "-o", tmp_path / "out", "--save", "vis,npz")
+    ran = nearfar("predict", path, "-o", tmp_path / "out", "--save", "vis,npz")
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1
-    assert ran.err.startswith(f"sonde: error: {path}: ")
+    assert ran.err.startswith(f"nearfar: error: {path}: ")
     assert BROKEN[name] in ran.err
     assert outputs(tmp_path) in ([], [path.name])
     assert no_leftovers(tmp_path)
@@ -100,8 +100,8 @@ def test_a_huge_photo_is_refused_in_little_memory(tmp_path):
     path = broken("20000x20000", tmp_path / "huge.png")
     script = """
 import sys
-from sonde.errors import ResourceError
-from sonde.io.images import read_image
+from nearfar.errors import ResourceError
+from nearfar.io.images import read_image
 def peak_kb():  # of this program alone; ru_maxrss would count the parent's before exec
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 before = peak_kb()
@@ -163,9 +163,9 @@ USUAL = ["1x1", "grey", "16-bit", "palette", "alpha", "1-bit", "cmyk", "animated
 
 
 @pytest.mark.parametrize("name", [*USUAL, *ODD_NAMES])
-def test_unusual_photos_work(sonde, tmp_path, name):
+def test_unusual_photos_work(nearfar, tmp_path, name):
     path = unusual(name, tmp_path)
-    ran = sonde(
+    ran = nearfar(
         "predict", "-o", tmp_path / "out", "--save", "npz,png16,vis,ply", "--json", "--", path
     )
     assert ran.code == 0, ran.err
@@ -198,8 +198,8 @@ def mixed(tmp_path):
     return folder
 
 
-def test_without_skip_errors_the_run_stops_and_says_what_is_left(sonde, mixed, tmp_path):
-    ran = sonde("predict", mixed, "-o", tmp_path / "out", "--save", "vis", "-q")
+def test_without_skip_errors_the_run_stops_and_says_what_is_left(nearfar, mixed, tmp_path):
+    ran = nearfar("predict", mixed, "-o", tmp_path / "out", "--save", "vis", "-q")
     assert ran.code == 1
     assert outputs(tmp_path / "out") == ["a_vis.png"]
     first, last = ran.err.splitlines()
@@ -207,8 +207,8 @@ def test_without_skip_errors_the_run_stops_and_says_what_is_left(sonde, mixed, t
     assert "1 of 3 inputs failed, 1 not tried" in last
 
 
-def test_skip_errors_goes_on_and_lists(sonde, mixed, tmp_path):
-    ran = sonde(
+def test_skip_errors_goes_on_and_lists(nearfar, mixed, tmp_path):
+    ran = nearfar(
         "predict", mixed, "-o", tmp_path / "out", "--save", "vis", "--skip-errors", "--json"
     )
     assert ran.code == 1
@@ -228,13 +228,13 @@ def test_skip_errors_goes_on_and_lists(sonde, mixed, tmp_path):
 # --- resume ---------------------------------------------------------------------------------
 
 
-def test_resume_skips_what_is_finished_with_the_same_settings(sonde, photos, tmp_path, make_model):
+def test_resume_skips_what_is_finished_with_equal_settings(nearfar, photos, tmp_path, make_model):
     arguments = ["predict", photos, "-o", tmp_path / "out", "--save", "vis", "--resume", "--json"]
-    assert sonde(*arguments).code == 0
+    assert nearfar(*arguments).code == 0
 
     def again(*more):
         model = make_model()
-        ran = sonde(*arguments, *more, model=model)
+        ran = nearfar(*arguments, *more, model=model)
         assert ran.code == 0, ran.err
         assert len(ran.out.splitlines()) == 3
         return len(model._predictor.calls)
@@ -262,13 +262,13 @@ class StopsAt:
         return self.inner.predict(image_3HW, **options)
 
 
-def test_ctrl_c_keeps_finished_photos_and_a_true_manifest(sonde, photos, tmp_path, make_model):
+def test_ctrl_c_keeps_finished_photos_and_a_true_manifest(nearfar, photos, tmp_path, make_model):
     out = tmp_path / "out"
     model = make_model()
     model._predictor = StopsAt(model._predictor, 2, KeyboardInterrupt())
-    ran = sonde("predict", photos, "-o", out, "--save", "npz,vis", "-q", model=model)
+    ran = nearfar("predict", photos, "-o", out, "--save", "npz,vis", "-q", model=model)
     assert ran.code == 130
-    assert ran.err == "sonde: error: interrupted, 1 of 3 done; go on with --resume\n"
+    assert ran.err == "nearfar: error: interrupted, 1 of 3 done; go on with --resume\n"
     assert outputs(out) == ["a_depth.npz", "a_vis.png"]
     assert [r.outputs for r in read_manifest(out / "manifest.jsonl")] == [
         ("a_depth.npz", "a_vis.png")
@@ -276,21 +276,21 @@ def test_ctrl_c_keeps_finished_photos_and_a_true_manifest(sonde, photos, tmp_pat
     assert no_leftovers(out)
     rest = make_model()
     assert (
-        sonde("predict", photos, "-o", out, "--save", "npz,vis", "--resume", model=rest).code == 0
+        nearfar("predict", photos, "-o", out, "--save", "npz,vis", "--resume", model=rest).code == 0
     )
     assert len(rest._predictor.calls) == 2
     assert len(outputs(out)) == 6
 
 
-def test_ctrl_c_while_writing_leaves_nothing_of_that_photo(sonde, photos, tmp_path, monkeypatch):
-    from sonde.io import writers
+def test_ctrl_c_while_writing_leaves_nothing_of_that_photo(nearfar, photos, tmp_path, monkeypatch):
+    from nearfar.io import writers
 
     def interrupted(result, path, cloud):
         raise KeyboardInterrupt
 
     table = {**writers.WRITERS, "exr": writers.Writer(suffix="_depth.exr", write=interrupted)}
     monkeypatch.setattr(writers, "WRITERS", table)
-    ran = sonde("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz,exr")
+    ran = nearfar("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz,exr")
     assert ran.code == 130
     assert outputs(tmp_path / "out") == []
     assert no_leftovers(tmp_path)
@@ -303,10 +303,10 @@ import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
 sys.path.insert(0, sys.argv[1])
 from conftest import FakePredictor
-from sonde.cli import Services, run
-from sonde.pipeline.predict import Model
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar.cli import Services, run
+from nearfar.pipeline.predict import Model
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 class Signals(FakePredictor):
     def predict(self, *args, **options):
@@ -328,13 +328,13 @@ sys.exit(run(sys.argv[2:], services=Services(load=lambda *a, **k: model)))
 # --- output that cannot be written ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/sonde-out"])
-def test_output_that_cannot_be_a_folder(sonde, photos, tmp_path, place):
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nearfar-out"])
+def test_output_that_cannot_be_a_folder(nearfar, photos, tmp_path, place):
     (tmp_path / "file").write_text("x")
-    ran = sonde("predict", photos, "-o", tmp_path / place, "--skip-errors")
+    ran = nearfar("predict", photos, "-o", tmp_path / place, "--skip-errors")
     assert ran.code == 1
     first = ran.err.splitlines()[0]
-    assert first.startswith("sonde: error: ")
+    assert first.startswith("nearfar: error: ")
     assert place in first
     assert "Traceback" not in ran.err
 
@@ -351,14 +351,14 @@ def largest_file(size):
 
 
 @pytest.mark.parametrize("format_name", ["png16", "npz", "exr", "pfm", "vis", "side", "ply", "glb"])
-def test_a_full_disk_leaves_nothing_half_written(sonde, photos, tmp_path, format_name):
+def test_a_full_disk_leaves_nothing_half_written(nearfar, photos, tmp_path, format_name):
     """pfm comes first and fits, the format under test does not: neither stays."""
     out, formats = tmp_path / "out", "pfm," + format_name
     small = 200 if format_name == "pfm" else None
-    assert sonde("predict", photos / "a.png", "-o", tmp_path / "try", "--save", formats).code == 0
+    assert nearfar("predict", photos / "a.png", "-o", tmp_path / "try", "--save", formats).code == 0
     sizes = [p.stat().st_size for p in (tmp_path / "try").glob("a*")]
     with largest_file(small or min(sizes) - 1):
-        ran = sonde("predict", photos / "a.png", "-o", out, "--save", formats)
+        ran = nearfar("predict", photos / "a.png", "-o", out, "--save", formats)
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1
     assert "annot be written" in ran.err
@@ -366,10 +366,10 @@ def test_a_full_disk_leaves_nothing_half_written(sonde, photos, tmp_path, format
     assert no_leftovers(tmp_path)
 
 
-def test_a_full_disk_ends_the_run_even_with_skip_errors(sonde, photos, tmp_path, make_model):
+def test_a_full_disk_ends_the_run_even_with_skip_errors(nearfar, photos, tmp_path, make_model):
     model = make_model()
     model._predictor = StopsAt(model._predictor, 2, OutputError("disk", "cannot be written"))
-    ran = sonde("predict", photos, "-o", tmp_path / "out", "--skip-errors", model=model)
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", "--skip-errors", model=model)
     assert ran.code == 1
     assert "1 not tried" in ran.err
     assert model._predictor.calls == 2
@@ -378,11 +378,11 @@ def test_a_full_disk_ends_the_run_even_with_skip_errors(sonde, photos, tmp_path,
 # --- weights --------------------------------------------------------------------------------
 
 
-def test_a_network_that_gives_nan_writes_nothing(sonde, photos, tmp_path, make_model):
+def test_a_network_that_gives_nan_writes_nothing(nearfar, photos, tmp_path, make_model):
     model = make_model(fill=float("nan"))
-    ran = sonde("predict", photos / "a.png", "-o", tmp_path / "out", model=model)
+    ran = nearfar("predict", photos / "a.png", "-o", tmp_path / "out", model=model)
     assert ran.code == 1
-    assert ran.err.startswith(f"sonde: error: {photos / 'a.png'}: fake: the network gave NaN")
+    assert ran.err.startswith(f"nearfar: error: {photos / 'a.png'}: fake: the network gave NaN")
     assert outputs(tmp_path / "out") == []
 
 
@@ -402,7 +402,7 @@ def test_a_network_that_gives_nan_writes_nothing(sonde, photos, tmp_path, make_m
 )
 def test_unusable_models_are_one_line(photos, tmp_path, capsys, arguments, code, words):
     """Through the real loader: names, devices, and damaged or hostile files of weights."""
-    from sonde.cli import run
+    from nearfar.cli import run
 
     write_bad_weights(tmp_path)
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
@@ -421,8 +421,8 @@ def write_bad_weights(folder):
     import torch
     from safetensors.torch import save_file
 
-    from sonde.models.ppd.network import PPDNetwork
-    from sonde.models.ppd.presets import PRESETS
+    from nearfar.models.ppd.network import PPDNetwork
+    from nearfar.models.ppd.presets import PRESETS
 
     class Evil:
         def __reduce__(self):
@@ -432,7 +432,7 @@ def write_bad_weights(folder):
     (folder / "evil.pth").write_bytes(pickle.dumps(Evil()))
     with torch.device("meta"):
         shapes = {k: v.shape for k, v in PPDNetwork(PRESETS["tiny"]).state_dict().items()}
-    about = {"sonde_format": "1", "family": "ppd", "preset": "tiny", "encoder": "tiny"}
+    about = {"nearfar_format": "1", "family": "ppd", "preset": "tiny", "encoder": "tiny"}
     for name, value in {"zero": 0.0, "nan": float("nan")}.items():
         tensors = {
             key: torch.full(shape, value, dtype=torch.float16) for key, shape in shapes.items()

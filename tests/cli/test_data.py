@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.cli import run
-from sonde.cli.data import parse_size
-from sonde.data.folder import read_list
-from sonde.errors import ConfigError
+from nearfar.cli import run
+from nearfar.cli.data import parse_size
+from nearfar.data.folder import read_list
+from nearfar.errors import ConfigError
 
 
 def test_render_writes_a_sheet_of_photos_and_depth(tmp_path, capsys):

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))  # for the mini tree
 import mini_c
 import mini_d1
 
-from sonde.cli import run
-from sonde.data.catalog import DATASETS
+from nearfar.cli import run
+from nearfar.data.catalog import DATASETS
 
 
 def test_list_shows_every_dataset_with_its_licence(capsys):

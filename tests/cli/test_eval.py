@@ -1,4 +1,4 @@
-"""sonde eval in this process with a fake model and a small folder; two processes for shares."""
+"""nearfar eval in this process with a fake model and a small folder; two processes for shares."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.eval.results import load_result
+from nearfar.eval.results import load_result
 
 
 @pytest.fixture
@@ -28,27 +28,27 @@ def pairs(tmp_path):
     return folder
 
 
-def test_list_and_show(sonde):
-    ran = sonde("eval", "list")
+def test_list_and_show(nearfar):
+    ran = nearfar("eval", "list")
     lines = ran.out.splitlines()
     assert ran.code == 0 and any(line.startswith("marigold-nyuv2 ") for line in lines)
     assert all(len(line) <= 80 for line in lines)
     assert any(line.split()[:3] == ["boundary-f1-masked", "ours", "by"] for line in lines)
-    facts = json.loads(sonde("eval", "list", "--json").out)
+    facts = json.loads(nearfar("eval", "list", "--json").out)
     assert len(facts) == len(lines) - 2 and {"id", "hash", "accepts"} <= set(facts[0])
-    shown = sonde("eval", "show", "moge-disparity").out
+    shown = nearfar("eval", "show", "moge-disparity").out
     assert "moge-disparity@1#" in shown and "sets: moge-disparity-nyuv2" in shown
-    one = json.loads(sonde("eval", "show", "moge-disparity-nyuv2", "--json").out)
+    one = json.loads(nearfar("eval", "show", "moge-disparity-nyuv2", "--json").out)
     assert one["text"]["expected"][0]["model"] == "Depth-Anything-V2-L"
-    missing = sonde("eval", "show", "marigold-nyu")
+    missing = nearfar("eval", "show", "marigold-nyu")
     assert missing.code == 2 and "Did you mean marigold-nyuv2?" in missing.err
 
 
-def test_run_compare_recompute(sonde, pairs, tmp_path, make_model):
+def test_run_compare_recompute(nearfar, pairs, tmp_path, make_model):
     def run(name, *more, **given):
         folder = tmp_path / name
         words = ("eval", "run", "-p", "real-folder", "--root", pairs, "-o", folder, *more)
-        return folder, sonde(*words, **given)
+        return folder, nearfar(*words, **given)
 
     a, ran = run("a", "--ensemble-size", "2", model=make_model())
     assert ran.code == 0, ran.err
@@ -63,25 +63,25 @@ def test_run_compare_recompute(sonde, pairs, tmp_path, make_model):
     assert facts.machine["dtype"] == "float64" and facts.dataset["commercial"] is None
     again = run("a", model=make_model())[1]
     assert again.code == 2 and "--resume" in again.err
-    compared = sonde("eval", "compare", a, b)
+    compared = nearfar("eval", "compare", a, b)
     assert compared.code == 0 and "a is better" in compared.out, compared.out
-    rows = json.loads(sonde("eval", "compare", a, b, "--json").out)["differences"]
+    rows = json.loads(nearfar("eval", "compare", a, b, "--json").out)["differences"]
     assert {"metric", "mean", "low", "high", "is_clear"} <= set(rows[0])
     before = (a / "result.json").read_text()
-    done = sonde("eval", "recompute", a)
+    done = nearfar("eval", "recompute", a)
     assert done.code == 0 and (a / "result.json").read_text() == before
     assert next(iter(result.metrics)) == "abs_rel"
 
 
-def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
+def test_set_limit_and_json(nearfar, pairs, tmp_path, make_model):
     words = ["eval", "run", "-p", "real-folder", "--root", pairs, "-o", tmp_path / "c", "--json"]
     change = ["--set", "mask.max=5.0", "--set", "average.over=images"]
-    ran = sonde(*words, *change, "--limit", 2, "--steps", 3, "--seed", 7, model=make_model())
+    ran = nearfar(*words, *change, "--limit", 2, "--steps", 3, "--seed", 7, model=make_model())
     table = json.loads(ran.out)
     assert table["protocol"]["id"] == "custom-real-folder" and table["comparable"] is False
     assert len(table["remarks"]) == 2 and table["dataset"]["selected"] == 2
     assert (table["settings"]["steps"], table["settings"]["seed"]) == (3, 7)
-    wrong = sonde(*words, "--set", "mask.maxi=1")
+    wrong = nearfar(*words, "--set", "mask.maxi=1")
     assert wrong.code == 2 and "Did you mean mask.max?" in wrong.err
 
 
@@ -89,7 +89,7 @@ def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
     ("words", "message"),
     [
         (("-m", "flat", "-p", "eigen-metric-nyu"), "accepted are metric"),
-        (("-p", "opw"), "opw follows an optical flow that is not in sonde"),
+        (("-p", "opw"), "opw follows an optical flow that is not in nearfar"),
         (("-p", "moge-scale"), "Name one: moge-scale-nyuv2"),
         (("-p", "real-folder"), "needs its folder"),
         (("-m", "flat", "--ensemble-size", "3"), "means nothing to flat"),
@@ -99,13 +99,13 @@ def test_set_limit_and_json(sonde, pairs, tmp_path, make_model):
         (("-m", "flat", "--root", "."), "reads no files"),
     ],
 )
-def test_what_cannot_work_is_said_before_any_work(sonde, tmp_path, words, message):
-    ran = sonde("eval", "run", *words, "-o", tmp_path / "run")
+def test_what_cannot_work_is_said_before_any_work(nearfar, tmp_path, words, message):
+    ran = nearfar("eval", "run", *words, "-o", tmp_path / "run")
     assert ran.code == 2 and message in ran.err
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_says_how_to_go_on(sonde, pairs, tmp_path, make_model):
+def test_ctrl_c_says_how_to_go_on(nearfar, pairs, tmp_path, make_model):
     model = make_model()
     plain = model.predict
 
@@ -116,30 +116,30 @@ def test_ctrl_c_says_how_to_go_on(sonde, pairs, tmp_path, make_model):
 
     model.predict = stops
     words = ("eval", "run", "-p", "real-folder", "--root", pairs, "-o", tmp_path / "run")
-    ran = sonde(*words, model=model)
+    ran = nearfar(*words, model=model)
     assert ran.code == 130 and "--resume" in ran.err
-    ran = sonde(*words, "--resume", model=make_model())
+    ran = nearfar(*words, "--resume", model=make_model())
     assert ran.code == 0 and load_result(tmp_path / "run").dataset["evaluated"] == 3
 
 
-def test_synthetic_needs_no_root(sonde, tmp_path, monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path / "cache"))
+def test_synthetic_needs_no_root(nearfar, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "cache"))
     small = ("--set", "dataset.count=2", "--set", "dataset.options.count='2'")
     size = ("--set", "dataset.options.height='24'", "--set", "dataset.options.width='32'")
     words = ("eval", "run", "-m", "row-ramp", "-p", "synthetic", "-o", tmp_path / "run")
-    ran = sonde(*words, *small, *size, "--no-report")
+    ran = nearfar(*words, *small, *size, "--no-report")
     assert ran.code == 0, ran.err
     assert load_result(tmp_path / "run").metrics["abs_rel"].n == 2
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == 2
 
 
-def test_two_processes_give_the_numbers_of_one(sonde, pairs, tmp_path):
+def test_two_processes_give_the_numbers_of_one(nearfar, pairs, tmp_path):
     words = ["eval", "run", "-m", "row-ramp", "-p", "real-folder", "--root", str(pairs)]
     words += ["--no-report", "-o"]
-    assert sonde(*words, tmp_path / "one").code == 0
+    assert nearfar(*words, tmp_path / "one").code == 0
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "sonde.cli", *words, str(tmp_path / "two")],
+            [sys.executable, "-m", "nearfar.cli", *words, str(tmp_path / "two")],
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from sonde.cli.eval_text import print_comparison, print_protocol, print_result, protocol_facts
-from sonde.eval.compare import Comparison, Difference
-from sonde.eval.protocol import load_protocol
-from sonde.eval.results import EvalResult, Summary
+from nearfar.cli.eval_text import print_comparison, print_protocol, print_result, protocol_facts
+from nearfar.eval.compare import Comparison, Difference
+from nearfar.eval.protocol import load_protocol
+from nearfar.eval.results import EvalResult, Summary
 
 
 def result(**more):

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from sonde import __version__
-from sonde.cli import VERBS, Services, run
-from sonde.errors import ConfigError, InputError, WeightsError
+from nearfar import __version__
+from nearfar.cli import VERBS, Services, run
+from nearfar.errors import ConfigError, InputError, WeightsError
 
 
 def python(code, *, stdin=None):
@@ -18,7 +18,7 @@ def python(code, *, stdin=None):
 
 
 def test_help_is_fast_and_lists_all_verbs_without_torch():
-    code = "import sys; from sonde.cli import run; run(['--help']); print('torch' in sys.modules)"
+    code = "import sys; from nearfar.cli import run; run(['--help']); print('torch' in sys.modules)"
     seconds = []  # of processor time: other processes must not fail this test
     for _ in range(3):
         before = os.times()
@@ -32,14 +32,14 @@ def test_help_is_fast_and_lists_all_verbs_without_torch():
     assert min(seconds) < 0.5, seconds
 
 
-def test_no_arguments_is_help(sonde):
-    ran = sonde()
+def test_no_arguments_is_help(nearfar):
+    ran = nearfar()
     assert ran.code == 0
-    assert "Usage: sonde" in ran.out
+    assert "Usage: nearfar" in ran.out
 
 
-def test_version(sonde):
-    assert sonde("--version")[:2] == (0, f"{__version__}\n")
+def test_version(nearfar):
+    assert nearfar("--version")[:2] == (0, f"{__version__}\n")
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_version(sonde):
         (["predict", "x", "--colour"], "No such option: --colour"),
     ],
 )
-def test_wrong_usage_is_one_line_and_two(sonde, arguments, words):
-    ran = sonde(*arguments)
+def test_wrong_usage_is_one_line_and_two(nearfar, arguments, words):
+    ran = nearfar(*arguments)
     assert ran.code == 2
     assert ran.out == ""
     assert len(ran.err.splitlines()) == 1
-    assert ran.err.startswith("sonde: error: ")
+    assert ran.err.startswith("nearfar: error: ")
     assert words in ran.err
     assert "--help" in ran.err
 
@@ -82,12 +82,12 @@ def test_errors_are_one_line_with_their_code(capsys, tmp_path, rgb, fault, code,
 
     arguments = ["predict", str(tmp_path / "p.png"), "-o", str(tmp_path / "out")]
     assert run(arguments, services=Services(load=load)) == code
-    assert capsys.readouterr().err == f"sonde: error: {said}\n"
+    assert capsys.readouterr().err == f"nearfar: error: {said}\n"
     assert not (tmp_path / "out").exists()
 
 
 def test_a_closed_pipe_is_quiet():
-    reader = f"'{sys.executable}' -m sonde.cli --help"
+    reader = f"'{sys.executable}' -m nearfar.cli --help"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {reader} | true"], capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""sonde models: the table, facts as JSON, conversion, licences, exit codes."""
+"""nearfar models: the table, facts as JSON, conversion, licences, exit codes."""
 
 import json
 import subprocess
@@ -7,16 +7,16 @@ import sys
 import pytest
 import torch
 
-from sonde.cli import run
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.ppd.network import PPDNetwork
-from sonde.weights import registry
-from sonde.weights.safe import read_metadata
+from nearfar.cli import run
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.network import PPDNetwork
+from nearfar.weights import registry
+from nearfar.weights.safe import read_metadata
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path / "embedded")
     return tmp_path / "cache"
 
@@ -137,7 +137,7 @@ def test_convert_of_a_malicious_pickle(capsys, tmp_path):
 
 def test_list_is_quick_and_needs_no_torch():
     program = (
-        "import sys, time, sonde.cli; code = sonde.cli.run(['models', 'list']);"
+        "import sys, time, nearfar.cli; code = nearfar.cli.run(['models', 'list']);"
         "print(code, 'torch' in sys.modules, time.process_time())"
     )
     seconds = []

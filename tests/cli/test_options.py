@@ -7,9 +7,9 @@ import logging
 import pytest
 import typer
 
-from sonde.cli.options import PredictOptions, as_command, set_verbosity
-from sonde.errors import ConfigError
-from sonde.pipeline.config import DEFAULT_MODEL, PredictConfig
+from nearfar.cli.options import PredictOptions, as_command, set_verbosity
+from nearfar.errors import ConfigError
+from nearfar.pipeline.config import DEFAULT_MODEL, PredictConfig
 
 
 def test_defaults_are_those_of_the_pipeline():
@@ -42,11 +42,11 @@ def test_as_command_calls_the_work_with_one_object(capsys):
 
 
 def test_verbosity_is_set_once_and_goes_to_standard_error(capsys):
-    log = logging.getLogger("sonde.test")
+    log = logging.getLogger("nearfar.test")
     for quiet, verbose, expected in [
-        (False, False, ["sonde: w", "sonde: e"]),
-        (True, False, ["sonde: e"]),
-        (False, True, ["sonde: i", "sonde: w", "sonde: e"]),
+        (False, False, ["nearfar: w", "nearfar: e"]),
+        (True, False, ["nearfar: e"]),
+        (False, True, ["nearfar: i", "nearfar: w", "nearfar: e"]),
     ]:
         set_verbosity(quiet=quiet, verbose=verbose)
         log.info("i")

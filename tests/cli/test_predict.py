@@ -1,4 +1,4 @@
-"""`sonde predict`: every format, checks before work, and the exit codes."""
+"""`nearfar predict`: every format, checks before work, and the exit codes."""
 
 import dataclasses
 import json
@@ -9,21 +9,21 @@ import pytest
 import torch
 from PIL import Image
 
-from sonde import read
-from sonde.cli import Services, run
-from sonde.cli.options import PredictOptions
-from sonde.cli.predict import plan
-from sonde.errors import ConfigError
-from sonde.models.depthart.config import DepthARTConfig
-from sonde.models.depthart.network import new_network as new_depthart
-from sonde.models.var_depth.initial import new_network as new_var_depth
-from sonde.models.var_depth.presets import MICRO
-from sonde.pipeline.predict import Model
-from sonde.result import DepthKind
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.keys import published_name
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar import read
+from nearfar.cli import Services, run
+from nearfar.cli.options import PredictOptions
+from nearfar.cli.predict import plan
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.config import DepthARTConfig
+from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.presets import MICRO
+from nearfar.pipeline.predict import Model
+from nearfar.result import DepthKind
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.keys import published_name
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 FORMATS = "png16,npz,exr,pfm,vis,side,ply,glb"
 
@@ -32,9 +32,9 @@ def files_in(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_one_photo_in_every_format(sonde, photos, tmp_path, make_model):
+def test_one_photo_in_every_format(nearfar, photos, tmp_path, make_model):
     out = tmp_path / "out"
-    ran = sonde(
+    ran = nearfar(
         "predict", photos / "a.png", "-o", out, "--save", FORMATS, "--ensemble-size", 2, "--json"
     )
     assert ran.code == 0, ran.err
@@ -64,9 +64,9 @@ def test_one_photo_in_every_format(sonde, photos, tmp_path, make_model):
     assert "metric (fake)" in ran.err
 
 
-def test_options_reach_the_model(sonde, photos, tmp_path, make_model):
+def test_options_reach_the_model(nearfar, photos, tmp_path, make_model):
     model = make_model()
-    ran = sonde(
+    ran = nearfar(
         *("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz"),
         *("--steps", 7, "--seed", 9, "--resolution", 45, "--fov-x", 80, "--no-metric"),
         model=model,
@@ -111,7 +111,7 @@ class Guided:
 
 
 def test_options_of_some_families_reach_them_and_identify_the_result(
-    sonde, photos, tmp_path, make_model
+    nearfar, photos, tmp_path, make_model
 ):
     inner = make_model()._predictor
     entry = dataclasses.replace(find("ppd-tiny"), name="guided", uncertainty={})
@@ -120,7 +120,7 @@ def test_options_of_some_families_reach_them_and_identify_the_result(
         guided = Guided(inner)
         model = Model(LoadedModel(guided, entry, "0" * 64))
         arguments = ("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "vis")
-        ran = sonde(*arguments, "--resume", *more, model=model)
+        ran = nearfar(*arguments, "--resume", *more, model=model)
         assert ran.code == 0, ran.err
         return guided.asked
 
@@ -136,14 +136,14 @@ def test_options_of_some_families_reach_them_and_identify_the_result(
     assert (settings[-1]["guidance_scale"], settings[-1]["stop_at"]) == (2.0, 3)
 
 
-def test_a_relative_map_has_a_name_that_says_so(sonde, photos, tmp_path):
-    ran = sonde("predict", photos / "a.png", "-o", tmp_path / "out", "--no-metric")
+def test_a_relative_map_has_a_name_that_says_so(nearfar, photos, tmp_path):
+    ran = nearfar("predict", photos / "a.png", "-o", tmp_path / "out", "--no-metric")
     assert ran.code == 0
     assert files_in(tmp_path / "out") == ["a_affine_log_depth.png", "a_vis.png", "manifest.jsonl"]
 
 
-def test_metres_by_hand_allow_three_dimensions(sonde, photos, tmp_path):
-    ran = sonde(
+def test_metres_by_hand_allow_three_dimensions(nearfar, photos, tmp_path):
+    ran = nearfar(
         *("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "npz,ply"),
         *("--no-metric", "--scale", 2, "--shift", 0.5),
     )
@@ -153,7 +153,7 @@ def test_metres_by_hand_allow_three_dimensions(sonde, photos, tmp_path):
     assert (back.depth[back.valid] > 0).all()
 
 
-def test_filters_do_what_their_flags_say(sonde, photos, tmp_path):
+def test_filters_do_what_their_flags_say(nearfar, photos, tmp_path):
     rng = np.random.default_rng(0)
     noisy = rng.integers(0, 200, (60, 90, 3), dtype=np.uint8)
     Image.fromarray(noisy).save(photos / "noisy.png")
@@ -164,14 +164,16 @@ def test_filters_do_what_their_flags_say(sonde, photos, tmp_path):
         "none": ["--no-edge-filter", "--no-outlier-filter"],
     }.items():
         out = tmp_path / name
-        assert sonde("predict", photos / "noisy.png", "-o", out, "--save", "ply", *flags).code == 0
+        assert (
+            nearfar("predict", photos / "noisy.png", "-o", out, "--save", "ply", *flags).code == 0
+        )
         header = (out / "noisy.ply").read_bytes()[:400].decode("latin1")
         sizes[name] = int(header.split("element vertex ")[1].split()[0])
     assert sizes["both"] < sizes["no_edge"] < sizes["none"] == 60 * 90
 
 
-def test_folder_is_mirrored(sonde, photos, tmp_path):
-    ran = sonde("predict", photos, "-o", tmp_path / "out", "--save", "vis", "-q")
+def test_folder_is_mirrored(nearfar, photos, tmp_path):
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis", "-q")
     assert ran == (0, "", "")
     assert files_in(tmp_path / "out") == [
         "a_vis.png",
@@ -181,9 +183,9 @@ def test_folder_is_mirrored(sonde, photos, tmp_path):
     ]
 
 
-def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
+def test_output_inside_the_input_folder_is_not_read_again(nearfar, photos):
     for _ in range(2):
-        ran = sonde("predict", photos, "-o", photos / "out", "--save", "vis", "--overwrite")
+        ran = nearfar("predict", photos, "-o", photos / "out", "--save", "vis", "--overwrite")
         assert ran.code == 0
     assert len([name for name in files_in(photos / "out") if name.endswith("png")]) == 3
 
@@ -209,9 +211,11 @@ def test_output_inside_the_input_folder_is_not_read_again(sonde, photos):
         (["--stop-at", "2"], "stop_at: fake does not answer in steps that could be stopped"),
     ],
 )
-def test_wrong_usage_is_refused_before_work(sonde, photos, tmp_path, make_model, arguments, words):
+def test_wrong_usage_is_refused_before_work(
+    nearfar, photos, tmp_path, make_model, arguments, words
+):
     model = make_model()
-    ran = sonde("predict", photos, "-o", tmp_path / "out", *arguments, model=model)
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", *arguments, model=model)
     assert ran.code == 2
     assert words in ran.err
     assert len(ran.err.splitlines()) == 1
@@ -219,16 +223,16 @@ def test_wrong_usage_is_refused_before_work(sonde, photos, tmp_path, make_model,
     assert not (tmp_path / "out").exists()
 
 
-def test_existing_results_are_counted_and_kept(sonde, photos, tmp_path):
+def test_existing_results_are_counted_and_kept(nearfar, photos, tmp_path):
     out = tmp_path / "out"
-    assert sonde("predict", photos / "sub", "-o", out, "--save", "vis").code == 0
+    assert nearfar("predict", photos / "sub", "-o", out, "--save", "vis").code == 0
     before = (out / "b_vis.png").stat().st_mtime_ns
-    ran = sonde("predict", photos / "sub", "-o", out, "--save", "vis", "--seed", 4)
+    ran = nearfar("predict", photos / "sub", "-o", out, "--save", "vis", "--seed", 4)
     assert ran.code == 2
     assert "2 of 2 inputs" in ran.err
     assert "--resume" in ran.err
     assert (out / "b_vis.png").stat().st_mtime_ns == before
-    assert sonde("predict", photos / "sub", "-o", out, "--save", "vis", "--overwrite").code == 0
+    assert nearfar("predict", photos / "sub", "-o", out, "--save", "vis", "--overwrite").code == 0
     assert (out / "b_vis.png").stat().st_mtime_ns > before
 
 
@@ -250,8 +254,8 @@ def test_plan_needs_no_torch(photos, tmp_path):
     import sys
 
     code = (
-        "import sys; from sonde.cli.options import PredictOptions as O; "
-        "from sonde.cli.predict import plan; plan(O(inputs=[sys.argv[1]], save=['ply'])); "
+        "import sys; from nearfar.cli.options import PredictOptions as O; "
+        "from nearfar.cli.predict import plan; plan(O(inputs=[sys.argv[1]], save=['ply'])); "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(
@@ -260,12 +264,12 @@ def test_plan_needs_no_torch(photos, tmp_path):
     assert done.stdout == "False\n", done.stderr
 
 
-def test_skipped_sources_that_do_not_exist_are_listed(sonde, photos, tmp_path):
+def test_skipped_sources_that_do_not_exist_are_listed(nearfar, photos, tmp_path):
     arguments = ["predict", photos / "a.png", tmp_path / "no.jpg", "-o", tmp_path / "out"]
-    ran = sonde(*arguments)
+    ran = nearfar(*arguments)
     assert ran.code == 1
     assert not (tmp_path / "out").exists()
-    ran = sonde(*arguments, "--skip-errors")
+    ran = nearfar(*arguments, "--skip-errors")
     assert ran.code == 1
     assert "no.jpg: no such file" in ran.err
     assert "1 of 2 inputs failed" in ran.err
@@ -302,7 +306,7 @@ def next_scale(tmp_path):
         save_file(tensors, tmp_path / f"{name}.safetensors")
     unguided = replace(MICRO, has_null=False)
     network = new_var_depth(unguided, generator=torch.Generator().manual_seed(0))
-    about = {"sonde_format": "1", "family": "var_depth", "preset": "custom", "licence": "none"}
+    about = {"nearfar_format": "1", "family": "var_depth", "preset": "custom", "licence": "none"}
     about["config"] = json.dumps(asdict(unguided))
     save_file(network.state_dict(), tmp_path / "unguided.safetensors", about)
     return tmp_path

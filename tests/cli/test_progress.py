@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sonde.cli.progress import RunProgress, counting_bar, one_line
+from nearfar.cli.progress import RunProgress, counting_bar, one_line
 
 
 def test_one_line():

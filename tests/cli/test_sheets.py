@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from sonde.cli.sheets import depth_tile, write_sheet
+from nearfar.cli.sheets import depth_tile, write_sheet
 
 
 def test_tile_is_black_where_nothing_is_known_and_warm_near():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde import read
-from sonde.cli import run
-from sonde.cli.train import note, sheet, stop_signals
-from sonde.train.validation import Compared
-from sonde.train.watch import StepReport
+from nearfar import read
+from nearfar.cli import run
+from nearfar.cli.train import note, sheet, stop_signals
+from nearfar.train.validation import Compared
+from nearfar.train.watch import StepReport
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

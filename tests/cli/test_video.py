@@ -9,10 +9,10 @@ import fake_rerun
 import numpy as np
 import pytest
 
-from sonde.cli.video import stem_of
-from sonde.io.video.depth_clip import read_depth_clip
-from sonde.io.video.source import open_clip
-from sonde.pipeline.video.per_frame import PerFrame
+from nearfar.cli.video import stem_of
+from nearfar.io.video.depth_clip import read_depth_clip
+from nearfar.io.video.source import open_clip
+from nearfar.pipeline.video.per_frame import PerFrame
 
 TERMINATED = """
 import signal, sys
@@ -20,11 +20,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's s
 sys.path.insert(0, sys.argv[1])
 from conftest import FakePredictor
 import dataclasses
-from sonde.cli import Services, run
-from sonde.pipeline.predict import Model
-from sonde.pipeline.video.per_frame import PerFrame
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar.cli import Services, run
+from nearfar.pipeline.predict import Model
+from nearfar.pipeline.video.per_frame import PerFrame
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 class Slow(FakePredictor):
     def predict(self, *args, **options):
@@ -42,11 +42,11 @@ FULL_DISK = """
 import dataclasses, resource, signal, sys
 sys.path.insert(0, sys.argv[1])
 from conftest import FakePredictor
-from sonde.cli import Services, run
-from sonde.pipeline.predict import Model
-from sonde.pipeline.video.per_frame import PerFrame
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar.cli import Services, run
+from nearfar.pipeline.predict import Model
+from nearfar.pipeline.video.per_frame import PerFrame
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
 model = PerFrame(Model(LoadedModel(FakePredictor(), entry, "0" * 64)))
@@ -57,12 +57,12 @@ sys.exit(run(["video", *sys.argv[3:]], services=Services(load=lambda *a, **k: mo
 
 
 @pytest.fixture
-def video(sonde, make_model):
-    """Run `sonde video ARGUMENTS` with a fake image model on every frame."""
+def video(nearfar, make_model):
+    """Run `nearfar video ARGUMENTS` with a fake image model on every frame."""
 
     def call(*arguments, **options):
         model = PerFrame(make_model(**options))
-        return sonde("video", *arguments, model=model)
+        return nearfar("video", *arguments, model=model)
 
     return call
 
@@ -95,7 +95,7 @@ def test_a_recording_and_its_missing_package(video, make_clip, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "rerun", None)
     ran = video(make_clip(), "-o", out, "--save", "vis,rrd")
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
-    assert 'pip install "sonde[rerun]"' in ran.err
+    assert "pip install 'rerun-sdk>=0.23'" in ran.err
     assert not out.exists()  # told before any work
     fake_rerun.install(monkeypatch)
     ran = video(make_clip(), "-o", out, "--save", "vis,rrd")
@@ -159,7 +159,7 @@ def test_bad_clips_are_one_line_and_the_others_are_done(video, make_clip, tmp_pa
     bad.write_bytes(b"")
     ran = video(bad, good, "-o", tmp_path / "out", "-q")
     assert ran.code == 1
-    assert ran.err == f"sonde: error: {bad}: is empty (0 bytes). Check the copy or download\n"
+    assert ran.err == f"nearfar: error: {bad}: is empty (0 bytes). Check the copy or download\n"
     assert not (tmp_path / "out" / "clip_vis.mp4").exists()
     ran = video(bad, good, "-o", tmp_path / "out", "-q", "--skip-errors")
     assert ran.code == 1
@@ -226,7 +226,7 @@ def test_each_bad_clip_is_one_line(video, make_clip, tmp_path, spoil, line):
     spoil(path, make_clip)
     ran = video(path, "-o", tmp_path / "out", "--model", "ppd-tiny", "--per-frame")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith(f"sonde: error: {path}: {line}")
+    assert ran.err.startswith(f"nearfar: error: {path}: {line}")
     assert len(ran.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
@@ -243,7 +243,7 @@ def test_a_cut_off_clip_gives_what_it_has_and_says_so(video, make_clip, tmp_path
 
 
 def test_a_missing_encoder_is_one_line_and_the_depth_stays(video, make_clip, tmp_path, monkeypatch):
-    from sonde.io.video import encoder
+    from nearfar.io.video import encoder
 
     h264 = dataclasses.replace(encoder._FORMS["h264"], encoder="libnone")
     monkeypatch.setitem(encoder._FORMS, "h264", h264)

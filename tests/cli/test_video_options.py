@@ -2,10 +2,10 @@ from fractions import Fraction
 
 import pytest
 
-from sonde.cli.video_options import VideoOptions
-from sonde.errors import ConfigError
-from sonde.pipeline.config import PredictConfig
-from sonde.pipeline.video.config import VideoConfig
+from nearfar.cli.video_options import VideoOptions
+from nearfar.errors import ConfigError
+from nearfar.pipeline.config import PredictConfig
+from nearfar.pipeline.video.config import VideoConfig
 
 
 def test_defaults_are_those_of_the_pipeline():

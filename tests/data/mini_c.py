@@ -369,7 +369,7 @@ def equal_records(first, second):
 
 def check_every_way(name, folder, **opened):
     """The dataset of a folder; asserts that tar, zip and a pickle of it say the same."""
-    from sonde.data.catalog import open_dataset
+    from nearfar.data.catalog import open_dataset
 
     data = open_dataset(name, folder, **opened)
     ids = list(data.sample_ids)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.adapt import AdaptedDataset, AdaptOptions, Mixture, whole_sample
-from sonde.data.catalog import open_dataset
-from sonde.data.record import DepthRecord
-from sonde.errors import ConfigError, DataError
+from nearfar.data.adapt import AdaptedDataset, AdaptOptions, Mixture, whole_sample
+from nearfar.data.catalog import open_dataset
+from nearfar.data.record import DepthRecord
+from nearfar.errors import ConfigError, DataError
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mini_d2

@@ -1,6 +1,6 @@
 import torch
 
-from sonde.data.appearance import (
+from nearfar.data.appearance import (
     Dice,
     erase_patches,
     flatten_contrast,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sonde.data.augment import (
+from nearfar.data.augment import (
     AugmentOptions,
     Crop,
     augment_batch,
@@ -12,8 +12,8 @@ from sonde.data.augment import (
     rotate,
     whole_view,
 )
-from sonde.data.sample import DepthBatch
-from sonde.errors import ConfigError
+from nearfar.data.sample import DepthBatch
+from nearfar.errors import ConfigError
 
 HW = (24, 32)
 OFF = dict(

@@ -3,9 +3,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sonde.data.benchmarks.cards import NYU
-from sonde.data.catalog import DATASETS
-from sonde.errors import ConfigError
+from nearfar.data.benchmarks.cards import NYU
+from nearfar.data.catalog import DATASETS
+from nearfar.errors import ConfigError
 
 
 def test_only_a_clear_licence_allows_commercial_use():
@@ -26,7 +26,7 @@ def strings_in(value):
 
 
 def test_cards_speak_to_users():
-    """No shorthand of ours in what `sonde data list` shows."""
+    """No shorthand of ours in what `nearfar data list` shows."""
     for card in DATASETS.values():
         for text in strings_in(asdict(card)):
             assert not re.search(r"\[[A-Z?]\]", text), (card.name, text)
@@ -36,7 +36,7 @@ def test_cards_speak_to_users():
     ("change", "finding"),
     [
         ({"place": "sea"}, "place 'sea'"),
-        ({"module": "sonde.data"}, "module"),
+        ({"module": "nearfar.data"}, "module"),
         ({"splits": ()}, "splits"),
         ({"fingerprints": {"test": "b6fd"}}, "test is no SHA-256"),
     ],

@@ -3,14 +3,14 @@ from importlib import import_module
 import mini_c
 import pytest
 
-from sonde.data.catalog import (
+from nearfar.data.catalog import (
     DATASETS,
     checked_options,
     find_dataset,
     list_identity,
     open_dataset,
 )
-from sonde.errors import ConfigError, DataError
+from nearfar.errors import ConfigError, DataError
 
 MINE = ("nyu", "kitti", "eth3d", "scannet", "diode", "sunrgbd")
 
@@ -73,7 +73,7 @@ class Numbers:
 def test_identity_says_official_or_custom():
     from dataclasses import replace
 
-    from sonde.data.lists import fingerprint
+    from nearfar.data.lists import fingerprint
 
     keys = ["7", "12", "101"]
     card = replace(DATASETS["nyu"], fingerprints={"test": fingerprint(keys)})

@@ -11,11 +11,11 @@ import mini_c
 import mini_d1
 import mini_d2
 
-from sonde.data.cards import DatasetCard
-from sonde.data.catalog import find_dataset
-from sonde.data.check import Located, examine, locate, warnings_of
-from sonde.data.record import DepthRecord
-from sonde.errors import ConfigError, DataError
+from nearfar.data.cards import DatasetCard
+from nearfar.data.catalog import find_dataset
+from nearfar.data.check import Located, examine, locate, warnings_of
+from nearfar.data.record import DepthRecord
+from nearfar.errors import ConfigError, DataError
 
 TREES = {
     mini_c.write_nyu: "nyu",
@@ -153,7 +153,7 @@ def test_pictures_of_one_colour_are_said():
 
 
 def test_official_list_is_recognised():
-    from sonde.data.lists import fingerprint
+    from nearfar.data.lists import fingerprint
 
     prints = {"all": fingerprint(["x/0"])}
     found = looked_at([RAMP], expected_counts={"all": 1}, fingerprints=prints)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.data.clip_views import ClipAugmentOptions, augment_clips, whole_clips, window_slots
-from sonde.data.sample import DepthBatch
-from sonde.errors import ConfigError
+from nearfar.data.clip_views import ClipAugmentOptions, augment_clips, whole_clips, window_slots
+from nearfar.data.sample import DepthBatch
+from nearfar.errors import ConfigError
 
 PLAIN = ClipAugmentOptions(
     crop_min=1.0, flip=0.0, gamma=0, gain=0, contrast=0, saturation=0, grey=0, invert=0, blur=0,

@@ -6,7 +6,7 @@ from mini_c import depth_mm, encoded, npy, photo
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sonde.data.decode import (
+from nearfar.data.decode import (
     exr_of,
     json_of,
     npy_of,
@@ -20,7 +20,7 @@ from sonde.data.decode import (
     same_size,
     text_of,
 )
-from sonde.errors import DataError
+from nearfar.errors import DataError
 
 
 def test_photos_keep_rgb_order_and_drop_alpha():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sonde.data.folder import FolderDataset, read_list
-from sonde.errors import ConfigError, DataError
+from nearfar.data.folder import FolderDataset, read_list
+from nearfar.errors import ConfigError, DataError
 
 METRES = np.linspace(1, 5, 24 * 32, dtype=np.float32).reshape(24, 32)
 

@@ -3,9 +3,9 @@ import hashlib
 import pytest
 from mini_c import put
 
-from sonde.data.lists import fingerprint, natural_key, parse_list, read_list
-from sonde.data.store import open_store
-from sonde.errors import DataError
+from nearfar.data.lists import fingerprint, natural_key, parse_list, read_list
+from nearfar.data.store import open_store
+from nearfar.errors import DataError
 
 TEXT = (
     "\ufeff# made by hand\r\n/a/rgb_1.jpg  //a/depth_1.png 518.8579\r\n\r\n"

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sonde.data.record import DepthRecord
-from sonde.errors import DataError
+from nearfar.data.record import DepthRecord
+from nearfar.errors import DataError
 
 
 @pytest.fixture

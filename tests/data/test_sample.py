@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sonde.data.sample import DepthBatch, DepthSample, stack_samples
+from nearfar.data.sample import DepthBatch, DepthSample, stack_samples
 
 
 def sample(value: float, fov: float) -> DepthSample:

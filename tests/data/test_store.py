@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from mini_c import pack_tar, pack_zip, put
 
-from sonde.data import store as module
-from sonde.data.store import clean_name, open_store
-from sonde.errors import DataError
+from nearfar.data import store as module
+from nearfar.data.store import clean_name, open_store
+from nearfar.errors import DataError
 
 FILES = {
     "a/1.txt": b"one",

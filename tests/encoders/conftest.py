@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sonde.encoders.tiny import PRESETS as STEMS
-from sonde.encoders.tiny import TinyEncoder
-from sonde.encoders.tiny_video import PRESETS, TinyVideoEncoder, start_from_stem
+from nearfar.encoders.tiny import PRESETS as STEMS
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.encoders.tiny_video import PRESETS, TinyVideoEncoder, start_from_stem
 
 
 def _drawn(make, seed):

@@ -2,8 +2,8 @@
 
 import torch
 
-from sonde.encoders.base import FrameByFrame
-from sonde.encoders.tiny import PRESETS, TinyEncoder
+from nearfar.encoders.base import FrameByFrame
+from nearfar.encoders.tiny import PRESETS, TinyEncoder
 
 
 def test_frame_by_frame_is_the_photo_encoder():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.encoders.depth_anything_v2 import DepthAnythingV2
-from sonde.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.depth_anything_v2 import DepthAnythingV2
+from nearfar.encoders.dinov2 import DinoV2Config
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "dav2_tiny.safetensors"
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.encoders.dinov2 import PRESETS, DinoV2, DinoV2Config, patch_grid
-from sonde.errors import ConfigError
+from nearfar.encoders.dinov2 import PRESETS, DinoV2, DinoV2Config, patch_grid
+from nearfar.errors import ConfigError
 
 SMALL = DinoV2Config(width=24, depth=2, heads=3, grid=4)
 

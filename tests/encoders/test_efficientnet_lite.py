@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.encoders.efficientnet_lite import (
+from nearfar.encoders.efficientnet_lite import (
     LITE0,
     LITE2,
     EfficientNetLite,
@@ -13,8 +13,8 @@ from sonde.encoders.efficientnet_lite import (
     ScaledConv,
     from_published,
 )
-from sonde.errors import ConfigError, WeightsError
-from sonde.train.frozen_parts import packaged_backbone
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.train.frozen_parts import packaged_backbone
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "efficientnet_lite" / "lite.safetensors"
 CONFIGS = {"lite0": replace(LITE0, head_width=1280), "lite2": replace(LITE2, head_width=1280)}
@@ -46,16 +46,14 @@ def test_published_weights_give_the_reference_features_and_classes(golden, name,
             torch.testing.assert_close(found, golden[f"{name}.{logits}"], rtol=1e-4, atol=1e-4)
 
 
-def test_padding_is_that_of_the_size_trained_at():
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [(LITE2, [(0, 1), (2, 2), (1, 1), (2, 2)]), (LITE0, [(0, 1), (1, 2), (0, 1), (1, 2)])],
+)
+def test_padding_is_that_of_the_size_trained_at(config, wanted):
     # 260 halves to 130, 65, 33, 17: layers that saw an odd side pad on both sides
-    paddings = [
-        b.depthwise.padding for b in EfficientNetLite(LITE2).blocks if b.depthwise.stride > 1
-    ]
-    assert paddings == [(0, 1), (2, 2), (1, 1), (2, 2)]
-    paddings = [
-        b.depthwise.padding for b in EfficientNetLite(LITE0).blocks if b.depthwise.stride > 1
-    ]
-    assert paddings == [(0, 1), (1, 2), (0, 1), (1, 2)]
+    layers = [block.depthwise for block in EfficientNetLite(config).blocks]
+    assert [(d.before, d.after) for d in layers if d.stride[0] > 1] == wanted
 
 
 def test_pyramid_halves_four_times():

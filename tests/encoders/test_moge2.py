@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.encoders.moge2 import MoGe2, remap_points, token_grid
-from sonde.encoders.moge2_config import MoGe2Config, metric_config
-from sonde.errors import ConfigError
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.moge2 import MoGe2, remap_points, token_grid
+from nearfar.encoders.moge2_config import MoGe2Config, metric_config
+from nearfar.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "moge2_tiny.safetensors"
 TRUNK = DinoV2Config(width=48, depth=4, heads=3, grid=5)

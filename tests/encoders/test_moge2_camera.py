@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sonde.encoders.moge2_camera import metric_from_affine, recover_focal_shift, view_plane
+from nearfar.encoders.moge2_camera import metric_from_affine, recover_focal_shift, view_plane
 
 
 def scene(height, width, fov_x_deg, *, shift=0.0, scale=1.0, seed=0):

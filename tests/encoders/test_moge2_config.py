@@ -5,10 +5,10 @@ from copy import deepcopy
 import pytest
 import torch
 
-from sonde.encoders.dinov2 import PRESETS as TRUNKS
-from sonde.encoders.moge2 import MoGe2
-from sonde.encoders.moge2_config import PRESETS, ConvStackConfig, from_published
-from sonde.errors import ConfigError
+from nearfar.encoders.dinov2 import PRESETS as TRUNKS
+from nearfar.encoders.moge2 import MoGe2
+from nearfar.encoders.moge2_config import PRESETS, ConvStackConfig, from_published
+from nearfar.errors import ConfigError
 
 STACK = {
     "dim_in": [1024, 256, 128, 64, 32],

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sonde.encoders.moge2_config import ConvStackConfig
-from sonde.encoders.moge2_decoder import ConvStack
+from nearfar.encoders.moge2_config import ConvStackConfig
+from nearfar.encoders.moge2_decoder import ConvStack
 
 BASE = ConvStackConfig(
     dim_in=(6, 2, 2),

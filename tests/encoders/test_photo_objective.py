@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sonde.encoders.outputs import EncoderOutput
-from sonde.encoders.photo_objective import PhotoEncoderObjective
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.encoders.photo_objective import PhotoEncoderObjective
 
 HW = (8, 12)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.encoders.pi3 import PRESETS, Pi3, Pi3Config, from_published
-from sonde.errors import ConfigError
+from nearfar.encoders.pi3 import PRESETS, Pi3, Pi3Config, from_published
+from nearfar.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "pi3_tiny.safetensors"
 

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from sonde.encoders.base import JointEncoder
-from sonde.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
-from sonde.errors import ConfigError
+from nearfar.encoders.base import JointEncoder
+from nearfar.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
+from nearfar.errors import ConfigError
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from sonde.encoders.outputs import EncoderOutput
-from sonde.encoders.tiny import PRESETS, TinyEncoder
-from sonde.encoders.tiny_objective import TinyEncoderObjective, log_target
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.encoders.tiny import PRESETS, TinyEncoder
+from nearfar.encoders.tiny_objective import TinyEncoderObjective, log_target
 
 
 class Says(torch.nn.Module):

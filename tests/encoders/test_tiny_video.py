@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sonde.encoders.base import JointClipEncoder
-from sonde.encoders.tiny import TinyEncoder
-from sonde.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder, levelled
-from sonde.errors import ConfigError
+from nearfar.encoders.base import JointClipEncoder
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder, levelled
+from nearfar.errors import ConfigError
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import torch
 
-from sonde.encoders.outputs import EncoderOutput
-from sonde.encoders.tiny_video_objective import TinyVideoObjective
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.encoders.tiny_video_objective import TinyVideoObjective
 
 
 class Fake(torch.nn.Module):

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import torch
 
-from sonde.eval.predictions import EstimateSettings, ModelEstimator
-from sonde.models.dar.initial import new_network
-from sonde.models.dar.predictor import DARPredictor
-from sonde.models.dar.presets import MICRO
-from sonde.pipeline.predict import Model
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar.eval.predictions import EstimateSettings, ModelEstimator
+from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.predictor import DARPredictor
+from nearfar.models.dar.presets import MICRO
+from nearfar.pipeline.predict import Model
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 NETWORK = replace(MICRO, has_prior=False)
 
@@ -35,7 +35,7 @@ def micro_model():
 
 
 def estimator_of(model, protocol):
-    """As `sonde eval run` asks the model; the probe's photo is forgotten."""
+    """As `nearfar eval run` asks the model; the probe's photo is forgotten."""
     made = ModelEstimator(
         model,
         accepts=protocol.prediction.accepts,

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sonde.data.record import DepthRecord
-from sonde.eval.predictions import Estimate
-from sonde.eval.protocol import load_protocol, override, protocol_from_table
+from nearfar.data.record import DepthRecord
+from nearfar.eval.predictions import Estimate
+from nearfar.eval.protocol import load_protocol, override, protocol_from_table
 
 H, W = 24, 32
 

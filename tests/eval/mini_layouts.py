@@ -12,8 +12,8 @@ import numpy as np
 from mini_data import MiniData, mini_protocol
 from PIL import Image
 
-from sonde.data.catalog import open_dataset
-from sonde.eval.protocol import load_protocol
+from nearfar.data.catalog import open_dataset
+from nearfar.eval.protocol import load_protocol
 
 SMALL = ("image.size=[24, 32]", "truth.size=[24, 32]")
 

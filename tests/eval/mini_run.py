@@ -1,8 +1,8 @@
-"""A finished evaluation of a few invented images, as `sonde eval run` leaves it."""
+"""A finished evaluation of a few invented images, as `nearfar eval run` leaves it."""
 
 import numpy as np
 
-from sonde.eval.results import (
+from nearfar.eval.results import (
     SAMPLES_FILE,
     EvalResult,
     Preview,
@@ -10,7 +10,7 @@ from sonde.eval.results import (
     preview_path,
     save_preview,
 )
-from sonde.eval.samples import SKIPPED, SampleRow, write_table
+from nearfar.eval.samples import SKIPPED, SampleRow, write_table
 
 NASTY = 'a<b>&"c"'
 PROTOCOL = {"id": "synthetic", "version": 1, "hash": "0123456789abcdef", "status": "ours"}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.align import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.align import (
     ALIGNMENTS,
     AlignOptions,
     cap_depth,
@@ -14,7 +14,7 @@ from sonde.eval.align import (
     find_alignment,
     reduced_columns,
 )
-from sonde.eval.metrics import image_metrics
+from nearfar.eval.metrics import image_metrics
 
 FOLDER = Path(__file__).parents[1] / "golden"
 MARIGOLD = dict(np.load(FOLDER / "eval" / "marigold.npz"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from mini_data import MiniData, Noisy, TruthEstimator, mini_protocol
 
-from sonde.errors import DataError
-from sonde.eval.assemble import assemble, recompute
-from sonde.eval.results import load_result
-from sonde.eval.run import RunPlan, run_protocol
+from nearfar.errors import DataError
+from nearfar.eval.assemble import assemble, recompute
+from nearfar.eval.results import load_result
+from nearfar.eval.run import RunPlan, run_protocol
 
 
 def finished(folder, estimator=None, count=5, **more):

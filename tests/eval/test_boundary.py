@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval import boundary
-from sonde.eval.boundary import THRESHOLDS, boundary_f1, boundary_recall, windowed_boundary_f1
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval import boundary
+from nearfar.eval.boundary import THRESHOLDS, boundary_f1, boundary_recall, windowed_boundary_f1
 
 FOLDER = Path(__file__).parents[1] / "golden" / "eval"
 GOLDEN = dict(np.load(FOLDER / "depthpro.npz"))

@@ -1,7 +1,7 @@
 import numpy as np
 
-from sonde.eval.case_pictures import case_pictures
-from sonde.eval.results import Preview
+from nearfar.eval.case_pictures import case_pictures
+from nearfar.eval.results import Preview
 
 
 def preview(**more):

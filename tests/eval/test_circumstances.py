@@ -1,6 +1,6 @@
 import torch
 
-from sonde.eval.circumstances import machine_facts, network_facts, peak_rss_mb, tool_facts
+from nearfar.eval.circumstances import machine_facts, network_facts, peak_rss_mb, tool_facts
 
 
 def test_versions_and_machine_are_known():

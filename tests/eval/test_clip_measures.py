@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from sonde.data.record import DepthRecord
-from sonde.errors import ConfigError, DataError
-from sonde.eval.clip_measures import ScoredClip, clip_metrics, measure_clip, require_flow
-from sonde.eval.measures import CLIP_METRICS
-from sonde.eval.prepare import Case
-from sonde.eval.temporal import flicker, opw, scale_drift, tae, tae_v2
+from nearfar.data.record import DepthRecord
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.clip_measures import ScoredClip, clip_metrics, measure_clip, require_flow
+from nearfar.eval.measures import CLIP_METRICS
+from nearfar.eval.prepare import Case
+from nearfar.eval.temporal import flicker, opw, scale_drift, tae, tae_v2
 
 H, W = 24, 32
 CAMERA = np.array([[30.0, 0, W / 2], [0, 30, H / 2], [0, 0, 1]])
@@ -157,5 +157,5 @@ def test_missing_poses_and_cameras_are_named():
 def test_a_flow_that_is_not_here_is_refused():
     require_flow(("abs_rel", "tae"), {}, where="p")
     require_flow(("opw",), TRUTH, where="p")
-    with pytest.raises(ConfigError, match="p: opw follows an optical flow that is not in sonde"):
+    with pytest.raises(ConfigError, match="p: opw follows an optical flow that is not in nearfar"):
         require_flow(("opw",), {"strict": False}, where="p")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from mini_data import MiniData, Noisy, mini_protocol
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.compare import compare
-from sonde.eval.protocol import override
-from sonde.eval.run import RunPlan, run_protocol
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.compare import compare
+from nearfar.eval.protocol import override
+from nearfar.eval.run import RunPlan, run_protocol
 
 
 def run(folder, noise, *, count=8, protocol=None):

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.crops import (
+from nearfar.errors import ConfigError
+from nearfar.eval.crops import (
     BOXES,
     Box,
     box_mask,

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError, MissingExtraError
-from sonde.eval.edge_chamfer import (
+from nearfar.errors import ConfigError, DataError, MissingExtraError
+from nearfar.eval.edge_chamfer import (
     EdgeChamfer,
     edge_chamfer,
     edge_zone,
@@ -136,5 +136,5 @@ def test_unusable_input_is_refused():
 
 def test_without_scipy_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.spatial", None)
-    with pytest.raises(MissingExtraError, match=r"sonde\[eval\]"):
+    with pytest.raises(MissingExtraError, match="pip install .*scipy"):
         scores(GT)

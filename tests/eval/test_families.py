@@ -1,8 +1,8 @@
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.families import CONVERSIONS, FAMILIES, checked_accepts, conversion_for, family_of
-from sonde.result import DepthKind
+from nearfar.errors import ConfigError
+from nearfar.eval.families import CONVERSIONS, FAMILIES, checked_accepts, conversion_for, family_of
+from nearfar.result import DepthKind
 
 
 def test_every_kind_of_result_has_a_family():
@@ -29,7 +29,7 @@ def test_impossible_tables_are_refused(wrong):
 def test_conversions_are_those_of_the_alignments():
     import numpy as np
 
-    from sonde.eval.align import converted
+    from nearfar.eval.align import converted
 
     for name in CONVERSIONS:
         assert np.isfinite(converted(np.array([[2.0]]), name)).all()

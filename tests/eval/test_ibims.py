@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import skimage
 
-from sonde.data.record import Plane
-from sonde.errors import DataError, MissingExtraError
-from sonde.eval.ibims import ibims_directed, ibims_edges, ibims_planes
+from nearfar.data.record import Plane
+from nearfar.errors import DataError, MissingExtraError
+from nearfar.eval.ibims import ibims_directed, ibims_edges, ibims_planes
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "ibims.npz"))
 PRED, GT, EDGES, VALID = (GOLDEN[name] for name in ("pred", "gt", "edges", "valid"))
@@ -111,5 +111,5 @@ def test_unusable_input_is_refused(monkeypatch):
     with pytest.raises(DataError, match="not finite"):
         ibims_directed(np.full_like(PRED, np.inf), GT, VALID)
     monkeypatch.setitem(sys.modules, "skimage.feature", None)
-    with pytest.raises(MissingExtraError, match=r"sonde\[eval\]"):
+    with pytest.raises(MissingExtraError, match="pip install .*scipy"):
         ibims_edges(PRED, EDGES)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from mini_data import FORMULAS, MiniData, TruthEstimator, mini_protocol, truth
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.judge import judge, table_columns
-from sonde.eval.measures import UNCERTAINTY
-from sonde.eval.samples import SKIPPED
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.judge import judge, table_columns
+from nearfar.eval.measures import UNCERTAINTY
+from nearfar.eval.samples import SKIPPED
 
 # protocol -> (a family it accepts, the metric that must be 0, tolerance)
 IDENTITY = {
@@ -229,7 +229,7 @@ def test_previews_are_small_and_true():
 
 def test_every_image_protocol_accepts_what_it_says():
     """A positive map of every accepted family goes through each released image protocol."""
-    from sonde.eval.protocol import load_protocol, protocol_ids
+    from nearfar.eval.protocol import load_protocol, protocol_ids
 
     cheap = ("real-folder", "synthetic", "boundary-f1-masked", "eigen-metric-kitti", "dc-nyuv2")
     for name in protocol_ids():

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from mini_data import MiniData, TruthEstimator, mini_protocol
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.judge import judge
-from sonde.eval.judge_clip import judge_clip
-from sonde.eval.measures import CLIP_METRICS
-from sonde.eval.samples import OK, SKIPPED
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.judge import judge
+from nearfar.eval.judge_clip import judge_clip
+from nearfar.eval.measures import CLIP_METRICS
+from nearfar.eval.samples import OK, SKIPPED
 
 PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'")
 

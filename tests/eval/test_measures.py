@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from mini_data import MiniData, mini_protocol
 
-from sonde.data.record import Pair, Plane
-from sonde.errors import ConfigError, DataError
-from sonde.eval.measures import Scored, counters, measure, require_known
-from sonde.eval.prepare import prepare
+from nearfar.data.record import Pair, Plane
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.measures import Scored, counters, measure, require_known
+from nearfar.eval.prepare import prepare
 
 
 def scored(record=None, factor=1.0, **more):

@@ -1,8 +1,8 @@
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.measures import CLIP_METRICS, require_known
-from sonde.eval.metric_names import (
+from nearfar.errors import ConfigError
+from nearfar.eval.measures import CLIP_METRICS, require_known
+from nearfar.eval.metric_names import (
     arrow,
     goal_of,
     higher_is_better,

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.align import cap_depth
-from sonde.eval.crops import box_mask, find_box, range_mask
-from sonde.eval.metrics import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.align import cap_depth
+from nearfar.eval.crops import box_mask, find_box, range_mask
+from nearfar.eval.metrics import (
     METRICS,
     abs_rel,
     align_log1p,
@@ -19,7 +19,7 @@ from sonde.eval.metrics import (
     image_metrics,
     row_ramp,
 )
-from sonde.result import DepthKind
+from nearfar.result import DepthKind
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "eval"
 TRUTH = np.array([[1.0, 2.0], [4.0, 8.0]])
@@ -196,7 +196,7 @@ def test_error_shares_are_deptharts():
 
 
 def test_median_ratio_is_deptharts():
-    from sonde.geometry.fits import fit_median_ratio
+    from nearfar.geometry.fits import fit_median_ratio
 
     golden = np.load(GOLDEN / "depthart.npz")
     for row in range(2):

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import DataError
-from sonde.eval.points import align_points, fov_error_deg, point_scores
-from sonde.geometry.robust_fits import POINT_MODES
+from nearfar.errors import DataError
+from nearfar.eval.points import align_points, fov_error_deg, point_scores
+from nearfar.geometry.robust_fits import POINT_MODES
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "moge_metrics.npz"))
 POINTS, TRUTH, VALID = GOLDEN["points.in.points_metric"], GOLDEN["gt.points"], GOLDEN["gt.mask"]

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.predictions import BaselineEstimator, EstimateSettings, ModelEstimator
+from nearfar.errors import ConfigError
+from nearfar.eval.predictions import BaselineEstimator, EstimateSettings, ModelEstimator
 
 LOG = {"affine_log1p": "none", "metric": "log1p"}
 METRES = {"metric": "none"}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mini_data import MiniData, mini_protocol
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.prepare import data_hash, interpolate, nearest, prepare
-from sonde.eval.protocol import load_protocol
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.prepare import data_hash, interpolate, nearest, prepare
+from nearfar.eval.protocol import load_protocol
 
 
 def prepared(record, *changes, name="real-folder"):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.align import ALIGNMENTS, AlignOptions
-from sonde.eval.crops import BOXES
-from sonde.eval.measures import require_known
-from sonde.eval.protocol import (
+from nearfar.errors import ConfigError
+from nearfar.eval.align import ALIGNMENTS, AlignOptions
+from nearfar.eval.crops import BOXES
+from nearfar.eval.measures import require_known
+from nearfar.eval.protocol import (
     canonical_json,
     list_hash,
     load_protocol,
@@ -89,7 +89,7 @@ def test_every_name_in_a_protocol_means_something():
 
 
 def test_data_sets_are_those_of_the_catalog():
-    from sonde.data.catalog import DATASETS, checked_options
+    from nearfar.data.catalog import DATASETS, checked_options
 
     for p in every_protocol():
         card = DATASETS[p.dataset.name]

@@ -4,10 +4,10 @@ from html.parser import HTMLParser
 import pytest
 from mini_run import NASTY, make_result, make_run
 
-from sonde.errors import DataError
-from sonde.eval.protocol import load_protocol
-from sonde.eval.report import extremes, html_table, write_report
-from sonde.eval.samples import read_table
+from nearfar.errors import DataError
+from nearfar.eval.protocol import load_protocol
+from nearfar.eval.report import extremes, html_table, write_report
+from nearfar.eval.samples import read_table
 
 VOID = {"meta", "img", "br", "polyline", "line", "rect"}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mini_run import make_result
 
-from sonde.errors import DataError
-from sonde.eval.results import (
+from nearfar.errors import DataError
+from nearfar.eval.results import (
     EvalResult,
     Preview,
     load_preview,

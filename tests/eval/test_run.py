@@ -8,14 +8,14 @@ from mini_dar import estimator_of, micro_model
 from mini_data import FORMULAS, MiniData, Noisy, TruthEstimator, mini_protocol
 from mini_layouts import LAYOUTS, opened
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import ConfigError, DataError
-from sonde.eval.measures import CLIP_METRICS
-from sonde.eval.predictions import Estimate
-from sonde.eval.protocol import load_protocol, protocol_ids
-from sonde.eval.results import load_preview, load_result, preview_path
-from sonde.eval.run import RunPlan, require_measurable, run_protocol, select
-from sonde.eval.samples import read_table
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.measures import CLIP_METRICS
+from nearfar.eval.predictions import Estimate
+from nearfar.eval.protocol import load_protocol, protocol_ids
+from nearfar.eval.results import load_preview, load_result, preview_path
+from nearfar.eval.run import RunPlan, require_measurable, run_protocol, select
+from nearfar.eval.samples import read_table
 
 
 def run(folder, *, data=None, estimator=None, protocol=None, **plan):
@@ -150,7 +150,7 @@ def test_order_of_samples_changes_no_row(tmp_path):
 def test_subsets_and_custom_protocols_are_not_comparable(tmp_path):
     part = load_result(run(tmp_path / "a", limit=3))
     assert not part.comparable and "subset: the first 3 of 5" in part.remarks[0]
-    from sonde.eval.protocol import override
+    from nearfar.eval.protocol import override
 
     custom = override(mini_protocol("real-folder"), ["mask.max=5.0"])
     result = load_result(run(tmp_path / "b", protocol=custom))
@@ -192,7 +192,7 @@ def test_frames_of_clips_run_for_image_models(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("opw", "opw follows an optical flow that is not in sonde"),
+        ("opw", "opw follows an optical flow that is not in nearfar"),
         ("moge-affine", "Name one: moge-affine-nyuv2"),
     ],
 )
@@ -289,7 +289,7 @@ def test_every_protocol_runs_on_the_layout_of_its_data(name, tmp_path):
     if name not in LAYOUTS:
         protocol = load_protocol(name)
         assert protocol.kind == "video" and protocol.alignment.scope != "image"
-        with pytest.raises(ConfigError, match="an optical flow that is not in sonde"):
+        with pytest.raises(ConfigError, match="an optical flow that is not in nearfar"):
             require_measurable(protocol)
         return
     protocol, data = opened(name, tmp_path / "data")

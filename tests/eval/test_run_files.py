@@ -1,7 +1,7 @@
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.run_files import RunFiles, read_json, write_json
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.run_files import RunFiles, read_json, write_json
 
 SETTINGS = {"protocol": {"hash": "a"}, "model": "m", "started": "now", "processes": 1}
 

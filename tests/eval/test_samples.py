@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from sonde.errors import DataError
-from sonde.eval.samples import SKIPPED, SampleRow, SampleWriter, header, read_table, write_table
+from nearfar.errors import DataError
+from nearfar.eval.samples import SKIPPED, SampleRow, SampleWriter, header, read_table, write_table
 
 ROW = SampleRow(
     index=3,

@@ -1,8 +1,8 @@
 import pytest
 from mini_run import PROTOCOL, make_result
 
-from sonde.errors import DataError
-from sonde.eval.standing import markdown, read_results, standings, stored_name
+from nearfar.errors import DataError
+from nearfar.eval.standing import markdown, read_results, standings, stored_name
 
 OTHER_HASH = PROTOCOL | {"hash": "fe" * 32}
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval import statistics
-from sonde.eval.statistics import bootstrap_interval, paired_difference
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval import statistics
+from nearfar.eval.statistics import bootstrap_interval, paired_difference
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "own_boundary.npz"))
 VALUES, OTHERS, SCENES = (GOLDEN[f"boot.{name}"] for name in ("values", "values_b", "scene"))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from sonde.errors import DataError
-from sonde.eval.parts import AveragePart
-from sonde.eval.samples import SKIPPED, SampleRow, SampleTable
-from sonde.eval.statistics import bootstrap_interval
-from sonde.eval.summaries import column, difference, range_name, subsets, summaries
+from nearfar.errors import DataError
+from nearfar.eval.parts import AveragePart
+from nearfar.eval.samples import SKIPPED, SampleRow, SampleTable
+from nearfar.eval.statistics import bootstrap_interval
+from nearfar.eval.summaries import column, difference, range_name, subsets, summaries
 
 IMAGES = AveragePart(over="images", weights={})
 SCENES = AveragePart(over="scenes", weights={})

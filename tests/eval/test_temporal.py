@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.errors import DataError
-from sonde.eval.temporal import flicker, opw, pair_error, scale_drift, tae, tae_v2
-from sonde.geometry.resize import resize
+from nearfar.errors import DataError
+from nearfar.eval.temporal import flicker, opw, pair_error, scale_drift, tae, tae_v2
+from nearfar.geometry.resize import resize
 
 FOLDER = Path(__file__).parents[1] / "golden" / "eval"
 GOLDEN = dict(np.load(FOLDER / "tae.npz"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sonde.eval.tracks import track_back
+from nearfar.eval.tracks import track_back
 
 SIZE = (24, 32)
 CAMERA = np.array([[30.0, 0, 16], [0, 30, 12], [0, 0, 1]])

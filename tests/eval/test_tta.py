@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.tta import blend_windows, flip_average, split_windows
+from nearfar.errors import ConfigError
+from nearfar.eval.tta import blend_windows, flip_average, split_windows
 
 DAR = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "dar_metrics.npz"))
 

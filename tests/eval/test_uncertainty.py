@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from sonde.errors import ConfigError, DataError
-from sonde.eval.uncertainty import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.eval.uncertainty import (
     METRICS,
     ause_aurg,
     coverage,

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.judge_clip import ClipEstimator
-from sonde.eval.predictions import EstimateSettings
-from sonde.eval.video_estimator import VideoEstimator
+from nearfar.errors import ConfigError
+from nearfar.eval.judge_clip import ClipEstimator
+from nearfar.eval.predictions import EstimateSettings
+from nearfar.eval.video_estimator import VideoEstimator
 
 FAKES = Path(__file__).parents[1] / "pipeline" / "video" / "conftest.py"
 LOG = {"affine_log1p": "none", "metric": "log1p"}

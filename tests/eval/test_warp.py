@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.eval.warp import moge_warp
+from nearfar.errors import ConfigError
+from nearfar.eval.warp import moge_warp
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "moge_loader.npz"))
 

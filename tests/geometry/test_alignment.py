@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sonde.errors import ConfigError, InputError
-from sonde.geometry.alignment import apply_affine, fit_affine, fit_affine_ransac
+from nearfar.errors import ConfigError, InputError
+from nearfar.geometry.alignment import apply_affine, fit_affine, fit_affine_ransac
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "ppd" / "eval_align.safetensors")
 KINDS = ("metric", "scale_invariant", "affine_depth", "affine_log_depth")

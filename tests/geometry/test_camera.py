@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.geometry.camera import (
+from nearfar.errors import ConfigError
+from nearfar.geometry.camera import (
     focal_from_exif_35mm,
     fov_from_exif_35mm,
     fov_from_focal,

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.geometry.canny import canny, dilate_ellipse5
+from nearfar.errors import ConfigError, DataError
+from nearfar.geometry.canny import canny, dilate_ellipse5
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "eval" / "own_boundary.npz")
 

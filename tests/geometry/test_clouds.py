@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sonde.errors import ConfigError
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.geometry.clouds import (
+from nearfar.errors import ConfigError
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.geometry.clouds import (
     CloudOptions,
     backproject,
     even_stride,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.errors import ConfigError
-from sonde.geometry.depth_curves import (
+from nearfar.errors import ConfigError
+from nearfar.geometry.depth_curves import (
     CURVES,
     KIND_OF_CURVE,
     curve_space,
@@ -15,7 +15,7 @@ from sonde.geometry.depth_curves import (
     encode_depth,
     metres_of_space,
 )
-from sonde.result import DepthKind
+from nearfar.result import DepthKind
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tokenizers" / "depth_curves.safetensors"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.geometry.depth_space import (
+from nearfar.geometry.depth_space import (
     log_depth,
     masked_quantile,
     metres_from_log_depth,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.geometry.edges import depth_edges
+from nearfar.errors import ConfigError
+from nearfar.geometry.edges import depth_edges
 
 
 def test_both_sides_of_a_step_and_nothing_else():

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError
-from sonde.geometry.fits import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.geometry.fits import (
     fit_line,
     fit_lstsq_depth,
     fit_lstsq_disp_video,

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sonde.geometry.gradient_loss import gradient_loss
+from nearfar.geometry.gradient_loss import gradient_loss
 
 GOLDEN = Path(__file__).parents[1] / "golden/ppd/training.safetensors"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonde.geometry.l1_search import _solve, best_anchor, best_scales, descend
+from nearfar.geometry.l1_search import _solve, best_anchor, best_scales, descend
 
 
 def samples(seed, axes, kind, count=60):
@@ -62,7 +62,7 @@ def test_few_anchors_are_solved_one_by_one(kind, monkeypatch):
         solved.append(len(x_LP))
         return best_scales(x_LP, *others)
 
-    monkeypatch.setattr("sonde.geometry.l1_search.best_scales", counted)
+    monkeypatch.setattr("nearfar.geometry.l1_search.best_scales", counted)
     found = best_anchor(x, y, w, np.ones(3, bool), None)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-9, abs=1e-9)
     assert sum(solved) < 200

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.geometry.masked_resize import masked_nearest_source
+from nearfar.errors import ConfigError
+from nearfar.geometry.masked_resize import masked_nearest_source
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "moge_align.npz"))
 CASES = sorted(name[4:-2] for name in GOLDEN if name.startswith("mnr.") and name.endswith(".i"))

@@ -1,7 +1,7 @@
 import numpy as np
 
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.geometry.meshes import depth_mesh
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.geometry.meshes import depth_mesh
 
 
 def mesh_of(depth, usable=None, **options):

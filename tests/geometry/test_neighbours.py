@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sonde.geometry.neighbours import mean_neighbour_distance
+from nearfar.geometry.neighbours import mean_neighbour_distance
 
 
 def brute(points, neighbours):

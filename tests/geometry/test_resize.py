@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from sonde.errors import ConfigError
-from sonde.geometry.resize import network_size, photo_to_network, resize
+from nearfar.errors import ConfigError
+from nearfar.geometry.resize import network_size, photo_to_network, resize
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd"
 OPENCV = load_file(GOLDEN / "resize_opencv.safetensors")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from sonde.errors import ConfigError, DataError
-from sonde.geometry.robust_fits import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.geometry.robust_fits import (
     POINT_MODES,
     fit_ransac_log1p,
     l1_affine,

@@ -3,8 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.geometry.upsample import guided_indices, upsample_guided, upsample_nearest
+from nearfar.errors import ConfigError
+from nearfar.geometry.upsample import guided_indices, upsample_guided, upsample_nearest
 
 
 @pytest.mark.parametrize("size", [(48, 64), (31, 45), (12, 16), (5, 3), (1, 1)])

@@ -1,6 +1,6 @@
 """What the rules of the house read: the source files, their syntax trees, and what they import.
 
-Every rule is a function of a folder `src` (src/sonde, or a small mock tree in its self-test) that
+Every rule is a function of a folder `src` (src/nearfar, or a small mock tree in its self-test) that
 yields one line per fault: file:line, the finding, the remedy.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-SRC = ROOT / "src" / "sonde"
+SRC = ROOT / "src" / "nearfar"
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -47,7 +47,7 @@ def room_of(path: Path, src: Path) -> str:
 
 def imports(path: Path, src: Path) -> Iterator[Import]:
     """Every import of a file, relative ones resolved, literal `import_module` calls included."""
-    place = ["sonde", *path.relative_to(src).with_suffix("").parts]
+    place = ["nearfar", *path.relative_to(src).with_suffix("").parts]
     if place[-1] == "__init__":
         place[-1] = ""
     yield from _imports(parse(path).body, place, "import")

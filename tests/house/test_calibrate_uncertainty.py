@@ -10,9 +10,9 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.errors import WeightsError
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import fill_from_card, find
+from nearfar.errors import WeightsError
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import fill_from_card, find
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_cards_are_found_or_refused(script, tmp_path):
 
 
 def test_the_splits_are_nobody_elses(script):
-    from sonde.data.benchmarks.rendered import FIRST_VALIDATION_SEED, HELD_OUT_SEED
+    from nearfar.data.benchmarks.rendered import FIRST_VALIDATION_SEED, HELD_OUT_SEED
 
     assert len({script.FIT_SEED, script.CHECK_SEED, HELD_OUT_SEED, FIRST_VALIDATION_SEED}) == 4
 

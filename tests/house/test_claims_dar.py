@@ -8,8 +8,8 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.encoders.outputs import EncoderOutput
-from sonde.models.dar.sample import sample_steps
+from nearfar.encoders.outputs import EncoderOutput
+from nearfar.models.dar.sample import sample_steps
 
 
 @pytest.fixture(scope="module")

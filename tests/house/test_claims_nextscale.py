@@ -9,11 +9,11 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.models.ppd.objective import log_depth_target
-from sonde.tokenizers.presets import MICRO
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.targets import draw_weights
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.models.ppd.objective import log_depth_target
+from nearfar.tokenizers.presets import MICRO
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.train.targets import draw_weights
 
 TABLES = {1: (10,), 4: (1, 3, 6, 10), 7: (1, 2, 3, 4, 6, 8, 10), 10: tuple(range(1, 11))}
 

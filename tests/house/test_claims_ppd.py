@@ -7,7 +7,7 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.models.ppd.objective import log_depth_target
+from nearfar.models.ppd.objective import log_depth_target
 
 
 @pytest.fixture(scope="module")

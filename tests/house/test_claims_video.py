@@ -8,12 +8,12 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.data.sample import DepthBatch
-from sonde.encoders.base import FrameByFrame
-from sonde.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder, start_from_stem
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.train.targets import draw_weights
-from sonde.weights.load import load_encoder
+from nearfar.data.sample import DepthBatch
+from nearfar.encoders.base import FrameByFrame
+from nearfar.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder, start_from_stem
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.train.targets import draw_weights
+from nearfar.weights.load import load_encoder
 
 FRAMES, SIZE = 4, (32, 48)
 OPTIONS = argparse.Namespace(seconds=0.2, steps=1, dtype="fp32")

@@ -20,7 +20,7 @@ SNAPSHOT = Path(__file__).with_name("cli_options.txt")
 
 HELP_WITHOUT_TORCH = """
 import sys
-from sonde.cli import run
+from nearfar.cli import run
 codes = [run([*arguments.split()]) for arguments in sys.argv[1:]]
 print("CODES", codes, "torch" in sys.modules)
 """
@@ -54,13 +54,13 @@ def current() -> str:
     """The whole command line as text."""
     import typer
 
-    from sonde.cli import VERBS, _build
+    from nearfar.cli import VERBS, _build
 
     root = typer.main.get_command(_build(""))
-    lines = [line for line in describe(root, "sonde")][: 1 + len(root.params)]
+    lines = [line for line in describe(root, "nearfar")][: 1 + len(root.params)]
     for verb in sorted(VERBS):
         command = typer.main.get_command(_build(verb))
-        lines += describe(command.commands[verb], f"sonde {verb}")
+        lines += describe(command.commands[verb], f"nearfar {verb}")
     return "\n".join(lines) + "\n"
 
 
@@ -78,20 +78,20 @@ def test_snapshot_shows_names_types_and_defaults():
         path: str, steps: int = typer.Option(4, "--steps", "-s"), on: bool = False
     ) -> None: ...
 
-    lines = list(describe(typer.main.get_command(app), "sonde verb"))
-    assert lines[0] == "sonde verb"
+    lines = list(describe(typer.main.get_command(app), "nearfar verb"))
+    assert lines[0] == "nearfar verb"
     assert any("PATH" in line and "required" in line for line in lines)
     assert any("--steps/-s int" in line and "default=4" in line for line in lines)
     assert any("--on/--no-on bool" in line for line in lines)
 
 
 def example_faults(text: str, snapshot: str) -> Iterator[str]:
-    """Example lines `sonde VERB ...` of a document with a verb or option that does not exist."""
-    commands = dict(re.findall(r"^(sonde\S*(?: \w+)*)\n((?:    .*\n)*)", snapshot, re.MULTILINE))
-    for line in re.findall(r"^ {4}(sonde .*)$", text, re.MULTILINE):
+    """Example lines `nearfar VERB ...` of a document with a verb or option that does not exist."""
+    commands = dict(re.findall(r"^(nearfar\S*(?: \w+)*)\n((?:    .*\n)*)", snapshot, re.MULTILINE))
+    for line in re.findall(r"^ {4}(nearfar .*)$", text, re.MULTILINE):
         words = line.partition("#")[0].split()
         known = [name for name in commands if name.split() == words[: len(name.split())]]
-        if not any(name != "sonde" for name in known):
+        if not any(name != "nearfar" for name in known):
             yield f"{line}: no such verb"
             continue
         options = {w.partition("=")[0] for w in words if w.startswith("-") and w != "-"}
@@ -107,30 +107,33 @@ def test_examples_in_documents_use_real_options():
 
 def test_wrong_examples_are_found():
     snapshot = (
-        "sonde\n    --version bool default=False\n"
-        "sonde models\nsonde models list\n    --json bool default=False\n"
-        "sonde predict\n    PHOTOS str required\n    -o/--output Path default=None\n"
+        "nearfar\n    --version bool default=False\n"
+        "nearfar models\nnearfar models list\n    --json bool default=False\n"
+        "nearfar predict\n    PHOTOS str required\n    -o/--output Path default=None\n"
     )
-    good = "    sonde predict a-b.jpg -o out  # --not an option\n    sonde models list --json\n"
-    bad = "    sonde video a\n    sonde predict a --out b\n    sonde models list -o x\n"
+    good = "    nearfar predict a-b.jpg -o out  # --not an option\n    nearfar models list --json\n"
+    bad = "    nearfar video a\n    nearfar predict a --out b\n    nearfar models list -o x\n"
     assert list(example_faults(good, snapshot)) == []
     assert len(list(example_faults(bad, snapshot))) == 3
 
 
 def test_console_entries_exist_and_start():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert set(scripts) == {"sonde"}
+    assert set(scripts) == {"nearfar"}
     for target in scripts.values():
         module, _, attribute = target.partition(":")
         assert callable(getattr(import_module(module), attribute))
     done = subprocess.run(
-        [sys.executable, "-m", "sonde.cli", "--version"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "nearfar.cli", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    assert (done.returncode, done.stdout) == (0, f"{import_module('sonde').__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"{import_module('nearfar').__version__}\n")
 
 
 def test_help_and_model_list_load_no_torch():
-    from sonde.cli import VERBS
+    from nearfar.cli import VERBS
 
     questions = ["--help", *(f"{verb} --help" for verb in VERBS), "models list"]
     done = subprocess.run(

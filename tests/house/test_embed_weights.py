@@ -8,9 +8,9 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.errors import WeightsError
-from sonde.weights import registry
-from sonde.weights.safe import sha256_of, write_safetensors
+from nearfar.errors import WeightsError
+from nearfar.weights import registry
+from nearfar.weights.safe import sha256_of, write_safetensors
 
 NOTHING = {"default_area": None, "default_steps": None, "note": None}
 
@@ -27,7 +27,7 @@ def script():
 def run(tmp_path, monkeypatch):
     """A run folder that says it is dar-tiny, and an empty package."""
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path / "embedded")
-    metadata = {"sonde_format": "1", "family": "dar", "preset": "tiny", "encoder": ""}
+    metadata = {"nearfar_format": "1", "family": "dar", "preset": "tiny", "encoder": ""}
     path = write_safetensors(
         tmp_path / "run" / "weights.safetensors", {"w": torch.ones(4)}, metadata
     )

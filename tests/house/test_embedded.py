@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from skimage.data import stereo_motorcycle
 
-from sonde.eval.metrics import aligned_scores, as_log_depth, flat_map
-from sonde.io.video.clip import ClipFrame
-from sonde.pipeline.config import PredictConfig
-from sonde.pipeline.load import load
-from sonde.pipeline.video.config import VideoConfig
-from sonde.pipeline.video.load import load_video
-from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES, find
-from sonde.weights.safe import sha256_of
+from nearfar.eval.metrics import aligned_scores, as_log_depth, flat_map
+from nearfar.io.video.clip import ClipFrame
+from nearfar.pipeline.config import PredictConfig
+from nearfar.pipeline.load import load
+from nearfar.pipeline.video.config import VideoConfig
+from nearfar.pipeline.video.load import load_video
+from nearfar.weights.registry import EMBEDDED_FOLDER, ENTRIES, find
+from nearfar.weights.safe import sha256_of
 
 EMBEDDED = [name for name, entry in ENTRIES.items() if entry.embedded]
 FAMILIES = ("depthart-tiny", "var-depth-tiny", "dar-tiny")

@@ -36,8 +36,8 @@ def family_faults(src: Path) -> Iterator[str]:
             yield f"models/{folder.name}: not in FAMILIES of models/__init__.py"
     for name, module in listed.items():
         folder = src / "models" / name
-        if module != f"sonde.models.{name}":
-            yield f"FAMILIES[{name!r}] is {module}; expected sonde.models.{name}"
+        if module != f"nearfar.models.{name}":
+            yield f"FAMILIES[{name!r}] is {module}; expected nearfar.models.{name}"
         for part in SEVEN:
             path = folder / f"{part}.py"
             if not path.exists():
@@ -75,7 +75,7 @@ def test_configs_are_frozen():
 
 def test_seeded_violations_are_found(tmp_path):
     good = {f"models/ppd/{part}.py": "" for part in (*SEVEN, "__init__")}
-    good["models/__init__.py"] = 'FAMILIES = {"ppd": "sonde.models.ppd"}\n'
+    good["models/__init__.py"] = 'FAMILIES = {"ppd": "nearfar.models.ppd"}\n'
     good["models/ppd/presets.py"] = 'PRESETS: dict = {"large": L, "tiny": T}\n'
     good["models/ppd/config.py"] = (
         "@dataclass(frozen=True, kw_only=True, slots=True)\nclass PPDConfig: ...\n"

@@ -1,4 +1,4 @@
-"""Importing sonde does nothing: no file, no torch before it is needed, no state changed."""
+"""Importing nearfar does nothing: no file, no torch before it is needed, no state changed."""
 
 import json
 import os
@@ -76,7 +76,7 @@ print(json.dumps([key for key in before if before[key] != after[key]]))
 
 
 def module_name(path: Path, src: Path = SRC) -> str:
-    parts = ("sonde", *path.relative_to(src).with_suffix("").parts)
+    parts = ("nearfar", *path.relative_to(src).with_suffix("").parts)
     return ".".join(part for part in parts if part != "__init__")
 
 
@@ -120,13 +120,13 @@ def loaded_packages(folder: Path, names: list[str]) -> set[str]:
 
 
 def test_light_rooms_load_without_torch(tmp_path):
-    light = ["sonde", *(f"sonde.geometry.{name}" for name in NUMPY_GEOMETRY)]
+    light = ["nearfar", *(f"nearfar.geometry.{name}" for name in NUMPY_GEOMETRY)]
     for room in WITHOUT_TORCH:
         path = SRC / room
         files = python_files(path) if path.is_dir() else [path.with_suffix(".py")]
         light += [module_name(file) for file in files if file.stem != "__main__"]
     packages = loaded_packages(tmp_path / "empty", light)
-    assert "sonde" in packages
+    assert "nearfar" in packages
     assert not packages & {"torch", "scipy", "matplotlib", "transformers", "accelerate"}
 
 
@@ -155,18 +155,18 @@ def test_seeded_violations_are_found(tmp_path):
     source = write_tree(
         tmp_path / "source",
         {
-            "sonde/__init__.py": "",
-            "sonde/a.py": "import torch\ntorch.manual_seed(3)\ntorch.set_num_threads(2)\n",
-            "sonde/b.py": "import os\nos.environ['A'] = 'b'\n",
-            "sonde/c.py": "open('made.txt', 'w').close()\n",
+            "nearfar/__init__.py": "",
+            "nearfar/a.py": "import torch\ntorch.manual_seed(3)\ntorch.set_num_threads(2)\n",
+            "nearfar/b.py": "import os\nos.environ['A'] = 'b'\n",
+            "nearfar/c.py": "open('made.txt', 'w').close()\n",
         },
     )
-    names = json.dumps(["sonde.a", "sonde.b"])
+    names = json.dumps(["nearfar.a", "nearfar.b"])
     changed = run_in_empty_folder(tmp_path / "empty", STATE_UNCHANGED, names, "[]", source=source)
     assert json.loads(changed) == ["torch generator", "threads", "environment"]
     (tmp_path / "writes").mkdir()
     try:
-        run_in_empty_folder(tmp_path / "writes", IMPORT_ALL, '["sonde.c"]', source=source)
+        run_in_empty_folder(tmp_path / "writes", IMPORT_ALL, '["nearfar.c"]', source=source)
     except AssertionError as error:
         assert "made" in str(error)
     else:

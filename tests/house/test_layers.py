@@ -8,21 +8,24 @@ from source_tree import SRC, imports, python_files, refuse, room_of, write_tree
 
 MAY_IMPORT = {  # room -> rooms it may import besides itself
     "errors": "",
+    "former_name": "",
+    "extras": "errors",
     "result": "errors",
     "settings": "errors",
     "layers": "errors",
     "sampling": "errors",
     "geometry": "errors",
     "viz": "errors result",
-    "io": "errors result geometry",
+    "io": "errors extras former_name result geometry",
     "tokenizers": "errors layers",
     "encoders": "errors layers geometry",
     "models": "errors result layers sampling geometry tokenizers encoders",
-    "data": "errors geometry io",
-    "weights": "errors settings models tokenizers encoders",
+    "data": "errors extras former_name geometry io",
+    "weights": "errors former_name settings models tokenizers encoders",
     "pipeline": "errors settings result geometry io models weights",
-    "eval": "errors settings result geometry io viz data tokenizers pipeline",
-    "train": "errors settings sampling geometry data models tokenizers encoders weights eval",
+    "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
+    "train": "errors extras settings sampling geometry data models tokenizers encoders weights"
+    " eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",
     "structure": "errors result geometry io viz pipeline",
@@ -54,7 +57,7 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
     "typer": "cli",
     "rich": "cli",
 }
-NO_TORCH_AT_IMPORT = {"errors", "result", "settings", "viz", "io", "cli"}
+NO_TORCH_AT_IMPORT = {"errors", "extras", "former_name", "result", "settings", "viz", "io", "cli"}
 NUMPY_ONLY = {
     f"geometry/{name}.py"
     for name in (
@@ -74,7 +77,7 @@ NUMPY_ONLY = {
 
 
 def room_faults(src: Path) -> Iterator[str]:
-    """Imports of a room that the table does not allow; `sonde/__init__` may name all, lazily."""
+    """Imports of a room that the table does not allow; `nearfar/__init__` may name all, lazily."""
     for path in python_files(src):
         place, room = path.relative_to(src), room_of(path, src)
         if room == "__init__":
@@ -84,7 +87,7 @@ def room_faults(src: Path) -> Iterator[str]:
             continue
         for line, target, level, when in imports(path, src):
             parts = target.split(".")
-            if parts[0] != "sonde" or len(parts) < 2 or parts[1] not in MAY_IMPORT:
+            if parts[0] != "nearfar" or len(parts) < 2 or parts[1] not in MAY_IMPORT:
                 continue
             allowed = {room, *MAY_IMPORT[room].split()}
             if when != "import":
@@ -95,7 +98,7 @@ def room_faults(src: Path) -> Iterator[str]:
                     "move the shared part down or pass it in"
                 )
             if level and parts[1] != room:
-                yield f"{place}:{line}: relative import leaves the room; write sonde.{parts[1]}"
+                yield f"{place}:{line}: relative import leaves the room; write nearfar.{parts[1]}"
 
 
 def family_faults(src: Path) -> Iterator[str]:
@@ -106,7 +109,10 @@ def family_faults(src: Path) -> Iterator[str]:
             continue
         for line, target, _, _ in imports(path, src):
             parts = target.split(".")
-            if parts[:2] == ["sonde", "models"] and parts[2:3] not in ([place.parts[1]], ["base"]):
+            if parts[:2] == ["nearfar", "models"] and parts[2:3] not in (
+                [place.parts[1]],
+                ["base"],
+            ):
                 yield (
                     f"{place}:{line}: families are independent; "
                     "lift the shared block into layers or sampling"
@@ -119,10 +125,10 @@ def third_party_faults(src: Path) -> Iterator[str]:
         place, room = path.relative_to(src), room_of(path, src)
         for line, target, _, _ in imports(path, src):
             head = target.split(".")[0]
-            if head == "sonde" or head in sys.stdlib_module_names or head in EVERYWHERE:
+            if head == "nearfar" or head in sys.stdlib_module_names or head in EVERYWHERE:
                 continue
             if head not in ONLY_IN:
-                yield f"{place}:{line}: {head} is no dependency of sonde; do it with numpy or torch"
+                yield f"{place}:{line}: {head} is no dependency of ours; do it with numpy or torch"
             elif room not in ONLY_IN[head].split():
                 yield f"{place}:{line}: {head} is only for {ONLY_IN[head]}; call that room instead"
 
@@ -179,14 +185,14 @@ def clean_tree(root: Path) -> Path:
     files = {"__init__.py": "", "models/base.py": "", "models/dar/__init__.py": ""}
     for room, below in MAY_IMPORT.items():
         below = " ".join(set(MAY_IMPORT) - {"cli"}) if below == "*" else below
-        text = "".join(f"from sonde.{name} import x\n" for name in below.split())
+        text = "".join(f"from nearfar.{name} import x\n" for name in below.split())
         single = room in ("errors", "result", "settings")
         files[f"{room}.py" if single else f"{room}/__init__.py"] = text
-    files["result.py"] += "def save():\n    from sonde.io.writers import x\n"
+    files["result.py"] += "def save():\n    from nearfar.io.writers import x\n"
     files["models/ppd/sample.py"] = (
         "from typing import TYPE_CHECKING\n"
-        "from sonde.models.base import y\nfrom ..base import y\nfrom .network import z\n"
-        "from sonde.sampling.euler import euler_step\nimport torch, numpy, math\n"
+        "from nearfar.models.base import y\nfrom ..base import y\nfrom .network import z\n"
+        "from nearfar.sampling.euler import euler_step\nimport torch, numpy, math\n"
     )
     files["io/images.py"] = "from PIL import Image\ndef f():\n    import torch\n    return torch\n"
     files["viz/panel.py"] = (
@@ -201,14 +207,17 @@ def test_clean_mock_tree_has_no_faults(tmp_path):
 
 def test_every_seeded_violation_is_found(tmp_path):
     seeded = {
-        "models/ppd/a.py": ("from sonde.io.images import read_image\n", "models may not import io"),
+        "models/ppd/a.py": (
+            "from nearfar.io.images import read_image\n",
+            "models may not import io",
+        ),
         "models/ppd/b.py": ("from ..dar.bins import bins\n", "families are independent"),
-        "models/dar/c.py": ("def f():\n    import sonde.weights.hub\n", "may not import weights"),
+        "models/dar/c.py": ("def f():\n    import nearfar.weights.hub\n", "may not import weights"),
         "models/dar/d.py": ("from ...sampling.euler import x\n", "leaves the room"),
-        "layers/e.py": ("from sonde import geometry\n", "layers may not import geometry"),
+        "layers/e.py": ("from nearfar import geometry\n", "layers may not import geometry"),
         "layers/f.py": (
             "from importlib import import_module\n"
-            "def f():\n    return import_module('sonde.settings')\n",
+            "def f():\n    return import_module('nearfar.settings')\n",
             "layers may not import settings",
         ),
         "data/g.py": ("import av\n", "av is only for io"),
@@ -217,7 +226,7 @@ def test_every_seeded_violation_is_found(tmp_path):
         "geometry/clouds.py": ("def f():\n    import torch\n", "numpy only"),
         "cli/j.py": ("if True:\n    import torch\n", "torch at import time"),
         "viz/k.py": ("class A:\n    from torch import Tensor\n", "torch at import time"),
-        "result.py": ("from sonde.viz import x\n", "result may not import viz"),
+        "result.py": ("from nearfar.viz import x\n", "result may not import viz"),
         "cellar/l.py": ("", "no room cellar"),
     }
     src = clean_tree(tmp_path)

@@ -15,7 +15,7 @@ from source_tree import ROOT, SRC, parse, refuse, top_level_names, write_tree
 
 MAP_ROW = re.compile(r"^\|(?P<what>[^|]+)\|\s*`(?P<path>[\w/.-]+)(?:::(?P<symbol>[\w.]+))?`\s*\|$")
 HALF_LINE, TEXT_COLUMN = 72, 26
-TREE_BLOCK = re.compile(r"^```\nsrc/sonde/\n.*?^```", re.DOTALL | re.MULTILINE)
+TREE_BLOCK = re.compile(r"^```\nsrc/nearfar/\n.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def map_faults(map_file: Path, root: Path) -> Iterator[str]:
@@ -63,7 +63,7 @@ def tree_lines(folder: Path, level: int = 1) -> Iterator[str]:
 
 def tree(src: Path) -> str:
     """The block of README that shows the source, made from the docstring maps of the rooms."""
-    return "\n".join(["```", "src/sonde/", *tree_lines(src), "```"])
+    return "\n".join(["```", "src/nearfar/", *tree_lines(src), "```"])
 
 
 def shown_tree(readme: str) -> str:
@@ -91,7 +91,7 @@ def test_every_file_in_the_tree_says_what_it_is():
 
 
 def test_readme_table_names_every_model():
-    from sonde.weights.registry import ENTRIES
+    from nearfar.weights.registry import ENTRIES
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("## Models")[1].split("\n## ")[0]
@@ -114,16 +114,16 @@ def test_seeded_violations_are_found(tmp_path):
     root = write_tree(
         tmp_path,
         {
-            "src/sonde/__init__.py": "",
-            "src/sonde/sampling/__init__.py": "",
-            "src/sonde/sampling/euler.py": "LIMIT = 3\nclass A:\n    def step(self): ...\n",
+            "src/nearfar/__init__.py": "",
+            "src/nearfar/sampling/__init__.py": "",
+            "src/nearfar/sampling/euler.py": "LIMIT = 3\nclass A:\n    def step(self): ...\n",
             "docs/map.md": (
                 "| where is | where |\n|---|---|\n"
-                "| the step | `src/sonde/sampling/euler.py::step` |\n"
-                "| the limit | `src/sonde/sampling/euler.py::LIMIT` |\n"
-                "| heun | `src/sonde/sampling/euler.py::heun` |\n"
-                "| gone | `src/sonde/gone.py::x` |\n"
-                "| odd | see `src/sonde/sampling/euler.py` |\n"
+                "| the step | `src/nearfar/sampling/euler.py::step` |\n"
+                "| the limit | `src/nearfar/sampling/euler.py::LIMIT` |\n"
+                "| heun | `src/nearfar/sampling/euler.py::heun` |\n"
+                "| gone | `src/nearfar/gone.py::x` |\n"
+                "| odd | see `src/nearfar/sampling/euler.py` |\n"
             ),
         },
     )
@@ -142,7 +142,7 @@ def test_tree_is_made_from_the_maps_of_the_rooms(tmp_path):
     )
     assert tree(src).splitlines() == [
         "```",
-        "src/sonde/",
+        "src/nearfar/",
         "  __init__.py             Public names",
         "  sampling/               The loop",
         "    euler.py              one step",

@@ -1,4 +1,4 @@
-"""Tests mirror the source: src/sonde/a/b.py is tested in tests/a/test_b.py."""
+"""Tests mirror the source: src/nearfar/a/b.py is tested in tests/a/test_b.py."""
 
 import ast
 from collections.abc import Iterator

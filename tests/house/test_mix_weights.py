@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from sonde.errors import WeightsError
-from sonde.weights.safe import read_safetensors, write_safetensors
+from nearfar.errors import WeightsError
+from nearfar.weights.safe import read_safetensors, write_safetensors
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mix_weights.py"
 

@@ -43,12 +43,12 @@ def test_a_way_is_measured_at_the_models_own_steps(script, tmp_path, monkeypatch
 
 
 def test_calls_are_timed_on_the_photo_at_its_own_size(script, tmp_path):
-    import sonde
+    import nearfar
 
     photo = script.write_photo(tmp_path / "photo.png")
     options = SimpleNamespace(photo=photo, resolution=48, repeats=1)
-    model = sonde.load("ppd-tiny", dtype="fp32")
+    model = nearfar.load("ppd-tiny", dtype="fp32")
     seconds, processor = script.timed(model, options, steps=1, ensemble_start="first")
     assert len(seconds) == len(processor) == 2 and min(seconds) > 0 and min(processor) > 0
     assert script.starts_of(model) == ("noise", "first")
-    assert script.starts_of(sonde.load("dar-tiny")) == ()
+    assert script.starts_of(nearfar.load("dar-tiny")) == ()

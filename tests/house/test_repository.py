@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from source_tree import ROOT, refuse, write_tree
 
-LARGEST_KB = {"src/sonde/weights/embedded": 25_000, "tests/golden": 2500, "": 600}
+LARGEST_KB = {"src/nearfar/weights/embedded": 25_000, "tests/golden": 2500, "": 600}
 UNTRACKED = {".git", ".venv", "__pycache__", "out", "runs", "build", "dist"}
 
 

@@ -35,7 +35,7 @@ def test_runs_are_stored_and_a_stale_document_is_found(tmp_path):
     assert subprocess.run([*command, "--add", str(run)], check=False).returncode == 0
     assert "row-ramp" in (tmp_path / "results.md").read_text(encoding="utf-8")
     assert subprocess.run([*command, "--check"], check=False).returncode == 0
-    far = make_run(tmp_path / "far", tool={"command": "sonde eval run -o /elsewhere/run"})
+    far = make_run(tmp_path / "far", tool={"command": "nearfar eval run -o /elsewhere/run"})
     refused = subprocess.run([*command, "--add", str(far)], check=False, capture_output=True)
     assert refused.returncode == 1 and b"a path of this machine" in refused.stderr
     (tmp_path / "results.md").write_text("old")

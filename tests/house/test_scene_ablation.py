@@ -10,7 +10,7 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.data.sample import DepthBatch
+from nearfar.data.sample import DepthBatch
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,8 @@ def test_other_settings_are_refused_and_nothing_is_lost(bench):
 
 
 def test_variants_change_what_they_say(modules):
-    from sonde.data.augment import AugmentOptions
-    from sonde.data.scenes.options import SceneOptions
+    from nearfar.data.augment import AugmentOptions
+    from nearfar.data.scenes.options import SceneOptions
 
     for name, variant in modules.ablation.VARIANTS.items():
         scenes, augment = SceneOptions(**variant.scenes), AugmentOptions(**variant.augment)

@@ -5,8 +5,8 @@ import importlib.util
 import pytest
 from source_tree import ROOT, refuse
 
-from sonde.data.catalog import DATASETS
-from sonde.eval.protocol import protocol_ids
+from nearfar.data.catalog import DATASETS
+from nearfar.eval.protocol import protocol_ids
 
 
 @pytest.fixture(scope="module")

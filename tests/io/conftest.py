@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.result import DepthKind, DepthResult
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.result import DepthKind, DepthResult
 
 
 def make_result(kind="metric", *, seed=0, shape=(23, 31), low=0.5, high=60.0, full=True):

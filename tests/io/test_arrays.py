@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.errors import InputError
-from sonde.io.arrays import read_depth_array
+from nearfar.errors import InputError
+from nearfar.io.arrays import read_depth_array
 
 CODES = np.random.default_rng(0).integers(0, 65536, (5, 7), dtype=np.uint16)
 METRES = CODES.astype(np.float32) / 7

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from sonde.errors import InputError, OutputError
-from sonde.io.atomic import atomic_path, ensure_folder, remove_leftovers
+from nearfar.errors import InputError, OutputError
+from nearfar.io.atomic import atomic_path, ensure_folder, remove_leftovers
 
 
 def test_replaces_when_complete(tmp_path):
@@ -59,19 +59,23 @@ def test_missing_or_impossible_folder(tmp_path):
 
 
 def test_only_temporary_files_are_left_over(tmp_path):
-    for name in (".sonde-0123456789ab.tmp", "depth.exr", ".sonde-notes", "other.tmp"):
+    for name in (".nearfar-0123456789ab.tmp", "depth.exr", ".nearfar-notes", "other.tmp"):
         (tmp_path / name).write_bytes(b"x")
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path / "missing")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".sonde-notes", "depth.exr", "other.tmp"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".nearfar-notes",
+        "depth.exr",
+        "other.tmp",
+    ]
 
 
 def test_the_system_runs_out_of_room(tmp_path):
     """A file size limit of the process, met in the middle of a real result."""
     code = f"""
 import resource, signal, numpy as np
-from sonde.errors import OutputError
-from sonde.result import DepthResult
+from nearfar.errors import OutputError
+from nearfar.result import DepthResult
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 depth = np.random.default_rng(0).uniform(1, 5, (64, 64)).astype(np.float32)

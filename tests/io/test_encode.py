@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.io.encode import data_url, picture_bytes
+from nearfar.io.encode import data_url, picture_bytes
 
 RGB = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 

@@ -4,9 +4,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from sonde.errors import InputError, ResourceError
-from sonde.io import fetch
-from sonde.io.fetch import fetch_bytes
+from nearfar.errors import InputError, ResourceError
+from nearfar.io import fetch
+from nearfar.io.fetch import fetch_bytes
 
 
 class Answers(BaseHTTPRequestHandler):

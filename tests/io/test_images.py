@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sonde.errors import InputError, MissingExtraError, ResourceError, SondeError
-from sonde.io.images import Photo, read_image, to_photo, write_picture
+from nearfar.errors import InputError, MissingExtraError, NearfarError, ResourceError
+from nearfar.io.images import Photo, read_image, to_photo, write_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 
@@ -151,7 +151,7 @@ def test_text_empty_missing_and_folder(tmp_path):
 def test_too_many_pixels_by_the_header_alone(tmp_path):
     path = saved(tmp_path, Image.fromarray(RGB))
     assert read_image(path, max_pixels=140).rgb_HW3.shape == (10, 14, 3)
-    with pytest.raises(ResourceError, match=r"14 x 10 pixels.*139.*SONDE_MAX_PIXELS"):
+    with pytest.raises(ResourceError, match=r"14 x 10 pixels.*139.*NEARFAR_MAX_PIXELS"):
         read_image(path, max_pixels=139)
     # a header that promises 20000 x 20000 pixels, with no pixels behind it
     content = bytearray(path.read_bytes())
@@ -165,7 +165,7 @@ def test_too_many_pixels_by_the_header_alone(tmp_path):
 
 
 def test_damaged_bytes_never_escape_as_other_errors(tmp_path):
-    """Hundreds of damaged files: a photo or one SondeError, nothing else."""
+    """Hundreds of damaged files: a photo or one NearfarError, nothing else."""
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged"
     for suffix, options in {
@@ -186,14 +186,14 @@ def test_damaged_bytes_never_escape_as_other_errors(tmp_path):
             path.write_bytes(content[: int(rng.integers(1, len(content) + 1))])
             try:
                 assert read_image(path, max_pixels=10**6).rgb_HW3.ndim == 3
-            except SondeError as error:
+            except NearfarError as error:
                 assert "\n" not in str(error)
 
 
 def test_heif_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    with pytest.raises(MissingExtraError, match=r"pip install sonde\[heif\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .pillow-heif"):
         read_image(tmp_path / "a.heic")
 
 

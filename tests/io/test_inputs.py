@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.inputs import find_inputs, is_url
+from nearfar.errors import InputError
+from nearfar.io.inputs import find_inputs, is_url
 
 
 @pytest.fixture

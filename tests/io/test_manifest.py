@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sonde.errors import OutputError
-from sonde.io.manifest import Manifest, ManifestRecord, read_manifest, settings_hash
+from nearfar.errors import OutputError
+from nearfar.io.manifest import Manifest, ManifestRecord, read_manifest, settings_hash
 
 SETTINGS = {"steps": 4, "model": "ppd-tiny", "save": ["png16"]}
 

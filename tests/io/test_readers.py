@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-import sonde
-from sonde.errors import InputError
-from sonde.io.readers import read_result
-from sonde.result import DepthKind
+import nearfar
+from nearfar.errors import InputError
+from nearfar.io.readers import read_result
+from nearfar.result import DepthKind
 
 
 @pytest.mark.parametrize("kind", list(DepthKind))
@@ -15,7 +15,7 @@ from sonde.result import DepthKind
 def test_what_save_writes_comes_back(result_of, tmp_path, kind, name):
     result = result_of(kind)
     (path,) = result.save(tmp_path, [name], stem="a")
-    back = sonde.read(path)
+    back = nearfar.read(path)
     assert back.kind is kind and np.array_equal(back.valid, result.valid)
     step = 0.001 if kind is DepthKind.METRIC else 60 / 65534
     tolerance = 0.51 * step if name == "png16" else 0
@@ -34,12 +34,12 @@ def test_unknown_missing_and_wrong(tmp_path):
 
 def test_reading_and_writing_need_no_torch(tmp_path):
     code = f"""
-import sys, numpy as np, sonde
-from sonde.result import DepthResult
+import sys, numpy as np, nearfar
+from nearfar.result import DepthResult
 depth = np.ones((4, 5), np.float32)
 (path,) = DepthResult(depth=depth, kind="metric", valid=depth > 0).save({str(tmp_path)!r}, ["npz"])
-import sonde.io.images, sonde.io.inputs, sonde.io.manifest
-assert (sonde.read(path).depth == 1).all()
+import nearfar.io.images, nearfar.io.inputs, nearfar.io.manifest
+assert (nearfar.read(path).depth == 1).all()
 assert "torch" not in sys.modules and "OpenEXR" not in sys.modules and "PIL" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

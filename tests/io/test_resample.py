@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.resample import resize_lanczos
+from nearfar.errors import InputError
+from nearfar.io.resample import resize_lanczos
 
 
 def test_keeps_a_flat_photo_and_swaps_sides():

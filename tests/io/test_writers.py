@@ -3,10 +3,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from sonde.errors import ConfigError, MetricError, OutputError
-from sonde.geometry.clouds import CloudOptions
-from sonde.io.writers import WRITERS, check_formats, existing_outputs, save_result
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import ConfigError, MetricError, OutputError
+from nearfar.geometry.clouds import CloudOptions
+from nearfar.io.writers import WRITERS, check_formats, existing_outputs, save_result
+from nearfar.result import DepthKind, DepthResult
 
 ALL = ["png16", "npz", "exr", "pfm", "vis", "side", "ply", "glb"]
 

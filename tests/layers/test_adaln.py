@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.layers.adaln import AdaLNBlock
-from sonde.layers.norm import modulated_layer_norm_reference
+from nearfar.layers.adaln import AdaLNBlock
+from nearfar.layers.norm import modulated_layer_norm_reference
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from sonde.layers import attention as module
-from sonde.layers.attention import (
+from nearfar.layers import attention as module
+from nearfar.layers.attention import (
     SelfAttention,
     attention,
     attention_blocked,
     attention_reference,
     has_bfloat16_without_tiles,
 )
-from sonde.layers.rope import rope_tables
+from nearfar.layers.rope import rope_tables
 
 
 def qkv(dtype=torch.float32):
@@ -95,7 +95,7 @@ def test_self_attention_equals_written_out_steps(monkeypatch):
     x = torch.randn(2, 12, 32, generator=generator)
     tables = rope_tables((3, 4), head_width=8)
     fused = layer(x, rope=tables)
-    monkeypatch.setattr("sonde.layers.attention.attention", attention_reference)
+    monkeypatch.setattr("nearfar.layers.attention.attention", attention_reference)
     torch.testing.assert_close(layer(x, rope=tables), fused, atol=2e-6, rtol=1e-5)
     moved = x.roll(1, dims=1)
     torch.testing.assert_close(layer(moved, rope=None), layer(x, rope=None).roll(1, dims=1))

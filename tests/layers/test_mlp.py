@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sonde.layers.mlp import MLP
+from nearfar.layers.mlp import MLP
 
 
 @pytest.mark.parametrize(

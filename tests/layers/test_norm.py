@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sonde.layers.norm import modulated_layer_norm, modulated_layer_norm_reference
+from nearfar.layers.norm import modulated_layer_norm, modulated_layer_norm_reference
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.layers.patch import PatchEmbed, expand_tokens, unpatchify
+from nearfar.layers.patch import PatchEmbed, expand_tokens, unpatchify
 
 
 def test_tokens_are_row_major_and_contiguous():

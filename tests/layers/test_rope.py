@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sonde.layers.rope import apply_rope, rope_tables
+from nearfar.layers.rope import apply_rope, rope_tables
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "dit_tiny_io.safetensors"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sonde.layers.timestep import TimestepEmbedder, timestep_sinusoid
+from nearfar.layers.timestep import TimestepEmbedder, timestep_sinusoid
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "dit_tiny_io.safetensors"
 

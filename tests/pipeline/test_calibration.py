@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, DataError, WeightsError
-from sonde.eval.uncertainty import coverage
-from sonde.pipeline.calibration import (
+from nearfar.errors import ConfigError, DataError, WeightsError
+from nearfar.eval.uncertainty import coverage
+from nearfar.pipeline.calibration import (
     Calibration,
     Residuals,
     calibrated,
@@ -15,9 +15,9 @@ from sonde.pipeline.calibration import (
     fit_calibration,
     residuals,
 )
-from sonde.pipeline.ensemble import Ensemble, merge_hypotheses
-from sonde.pipeline.predict import Model
-from sonde.result import DepthKind
+from nearfar.pipeline.ensemble import Ensemble, merge_hypotheses
+from nearfar.pipeline.predict import Model
+from nearfar.result import DepthKind
 
 LOG = DepthKind.AFFINE_LOG_DEPTH
 TABLE = {"method": "gain_floor", "gain": 2.0, "floor": 0.03}
@@ -142,8 +142,8 @@ def test_only_a_spread_is_calibrated():
 
 def with_table(make_model, table, **options):
     """The fake model as if its card said `table`."""
-    from sonde.weights.load import LoadedModel
-    from sonde.weights.registry import find
+    from nearfar.weights.load import LoadedModel
+    from nearfar.weights.registry import find
 
     entry = dataclasses.replace(find("ppd-tiny"), name="fake", uncertainty=table)
     return Model(LoadedModel(make_model(**options)._predictor, entry, "0" * 64))

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.pipeline.config import FAMILY_OPTIONS, PredictConfig, PredictSettings
+from nearfar.errors import ConfigError
+from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 
 
 @pytest.mark.parametrize(

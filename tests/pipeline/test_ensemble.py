@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sonde.pipeline.ensemble import alignment, merge_hypotheses
-from sonde.result import DepthKind
+from nearfar.pipeline.ensemble import alignment, merge_hypotheses
+from nearfar.result import DepthKind
 
 AFFINE = [DepthKind.AFFINE_LOG_DEPTH, DepthKind.AFFINE_DEPTH]
 

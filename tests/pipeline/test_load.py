@@ -9,20 +9,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sonde.encoders.tiny import PRESETS as ENCODER_PRESETS
-from sonde.encoders.tiny import TinyEncoder
-from sonde.errors import ConfigError, WeightsError
-from sonde.io.readers import read_result
-from sonde.models.dar.initial import new_network as new_dar
-from sonde.models.dar.presets import MICRO as DAR_MICRO
-from sonde.models.depthart.network import new_network as new_depthart
-from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
-from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.presets import PRESETS
-from sonde.models.var_depth.initial import new_network as new_var_depth
-from sonde.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
-from sonde.pipeline.load import load
-from sonde.result import DepthKind
+from nearfar.encoders.tiny import PRESETS as ENCODER_PRESETS
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.io.readers import read_result
+from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.presets import MICRO as DAR_MICRO
+from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO
+from nearfar.models.ppd.network import PPDNetwork
+from nearfar.models.ppd.presets import PRESETS
+from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
+from nearfar.pipeline.load import load
+from nearfar.result import DepthKind
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ from sonde.result import DepthKind
         ({"name": "ppd-tiny", "device": "tpu"}, ConfigError, "unknown device 'tpu'"),
         ({"name": "ppd-tiny", "dtype": "int4"}, ConfigError, "unknown dtype 'int4'"),
         ({"name": "no/such/file.safetensors"}, WeightsError, "no such file"),
-        ({"name": "ppvd-tiny"}, ConfigError, "sonde video"),
-        ({"name": "ppd-tiny", "metric_from": "ppvd-tiny"}, ConfigError, "sonde video"),
+        ({"name": "ppvd-tiny"}, ConfigError, "nearfar video"),
+        ({"name": "ppd-tiny", "metric_from": "ppvd-tiny"}, ConfigError, "nearfar video"),
     ],
     ids=["name", "device", "dtype", "file", "clips", "metres"],
 )
@@ -56,7 +56,7 @@ def test_a_folder_of_weights_becomes_a_model_that_predicts(tmp_path, rgb):
             else value
             for key, value in network.state_dict().items()
         }
-    about = {"sonde_format": "1", "preset": "tiny", "encoder": "tiny", "licence": "none"}
+    about = {"nearfar_format": "1", "preset": "tiny", "encoder": "tiny", "licence": "none"}
     folder = tmp_path / "mine"
     folder.mkdir()
     save_file(tensors["weights"], folder / "weights.safetensors", {**about, "family": "ppd"})
@@ -80,7 +80,7 @@ def trained(tmp_path):
         state = {
             k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()
         }
-        about = {"sonde_format": "1", "family": family, "preset": preset, "licence": "none"}
+        about = {"nearfar_format": "1", "family": family, "preset": preset, "licence": "none"}
         if config is not None:
             about["config"] = json.dumps(asdict(config))
         folder = tmp_path / family

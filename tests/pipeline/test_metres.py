@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sonde.pipeline.ensemble import Ensemble
-from sonde.pipeline.metres import (
+from nearfar.pipeline.ensemble import Ensemble
+from nearfar.pipeline.metres import (
     Reference,
     choose_camera,
     plausible_range,
@@ -14,7 +14,7 @@ from sonde.pipeline.metres import (
     to_metres,
     trusted,
 )
-from sonde.result import DepthKind, DepthResult
+from nearfar.result import DepthKind, DepthResult
 
 LOG = DepthKind.AFFINE_LOG_DEPTH
 

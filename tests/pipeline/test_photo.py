@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sonde.pipeline.photo import _average, network_image
+from nearfar.pipeline.photo import _average, network_image
 
 
 def test_values_and_order(rgb):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sonde.errors import ConfigError, InputError, ResourceError, WeightsError
-from sonde.result import DepthKind
+from nearfar.errors import ConfigError, InputError, ResourceError, WeightsError
+from nearfar.result import DepthKind
 
 
 def same(one, other):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.sampling.categorical import draw, filter_top_k, filter_top_p, guided_logits
+from nearfar.errors import ConfigError
+from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p, guided_logits
 
 
 def kept(logits):

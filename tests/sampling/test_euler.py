@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sonde.sampling.euler import euler_step
+from nearfar.sampling.euler import euler_step
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "ppd" / "schedule.safetensors")
 

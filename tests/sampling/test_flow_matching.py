@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sonde.sampling.flow_matching import (
+from nearfar.sampling.flow_matching import (
     add_noise,
     clean_from_velocity,
     noise_from_velocity,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.errors import ConfigError
-from sonde.sampling.timesteps import (
+from nearfar.errors import ConfigError
+from nearfar.sampling.timesteps import (
     logit_normal_timesteps,
     ppd_timesteps,
     timestep_of_normal,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
 
 sys.path.insert(0, str(Path(__file__).parent))
 

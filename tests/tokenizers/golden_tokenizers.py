@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.keys import from_published, published_name
-from sonde.tokenizers.vqvae import VQVAE
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.keys import from_published, published_name
+from nearfar.tokenizers.vqvae import VQVAE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tokenizers"
 LEVELS = (1, 1, 2, 2, 4)

@@ -1,8 +1,8 @@
 import torch
 from golden_tokenizers import FULL_TOPOLOGY, golden, made, var_weights
 
-from sonde.tokenizers.autoencoder import CellAttention, Encoder, ResidualBlock
-from sonde.tokenizers.presets import PRESETS
+from nearfar.tokenizers.autoencoder import CellAttention, Encoder, ResidualBlock
+from nearfar.tokenizers.presets import PRESETS
 
 
 def test_five_levels_match_the_golden_run():

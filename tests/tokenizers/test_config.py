@@ -1,7 +1,7 @@
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.config import VAR_SCALES, VQConfig, require_scales
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.config import VAR_SCALES, VQConfig, require_scales
 
 
 def test_sizes_follow_from_multipliers_and_scales():

@@ -7,8 +7,8 @@ import pytest
 import torch
 from golden_tokenizers import FULL_TOPOLOGY, golden, table, under
 
-from sonde.errors import WeightsError
-from sonde.tokenizers.keys import (
+from nearfar.errors import WeightsError
+from nearfar.tokenizers.keys import (
     COUNTER,
     HITS,
     bare_name,
@@ -17,8 +17,8 @@ from sonde.tokenizers.keys import (
     our_name,
     published_name,
 )
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.vqvae import VQVAE
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.vqvae import VQVAE
 
 
 def published(config):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.objective import (
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.objective import (
     TokenizerObjective,
     error_gradient,
     squash_nearest,

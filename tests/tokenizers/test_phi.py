@@ -1,8 +1,8 @@
 import pytest
 from golden_tokenizers import table
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.phi import phi_of_scales
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.phi import phi_of_scales
 
 
 @pytest.mark.parametrize("phi_count", [3, 4])

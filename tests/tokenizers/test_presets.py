@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.vqvae import VQVAE
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.vqvae import VQVAE
 
 
 def parameters(name):

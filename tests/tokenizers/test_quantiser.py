@@ -4,10 +4,10 @@ import pytest
 import torch
 from golden_tokenizers import golden, network_of, under
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.config import VAR_SCALES, VQConfig
-from sonde.tokenizers.keys import our_name
-from sonde.tokenizers.quantiser import MultiScaleQuantiser, as_map
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.config import VAR_SCALES, VQConfig
+from nearfar.tokenizers.keys import our_name
+from nearfar.tokenizers.quantiser import MultiScaleQuantiser, as_map
 
 TEN = VQConfig(channels=32, code_width=8, codebook=64)
 
@@ -136,7 +136,7 @@ def test_first_of_equal_codes_wins_and_blocks_do_not_matter(var_tiny, monkeypatc
     whole = quantiser.nearest(vectors)
     by_hand = (vectors[:, None] - quantiser.embedding.weight[None]).square().sum(-1).argmin(1)
     assert torch.equal(whole, by_hand)
-    monkeypatch.setattr("sonde.tokenizers.quantiser._SCORES_AT_ONCE", 64 * 7)
+    monkeypatch.setattr("nearfar.tokenizers.quantiser._SCORES_AT_ONCE", 64 * 7)
     assert torch.equal(quantiser.nearest(vectors), whole)
     twins = MultiScaleQuantiser(replace(TEN, codebook=4))
     with torch.no_grad():

@@ -2,9 +2,9 @@ from copy import deepcopy
 
 import torch
 
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.quantiser import MultiScaleQuantiser
-from sonde.tokenizers.revival import codebook_use, count_and_revive, count_hits
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.quantiser import MultiScaleQuantiser
+from nearfar.tokenizers.revival import codebook_use, count_and_revive, count_hits
 
 
 def trained_pass(quantiser, seed=0, scale=1.0):

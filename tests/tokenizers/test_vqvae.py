@@ -2,8 +2,8 @@ import pytest
 import torch
 from golden_tokenizers import SWITTI_16, golden, made, network_of, switti_weights, under
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.vqvae import draw_codebook
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.vqvae import draw_codebook
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sonde.data.sample import DepthBatch
-from sonde.models.base import Losses
-from sonde.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
-from sonde.train.loop import Watcher, train
-from sonde.train.sources import Views, stream
-from sonde.train.targets import Target, draw_weights
+from nearfar.data.sample import DepthBatch
+from nearfar.models.base import Losses
+from nearfar.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
+from nearfar.train.loop import Watcher, train
+from nearfar.train.sources import Views, stream
+from nearfar.train.targets import Target, draw_weights
 
 SIZE = (16, 24)
 

@@ -13,10 +13,10 @@ from unittest import mock
 import torch
 from micro_run import AS_IS, fake_source, micro_recipe
 
-from sonde.train import optimizer
-from sonde.train.config import ModelConfig
-from sonde.train.loop import train
-from sonde.train.targets import build_target
+from nearfar.train import optimizer
+from nearfar.train.config import ModelConfig
+from nearfar.train.loop import train
+from nearfar.train.targets import build_target
 
 OBJECTIVE = {"freeze_encoder": True, "is_checkpointed": True}
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from micro_run import micro_recipe
 
-from sonde.errors import ConfigError, OutputError, WeightsError
-from sonde.train.checkpoint import (
+from nearfar.errors import ConfigError, OutputError, WeightsError
+from nearfar.train.checkpoint import (
     Checkpoint,
     Progress,
     list_checkpoints,
@@ -17,8 +17,8 @@ from sonde.train.checkpoint import (
     save_checkpoint,
     should_save,
 )
-from sonde.train.config import LogConfig
-from sonde.train.recipe import recipe_table
+from nearfar.train.config import LogConfig
+from nearfar.train.recipe import recipe_table
 
 CPU = torch.device("cpu")
 

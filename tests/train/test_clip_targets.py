@@ -8,13 +8,13 @@ import pytest
 import torch
 from micro_run import micro_recipe
 
-from sonde.encoders.tiny_video import PRESETS, TinyVideoConfig
-from sonde.errors import ConfigError
-from sonde.models.ppd.presets import VIDEO_PRESETS, VIDEO_TINY
-from sonde.train.config import DataConfig, ModelConfig
-from sonde.train.loop import train
-from sonde.train.targets import build_target, load_initial, read_initial
-from sonde.weights.load import load_encoder
+from nearfar.encoders.tiny_video import PRESETS, TinyVideoConfig
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.presets import VIDEO_PRESETS, VIDEO_TINY
+from nearfar.train.config import DataConfig, ModelConfig
+from nearfar.train.loop import train
+from nearfar.train.targets import build_target, load_initial, read_initial
+from nearfar.weights.load import load_encoder
 
 CPU = torch.device("cpu")
 DATA = DataConfig(
@@ -69,7 +69,7 @@ def test_video_network_starts_from_ppd_tiny(tmp_path):
 
 
 def test_runs_on_rendered_clips(tmp_path, monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path))
     small = replace(VIDEO_TINY, width=48, depth=4, temporal_before=(3,), reference_from=3)
     monkeypatch.setitem(VIDEO_PRESETS, "small", small)
     monkeypatch.setitem(PRESETS, "small", TinyVideoConfig(pairs=1))

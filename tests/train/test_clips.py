@@ -6,10 +6,10 @@ import pytest
 import torch
 from micro_run import micro_recipe
 
-from sonde.errors import ConfigError
-from sonde.train.clips import ClipSource
-from sonde.train.config import DataConfig
-from sonde.train.sources import build_source, build_validation, build_views, window
+from nearfar.errors import ConfigError
+from nearfar.train.clips import ClipSource
+from nearfar.train.config import DataConfig
+from nearfar.train.sources import build_source, build_validation, build_views, window
 
 CPU = torch.device("cpu")
 DATA = DataConfig(
@@ -19,7 +19,7 @@ DATA = DataConfig(
 
 
 def test_batches_are_clips_from_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path))
     source = build_source(DATA, CPU)
     assert isinstance(source, ClipSource) and len(source) == 4
     source.prepare(2, progress=lambda done, wanted: None, share=(0, 1))

@@ -1,7 +1,7 @@
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.train.config import DataConfig, LogConfig, TrainConfig
+from nearfar.errors import ConfigError
+from nearfar.train.config import DataConfig, LogConfig, TrainConfig
 
 
 @pytest.mark.parametrize(

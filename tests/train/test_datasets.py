@@ -8,19 +8,19 @@ import pytest
 import torch
 from micro_run import build_micro, micro_recipe
 
-from sonde.errors import ConfigError, DataError
-from sonde.train.config import DataConfig
-from sonde.train.datasets import (
+from nearfar.errors import ConfigError, DataError
+from nearfar.train.config import DataConfig
+from nearfar.train.datasets import (
     DatasetSource,
     check_licences,
     data_licences,
     mix_parts,
     seen_licences,
 )
-from sonde.train.loop import train
-from sonde.train.recipe import load_recipe, recipe_from_table, recipe_hash, recipe_table
-from sonde.train.sources import build_source, build_validation, window
-from sonde.weights.safe import read_safetensors
+from nearfar.train.loop import train
+from nearfar.train.recipe import load_recipe, recipe_from_table, recipe_hash, recipe_table
+from nearfar.train.sources import build_source, build_validation, window
+from nearfar.weights.safe import read_safetensors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 import mini_d2

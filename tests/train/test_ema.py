@@ -1,7 +1,7 @@
 import torch
 from micro_run import MicroNetwork
 
-from sonde.train.ema import MovingAverage
+from nearfar.train.ema import MovingAverage
 
 
 def filled(value: float) -> MicroNetwork:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from micro_run import build_micro, micro_recipe, run
 
-from sonde.errors import ConfigError, WeightsError
-from sonde.train.checkpoint import list_checkpoints, load_checkpoint
-from sonde.train.export import export_checkpoint, export_run, machine
-from sonde.weights.safe import read_safetensors, sha256_of
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.train.checkpoint import list_checkpoints, load_checkpoint
+from nearfar.train.export import export_checkpoint, export_run, machine
+from nearfar.weights.safe import read_safetensors, sha256_of
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_export_holds_the_average_in_fp16_with_its_origin(finished):
     assert set(tensors) == set(saved.average)
     assert torch.equal(tensors["conv1.weight"], saved.average["conv1.weight"].half())
     assert tensors["norm.num_batches_tracked"].dtype == torch.int64
-    assert metadata["sonde_format"] == "1" and metadata["family"] == "micro"
+    assert metadata["nearfar_format"] == "1" and metadata["family"] == "micro"
     assert metadata["steps"] == "6" and metadata["samples"] == "24"
     network = build_micro(micro_recipe(finished), torch.device("cpu")).network
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})

@@ -5,18 +5,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sonde.errors import ConfigError, WeightsError
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.frozen_parts import (
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.train.frozen_parts import (
     BACKBONES,
     encoder_sha256,
     freeze_parts,
     packaged_backbone,
     put_tokenizer,
 )
-from sonde.weights.registry import EMBEDDED_FOLDER, ENTRIES
-from sonde.weights.safe import sha256_of
+from nearfar.weights.registry import EMBEDDED_FOLDER, ENTRIES
+from nearfar.weights.safe import sha256_of
 
 MICRO = PRESETS["micro"]
 
@@ -26,7 +26,7 @@ def saved(tmp_path):
     with torch.random.fork_rng():
         network = VQVAE(MICRO)
     draw_codebook(network, generator=torch.Generator().manual_seed(1))
-    metadata = {"sonde_format": "1", "family": "depth_tokenizer", "preset": "micro"}
+    metadata = {"nearfar_format": "1", "family": "depth_tokenizer", "preset": "micro"}
     save_file(network.state_dict(), tmp_path / "weights.safetensors", metadata=metadata)
     return network, tmp_path / "weights.safetensors"
 

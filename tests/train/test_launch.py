@@ -4,10 +4,10 @@ import accelerate
 import pytest
 import torch
 
-from sonde import settings
-from sonde.errors import ConfigError, MissingExtraError
-from sonde.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
-from sonde.train.launch import make_accelerator, settled
+from nearfar import settings
+from nearfar.errors import ConfigError, MissingExtraError
+from nearfar.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
+from nearfar.train.launch import make_accelerator, settled
 
 
 def test_one_process():
@@ -18,7 +18,7 @@ def test_one_process():
 
 def test_without_accelerate_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(MissingExtraError, match=r"sonde\[train\]"):
+    with pytest.raises(MissingExtraError, match="pip install .accelerate"):
         make_accelerator()
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sonde.errors import OutputError
-from sonde.train.logging import RunLog, read_log, side_by_side
-from sonde.train.validation import Compared
+from nearfar.errors import OutputError
+from nearfar.train.logging import RunLog, read_log, side_by_side
+from nearfar.train.validation import Compared
 
 
 def test_records_are_complete_lines_and_resume_drops_later_ones(tmp_path):

@@ -12,12 +12,12 @@ import pytest
 import torch
 from micro_run import AS_IS, FakeSource, build_micro, micro_recipe, run
 
-from sonde import settings
-from sonde.errors import ConfigError, DataError
-from sonde.train.checkpoint import list_checkpoints, load_checkpoint
-from sonde.train.logging import read_log
-from sonde.train.loop import train
-from sonde.train.watch import Watcher
+from nearfar import settings
+from nearfar.errors import ConfigError, DataError
+from nearfar.train.checkpoint import list_checkpoints, load_checkpoint
+from nearfar.train.logging import read_log
+from nearfar.train.loop import train
+from nearfar.train.watch import Watcher
 
 CPU = torch.device("cpu")
 SCRIPT = str(Path(micro_run.__file__))
@@ -112,7 +112,7 @@ def test_who_stops_a_run_may_not_wait_for_its_validation(tmp_path, monkeypatch):
 
     recipe = micro_recipe(tmp_path / "stopped", log={"checkpoint_every": 0})
     with monkeypatch.context() as patched:
-        patched.setattr("sonde.train.loop._validate", interrupted)
+        patched.setattr("nearfar.train.loop._validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(recipe, watcher=Stop())
     assert [path.stem for path in (tmp_path / "stopped" / "checkpoints").glob("*.pt")] == [

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 from micro_run import micro_recipe, run
 
-from sonde.train.__main__ import PlainWatcher, main
+from nearfar.train.__main__ import PlainWatcher, main
 
 
 def test_misuse_is_exit_2(tmp_path, caplog):
@@ -23,14 +23,14 @@ def test_export_and_pictures_as_arrays(tmp_path, caplog):
 def test_a_dry_run_is_a_log_line(tmp_path, caplog):
     text = '[model]\nkind = "dar"\n[train]\nsteps = 1\nbatch_size = 1\n[data]\ncrop = [32, 48]\n'
     (tmp_path / "r.toml").write_text(text)
-    caplog.set_level("INFO", logger="sonde.train")
+    caplog.set_level("INFO", logger="nearfar.train")
     assert main([str(tmp_path / "r.toml"), "--dry-run", "--gpus", "2"]) == 0
     assert "dar tiny: 6,953,564 weights" in caplog.text and "2 GPUs, DDP" in caplog.text
 
 
 def test_it_needs_no_command_line_packages():
     code = (
-        "import sys; sys.modules.update(typer=None, rich=None, PIL=None); import sonde.train.loop"
+        "import sys; sys.modules.update(typer=None, rich=None, PIL=None); import nearfar.train.loop"
     )
-    code += ", sonde.train.__main__, sonde.train.targets"
+    code += ", nearfar.train.__main__, nearfar.train.targets"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

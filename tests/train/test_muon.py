@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from sonde import settings
-from sonde.train.config import TrainConfig
-from sonde.train.muon import MuonAdamW, orthogonalised
-from sonde.train.optimizer import learning_rate, make_optimizer, set_learning_rate
+from nearfar import settings
+from nearfar.train.config import TrainConfig
+from nearfar.train.muon import MuonAdamW, orthogonalised
+from nearfar.train.optimizer import learning_rate, make_optimizer, set_learning_rate
 
 
 def random_matrices(*shape: int) -> torch.Tensor:

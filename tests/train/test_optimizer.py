@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from sonde.errors import ConfigError
-from sonde.train.config import TrainConfig
-from sonde.train.optimizer import learning_rate, make_optimizer, rate_shares, set_learning_rate
+from nearfar.errors import ConfigError
+from nearfar.train.config import TrainConfig
+from nearfar.train.optimizer import learning_rate, make_optimizer, rate_shares, set_learning_rate
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dar"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sonde.data.augment import AugmentOptions
-from sonde.errors import ConfigError
-from sonde.models.dar.presets import PRESETS
-from sonde.train.optimizer import learning_rate
-from sonde.train.plan import plan_run, plan_text
-from sonde.train.recipe import from_table, load_recipe, recipe_from_table
-from sonde.train.targets import TrainedObjective, build_target
+from nearfar.data.augment import AugmentOptions
+from nearfar.errors import ConfigError
+from nearfar.models.dar.presets import PRESETS
+from nearfar.train.optimizer import learning_rate
+from nearfar.train.plan import plan_run, plan_text
+from nearfar.train.recipe import from_table, load_recipe, recipe_from_table
+from nearfar.train.targets import TrainedObjective, build_target
 
 ROOT = Path(__file__).parents[2]
 

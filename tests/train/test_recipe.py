@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.train.recipe import from_table, load_recipe, recipe_from_table, recipe_hash, recipe_table
+from nearfar.errors import ConfigError
+from nearfar.train.recipe import (
+    from_table,
+    load_recipe,
+    recipe_from_table,
+    recipe_hash,
+    recipe_table,
+)
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TEXT = """

@@ -6,20 +6,20 @@ from micro_run import micro_recipe
 from safetensors.torch import save_file
 from torch import nn
 
-from sonde.encoders.tiny import PRESETS as ENCODERS
-from sonde.encoders.tiny import TinyEncoder
-from sonde.errors import ConfigError
-from sonde.tokenizers.presets import PRESETS as TOKENIZERS
-from sonde.tokenizers.vqvae import VQVAE
-from sonde.train.config import ModelConfig, Recipe
-from sonde.train.sources import stream
-from sonde.train.targets import build_target
+from nearfar.encoders.tiny import PRESETS as ENCODERS
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.presets import PRESETS as TOKENIZERS
+from nearfar.tokenizers.vqvae import VQVAE
+from nearfar.train.config import ModelConfig, Recipe
+from nearfar.train.sources import stream
+from nearfar.train.targets import build_target
 
 CPU = torch.device("cpu")
 
 
 def saved(network: nn.Module, path, family: str, preset: str) -> str:
-    metadata = {"family": family, "preset": preset, "sonde_format": "1"}
+    metadata = {"family": family, "preset": preset, "nearfar_format": "1"}
     save_file(network.state_dict(), path, metadata=metadata)
     return str(path)
 

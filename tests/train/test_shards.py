@@ -15,11 +15,11 @@ from micro_run import micro_recipe
 from micro_run import run as run_micro
 from safetensors.torch import load_file
 
-from sonde.errors import ConfigError
-from sonde.models.dar.network import DARNetwork
-from sonde.models.dar.presets import PRESETS
-from sonde.train import shards
-from sonde.train.checkpoint import list_checkpoints, load_checkpoint
+from nearfar.errors import ConfigError
+from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.presets import PRESETS
+from nearfar.train import shards
+from nearfar.train.checkpoint import list_checkpoints, load_checkpoint
 
 SCRIPT = str(Path(__file__).parent / "split_run.py")
 CLOSE = {"atol": 5e-6, "rtol": 1e-4}  # gradients are summed in another order

@@ -5,12 +5,12 @@ import pytest
 import torch
 from micro_run import FakeSource, build_micro, micro_recipe, no_augment
 
-from sonde.data.sample import DepthBatch
-from sonde.errors import ConfigError
-from sonde.io.images import write_picture
-from sonde.train.config import DataConfig
-from sonde.train.loop import train
-from sonde.train.sources import (
+from nearfar.data.sample import DepthBatch
+from nearfar.errors import ConfigError
+from nearfar.io.images import write_picture
+from nearfar.train.config import DataConfig
+from nearfar.train.loop import train
+from nearfar.train.sources import (
     Feed,
     build_source,
     build_validation,
@@ -19,7 +19,7 @@ from sonde.train.sources import (
     stream,
     window,
 )
-from sonde.train.watch import Watcher
+from nearfar.train.watch import Watcher
 
 CPU = torch.device("cpu")
 
@@ -100,7 +100,7 @@ def test_prefetch_hands_on_errors_and_ends_its_thread(tmp_path):
             next(batches)
     with Feed(recipe, FakeSource(), no_augment, device=CPU).ahead(0, 9) as batches:
         next(batches)
-    assert not [t for t in threading.enumerate() if t.name == "sonde-prefetch"]
+    assert not [t for t in threading.enumerate() if t.name == "nearfar-prefetch"]
 
 
 def test_held_out_scenes_have_other_seeds_and_few_shards():
@@ -156,7 +156,7 @@ def test_own_folder_trains(tmp_path):
 
 
 def test_rendered_scenes_train(tmp_path, monkeypatch):
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path))
     recipe = micro_recipe(tmp_path / "run", train={"steps": 2, "batch_size": 2})
     recipe = replace(recipe, data=replace(recipe.data, shard=3, validation_count=2))
     ready = []
@@ -173,7 +173,7 @@ def test_rendered_scenes_train(tmp_path, monkeypatch):
 
 
 def test_scenes_of_several_sizes_come_one_size_a_batch(monkeypatch, tmp_path):
-    from sonde.data.scenes import shards
+    from nearfar.data.scenes import shards
 
     asked = []
 

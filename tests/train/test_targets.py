@@ -6,23 +6,23 @@ from micro_run import MicroNetwork, MicroObjective, micro_recipe
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sonde.encoders.tiny import PRESETS, TinyEncoder
-from sonde.errors import ConfigError, WeightsError
-from sonde.tokenizers.presets import PRESETS as TOKENIZERS
-from sonde.tokenizers.vqvae import VQVAE, draw_codebook
-from sonde.train.config import ModelConfig, Recipe
-from sonde.train.frozen_parts import packaged_backbone
-from sonde.train.recipe import recipe_table
-from sonde.train.sources import stream
-from sonde.train.targets import (
+from nearfar.encoders.tiny import PRESETS, TinyEncoder
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.tokenizers.presets import PRESETS as TOKENIZERS
+from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
+from nearfar.train.config import ModelConfig, Recipe
+from nearfar.train.frozen_parts import packaged_backbone
+from nearfar.train.recipe import recipe_table
+from nearfar.train.sources import stream
+from nearfar.train.targets import (
     TrainedObjective,
     build_target,
     draw_weights,
     load_initial,
     read_initial,
 )
-from sonde.weights.published import read_weights
-from sonde.weights.safe import sha256_of
+from nearfar.weights.published import read_weights
+from nearfar.weights.safe import sha256_of
 
 CPU = torch.device("cpu")
 
@@ -118,7 +118,7 @@ def test_drawn_weights_repeat_and_follow_torchs_own_distribution():
 
 def encoder_file(folder, preset: str):
     path = folder / f"{preset}.safetensors"
-    metadata = {"family": "tiny_encoder", "preset": preset, "sonde_format": "1"}
+    metadata = {"family": "tiny_encoder", "preset": preset, "nearfar_format": "1"}
     save_file(TinyEncoder(PRESETS[preset]).state_dict(), path, metadata=metadata)
     return str(path)
 
@@ -147,7 +147,7 @@ def tokenizer(tmp_path):
     generator = torch.Generator().manual_seed(3)
     draw_weights(network, generator=generator)
     draw_codebook(network, generator=generator)
-    metadata = {"family": "depth_tokenizer", "preset": "micro", "sonde_format": "1"}
+    metadata = {"family": "depth_tokenizer", "preset": "micro", "nearfar_format": "1"}
     path = tmp_path / "vq" / "weights.safetensors"
     path.parent.mkdir()
     save_file(network.state_dict(), path, metadata=metadata)
@@ -168,7 +168,7 @@ def test_depthart_takes_over_a_tokenizer_and_trains_the_rest(tmp_path, tokenizer
     depth = target.preview(image, stream(CPU, 1), 4)
     assert depth.shape == (2, 20, 24) and torch.isfinite(depth).all()
 
-    metadata = {"family": target.family, "preset": target.preset, "sonde_format": "1"}
+    metadata = {"family": target.family, "preset": target.preset, "nearfar_format": "1"}
     saved = tmp_path / "saved.safetensors"
     halves = {n: t.half() if t.is_floating_point() else t for n, t in network.state_dict().items()}
     save_file(halves, saved, metadata=metadata)

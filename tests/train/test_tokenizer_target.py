@@ -5,14 +5,14 @@ import pytest
 import torch
 from micro_run import FakeSource, fake_source, micro_recipe
 
-from sonde.errors import ConfigError
-from sonde.tokenizers.quantiser import QuantisedScales
-from sonde.train.config import ModelConfig, Recipe
-from sonde.train.logging import read_log
-from sonde.train.loop import train
-from sonde.train.sources import Views, stream
-from sonde.train.targets import build_target
-from sonde.train.validation import validate
+from nearfar.errors import ConfigError
+from nearfar.tokenizers.quantiser import QuantisedScales
+from nearfar.train.config import ModelConfig, Recipe
+from nearfar.train.logging import read_log
+from nearfar.train.loop import train
+from nearfar.train.sources import Views, stream
+from nearfar.train.targets import build_target
+from nearfar.train.validation import validate
 
 CPU = torch.device("cpu")
 AS_IS = Views(lambda batch, generator: batch, lambda batch: batch)

@@ -3,8 +3,8 @@ import pytest
 import torch
 from micro_run import AS_IS, FakeSource, build_micro, micro_recipe
 
-from sonde.train.targets import Target
-from sonde.train.validation import validate
+from nearfar.train.targets import Target
+from nearfar.train.validation import validate
 
 CPU = torch.device("cpu")
 

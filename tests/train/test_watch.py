@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from sonde.train import watch
-from sonde.train.watch import Clock, Watcher
+from nearfar.train import watch
+from nearfar.train.watch import Clock, Watcher
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.viz.charts import HEIGHT, WIDTH, Curve, curves_svg, histogram_svg, ticks
+from nearfar.errors import ConfigError
+from nearfar.viz.charts import HEIGHT, WIDTH, Curve, curves_svg, histogram_svg, ticks
 
 
 def numbers_of(polyline):

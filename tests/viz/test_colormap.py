@@ -2,9 +2,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.result import DepthKind, DepthResult
-from sonde.viz.colormap import (
+from nearfar.errors import ConfigError
+from nearfar.result import DepthKind, DepthResult
+from nearfar.viz.colormap import (
     COLORMAPS,
     apply_colormap,
     colour_depth,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.viz.panel import contact_sheet, side_by_side
+from nearfar.errors import ConfigError
+from nearfar.viz.panel import contact_sheet, side_by_side
 
 
 def test_side_by_side_keeps_the_pixels():

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sonde.encoders.depth_anything_v2 import DepthAnythingV2
-from sonde.encoders.moge2 import MoGe2
-from sonde.encoders.tiny import PRESETS as TINY_PRESETS
-from sonde.encoders.tiny import TinyEncoder
-from sonde.models.ppd.network import PPDNetwork
+from nearfar.encoders.depth_anything_v2 import DepthAnythingV2
+from nearfar.encoders.moge2 import MoGe2
+from nearfar.encoders.tiny import PRESETS as TINY_PRESETS
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.models.ppd.network import PPDNetwork
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,7 +20,7 @@ from micro_weights import DINO, MOGE, filled, ppd_config
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
-    monkeypatch.setenv("SONDE_CACHE", str(folder))
+    monkeypatch.setenv("NEARFAR_CACHE", str(folder))
     return folder
 
 

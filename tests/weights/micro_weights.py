@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import torch
 
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.encoders.moge2_config import metric_config
-from sonde.models.dar.initial import new_network as new_dar
-from sonde.models.dar.presets import MICRO as DAR_MICRO
-from sonde.models.depthart.network import new_network as new_depthart
-from sonde.models.depthart.presets import MICRO as DEPTHART_MICRO
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.var_depth.initial import new_network as new_var_depth
-from sonde.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.moge2_config import metric_config
+from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.presets import MICRO as DAR_MICRO
+from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
 
 DINO = DinoV2Config(width=64, depth=4, heads=1, grid=3)
 MOGE = metric_config(DINO, widths=(24, 12, 8), dim_out=24)
@@ -36,9 +36,9 @@ def ppd_config(semantics_width=MICRO_WIDTH, patch_size=4):
 
 
 def own_metadata(family, encoder, config=None, preset="micro", **more):
-    """Metadata as `sonde train` and the converter write them."""
+    """Metadata as `nearfar train` and the converter write them."""
     metadata = {
-        "sonde_format": "1",
+        "nearfar_format": "1",
         "family": family,
         "preset": preset,
         "encoder": encoder,

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from sonde.errors import ConfigError, OutputError, WeightsError
-from sonde.weights import convert, safe
-from sonde.weights.convert import convert_file
-from sonde.weights.published import read_weights
+from nearfar.errors import ConfigError, OutputError, WeightsError
+from nearfar.weights import convert, safe
+from nearfar.weights.convert import convert_file
+from nearfar.weights.published import read_weights
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_ppd_is_converted_with_all_a_loader_needs(tmp_path, released, ppd):
     assert done.tensors == len(ppd.state_dict())
     assert done.parameters == sum(p.numel() for p in ppd.parameters())
     tensors, metadata = safe.read_safetensors(done.path)
-    assert metadata["sonde_format"] == "1" and metadata["encoder"] == "moge2"
+    assert metadata["nearfar_format"] == "1" and metadata["encoder"] == "moge2"
     assert metadata["licence"] == "not stated" and metadata["entry"] == "ppd-moge2"
     assert metadata["source_sha256"] == safe.sha256_of(released)
     assert json.loads(metadata["config"]) == asdict(ppd.config)

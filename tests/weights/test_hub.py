@@ -8,10 +8,10 @@ from dataclasses import replace
 import huggingface_hub
 import pytest
 
-from sonde.errors import OutputError, WeightsError
-from sonde.weights.hub import fetch
-from sonde.weights.registry import ENTRIES
-from sonde.weights.safe import sha256_of
+from nearfar.errors import OutputError, WeightsError
+from nearfar.weights.hub import fetch
+from nearfar.weights.registry import ENTRIES
+from nearfar.weights.safe import sha256_of
 
 CONTENT = bytes(range(256)) * 9000
 
@@ -109,6 +109,6 @@ def test_nowhere_to_download_from_and_nowhere_to_write(monkeypatch, tmp_path):
     with pytest.raises(WeightsError, match="has no address"):
         fetch(replace(ENTRIES["moge2-vitl"], hub_repo=None))
     (tmp_path / "file").touch()
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="cannot be made"):
         fetch(ENTRIES["moge2-vitl"])

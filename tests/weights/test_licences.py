@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from sonde.errors import OutputError, WeightsError
-from sonde.weights.licences import accepted_file, accepted_names, parts_of, require_licences
-from sonde.weights.registry import ENTRIES
+from nearfar.errors import OutputError, WeightsError
+from nearfar.weights.licences import accepted_file, accepted_names, parts_of, require_licences
+from nearfar.weights.registry import ENTRIES
 
 LARGE = ENTRIES["dav2-vitl"]
 
@@ -56,6 +56,6 @@ def test_a_model_brings_its_encoder():
 
 def test_an_unwritable_cache_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SONDE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="acceptance not written"):
         require_licences([LARGE], accept=True)

@@ -9,16 +9,16 @@ import pytest
 import torch
 from micro_weights import filled, own_metadata, ppd_config
 
-from sonde.encoders.depth_anything_v2 import DepthAnythingV2
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.encoders.tiny import TinyEncoder
-from sonde.errors import ConfigError, WeightsError
-from sonde.models.ppd.network import PPDNetwork
-from sonde.weights import registry
-from sonde.weights.convert import convert_file
-from sonde.weights.licences import require_licences
-from sonde.weights.load import load_encoder, load_predictor, obtain
-from sonde.weights.safe import sha256_of, write_safetensors
+from nearfar.encoders.depth_anything_v2 import DepthAnythingV2
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.models.ppd.network import PPDNetwork
+from nearfar.weights import registry
+from nearfar.weights.convert import convert_file
+from nearfar.weights.licences import require_licences
+from nearfar.weights.load import load_encoder, load_predictor, obtain
+from nearfar.weights.safe import sha256_of, write_safetensors
 
 
 @pytest.fixture
@@ -263,8 +263,8 @@ def test_semantics_only_encoder_gives_no_metres(folder, tmp_path):
 
 def test_loading_the_size_we_ship_is_quick(tmp_path, monkeypatch):
     """Both nets at their real size in fp16: the budget is 3 s; hashing and checks included."""
-    from sonde.encoders.tiny import PRESETS as TINY
-    from sonde.models.ppd.presets import PRESETS as PPD
+    from nearfar.encoders.tiny import PRESETS as TINY
+    from nearfar.models.ppd.presets import PRESETS as PPD
 
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
     for name, network, family in [

@@ -9,10 +9,10 @@ import pytest
 import torch
 from micro_weights import MOGE, own_metadata, ppd_config
 
-from sonde.encoders.moge2_config import PRESETS as MOGE2_PRESETS
-from sonde.errors import WeightsError
-from sonde.models.ppd.presets import PRESETS as PPD_PRESETS
-from sonde.weights.networks import (
+from nearfar.encoders.moge2_config import PRESETS as MOGE2_PRESETS
+from nearfar.errors import WeightsError
+from nearfar.models.ppd.presets import PRESETS as PPD_PRESETS
+from nearfar.weights.networks import (
     FAMILIES,
     build,
     config_from_metadata,
@@ -63,7 +63,7 @@ def test_impossible_metadata_are_named(metadata, message):
 
 def test_networks_without_memory_import_no_compiler():
     program = (
-        "import sys\nfrom sonde.weights.networks import FAMILIES, build\n"
+        "import sys\nfrom nearfar.weights.networks import FAMILIES, build\n"
         "for name in ('depthart', 'var_depth', 'dar', 'ppd'):\n"
         "    build(name, FAMILIES[name].presets['tiny'])\n"
         "print('torch._dynamo' in sys.modules)"

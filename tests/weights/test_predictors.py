@@ -6,19 +6,19 @@ import pytest
 import torch
 from micro_weights import family_network, filled, own_metadata
 
-from sonde.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
-from sonde.errors import WeightsError
-from sonde.models.dar.predictor import DARPredictor
-from sonde.models.depthart.predictor import DepthARTPredictor
-from sonde.models.ppd.presets import VIDEO_TINY
-from sonde.models.ppd.video_network import new_video_network
-from sonde.models.ppd.video_predictor import PPDVideoPredictor
-from sonde.models.var_depth.predictor import VarDepthPredictor
-from sonde.result import DepthKind
-from sonde.weights import registry
-from sonde.weights.load import load_predictor
-from sonde.weights.predictors import Parts, build_predictor, require_depth, semantics_width
-from sonde.weights.safe import write_safetensors
+from nearfar.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
+from nearfar.errors import WeightsError
+from nearfar.models.dar.predictor import DARPredictor
+from nearfar.models.depthart.predictor import DepthARTPredictor
+from nearfar.models.ppd.presets import VIDEO_TINY
+from nearfar.models.ppd.video_network import new_video_network
+from nearfar.models.ppd.video_predictor import PPDVideoPredictor
+from nearfar.models.var_depth.predictor import VarDepthPredictor
+from nearfar.result import DepthKind
+from nearfar.weights import registry
+from nearfar.weights.load import load_predictor
+from nearfar.weights.predictors import Parts, build_predictor, require_depth, semantics_width
+from nearfar.weights.safe import write_safetensors
 
 CLASSES = {"depthart": DepthARTPredictor, "var_depth": VarDepthPredictor, "dar": DARPredictor}
 TAGS = {"depthart": "tiny", "var_depth": "tiny", "dar": ""}
@@ -26,7 +26,7 @@ TAGS = {"depthart": "tiny", "var_depth": "tiny", "dar": ""}
 
 @pytest.fixture
 def run(tmp_path, tiny):
-    """A folder as `sonde train` leaves it: halves and metadata; its encoder beside it, if any."""
+    """A folder as `nearfar train` leaves it: halves and metadata; its encoder beside it, if any."""
 
     def make(family, *, tag=None, on_encoder=True):
         network = family_network(family, on_encoder=on_encoder)

@@ -5,17 +5,17 @@ import torch
 from micro_weights import DINO, MOGE, filled, own_metadata
 from safetensors.torch import save_file
 
-from sonde.errors import ConfigError, WeightsError
-from sonde.models.depthart.config import DepthARTConfig
-from sonde.models.depthart.network import new_network
-from sonde.models.ppd.video_config import PPDVideoConfig
-from sonde.models.ppd.video_network import new_video_network
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.keys import published_name
-from sonde.weights.convert import convert_file
-from sonde.weights.load import load_predictor
-from sonde.weights.published import read_weights
-from sonde.weights.safe import write_safetensors
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.models.depthart.config import DepthARTConfig
+from nearfar.models.depthart.network import new_network
+from nearfar.models.ppd.video_config import PPDVideoConfig
+from nearfar.models.ppd.video_network import new_video_network
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.keys import published_name
+from nearfar.weights.convert import convert_file
+from nearfar.weights.load import load_predictor
+from nearfar.weights.published import read_weights
+from nearfar.weights.safe import write_safetensors
 
 WRAPPINGS = {
     "bare": lambda s: s,
@@ -67,7 +67,7 @@ def test_the_encoder_of_ppd_must_be_told_or_named(tmp_path, ppd):
     path = tmp_path / "epoch_7.pth"
     torch.save(dict(ppd.state_dict()), path)
     with pytest.raises(
-        WeightsError, match="sonde models convert --encoder dav2 or --encoder moge2"
+        WeightsError, match="nearfar models convert --encoder dav2 or --encoder moge2"
     ):
         read_weights(path)
     assert read_weights(path, encoder="dav2").encoder == "dav2"
@@ -179,7 +179,7 @@ def test_our_own_format(tmp_path, tiny, ppd):
     write_safetensors(path, tiny.state_dict(), own_metadata("tiny_encoder", ""))
     found = read_weights(path, encoder="tiny")
     assert (found.family, found.encoder, found.licence) == ("tiny_encoder", "tiny", "Apache-2.0")
-    write_safetensors(path, tiny.state_dict(), own_metadata("tiny_encoder", "", sonde_format="2"))
+    write_safetensors(path, tiny.state_dict(), own_metadata("tiny_encoder", "", nearfar_format="2"))
     with pytest.raises(WeightsError, match="format 2, this version reads 1"):
         read_weights(path)
     write_safetensors(path, ppd.state_dict(), own_metadata("ppd", "tiny", preset="tiny"))

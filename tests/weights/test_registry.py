@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from sonde.errors import ConfigError, WeightsError
-from sonde.weights import registry
-from sonde.weights.networks import FAMILIES, build
-from sonde.weights.safe import sha256_of
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.weights import registry
+from nearfar.weights.networks import FAMILIES, build
+from nearfar.weights.safe import sha256_of
 
 
 def test_every_entry_is_complete():
@@ -129,9 +129,8 @@ def test_embedded_files_are_what_their_cards_say():
 
 
 def test_reading_the_table_needs_no_torch():
-    program = (
-        "import sys, sonde.weights.registry, sonde.weights.licences\nprint('torch' in sys.modules)"
-    )
+    modules = "nearfar.weights.registry, nearfar.weights.licences"
+    program = f"import sys, {modules}\nprint('torch' in sys.modules)"
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

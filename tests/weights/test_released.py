@@ -7,23 +7,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.errors import WeightsError
-from sonde.models.dar import keys as dar_keys
-from sonde.models.dar.initial import new_network as new_dar
-from sonde.models.dar.presets import RELEASED
-from sonde.models.var_depth.presets import COMPAT
-from sonde.models.var_depth.transformer import SwittiTransformer
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.keys import published_name
-from sonde.tokenizers.presets import SWITTI, VAR
-from sonde.tokenizers.vqvae import VQVAE
-from sonde.weights import networks
-from sonde.weights.convert import convert_file
-from sonde.weights.load import load_predictor
-from sonde.weights.networks import build, fill
-from sonde.weights.published import read_weights
-from sonde.weights.released import flatten
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.errors import WeightsError
+from nearfar.models.dar import keys as dar_keys
+from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.presets import RELEASED
+from nearfar.models.var_depth.presets import COMPAT
+from nearfar.models.var_depth.transformer import SwittiTransformer
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.keys import published_name
+from nearfar.tokenizers.presets import SWITTI, VAR
+from nearfar.tokenizers.vqvae import VQVAE
+from nearfar.weights import networks
+from nearfar.weights.convert import convert_file
+from nearfar.weights.load import load_predictor
+from nearfar.weights.networks import build, fill
+from nearfar.weights.published import read_weights
+from nearfar.weights.released import flatten
 
 SMALL_VQ = VQConfig(channels=32, multipliers=(1, 1), blocks=1, code_width=8, codebook=16)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sonde.errors import OutputError, WeightsError
-from sonde.weights import safe
+from nearfar.errors import OutputError, WeightsError
+from nearfar.weights import safe
 
 
 class Evil:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from micro_weights import filled, own_metadata
 
-from sonde.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
-from sonde.errors import WeightsError
-from sonde.weights import registry
-from sonde.weights.load import load_encoder
-from sonde.weights.safe import read_safetensors, sha256_of, write_safetensors
-from sonde.weights.shared_stem import with_stem, without_stem
+from nearfar.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
+from nearfar.errors import WeightsError
+from nearfar.weights import registry
+from nearfar.weights.load import load_encoder
+from nearfar.weights.safe import read_safetensors, sha256_of, write_safetensors
+from nearfar.weights.shared_stem import with_stem, without_stem
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import torch
 from micro_weights import own_metadata
 from safetensors.torch import save_file
 
-from sonde.errors import WeightsError
-from sonde.tokenizers.config import VQConfig
-from sonde.tokenizers.keys import COUNTER, published_name
-from sonde.tokenizers.presets import PRESETS
-from sonde.tokenizers.vqvae import VQVAE
-from sonde.weights.convert import convert_file
-from sonde.weights.tokenizers import load_tokenizer
+from nearfar.errors import WeightsError
+from nearfar.tokenizers.config import VQConfig
+from nearfar.tokenizers.keys import COUNTER, published_name
+from nearfar.tokenizers.presets import PRESETS
+from nearfar.tokenizers.vqvae import VQVAE
+from nearfar.weights.convert import convert_file
+from nearfar.weights.tokenizers import load_tokenizer
 
 MICRO = PRESETS["micro"]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from mini_d1 import TUM_RGB, pack, same, save, write_bonn
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import ConfigError, DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import ConfigError, DataError
 
 
 def test_pairs_by_time(tmp_path):

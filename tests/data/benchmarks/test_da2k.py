@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mini_d1 import pack, photo, same, write, write_da2k
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def pairs_of(record):

@@ -3,8 +3,8 @@ import pytest
 from mini_d1 import FORMATS, exr_bytes, folder_depth, moge_codes, pfm, save, write_formats
 from PIL import Image
 
-from sonde.data.benchmarks.depth_files import stored_depth
-from sonde.errors import DataError
+from nearfar.data.benchmarks.depth_files import stored_depth
+from nearfar.errors import DataError
 
 
 def read(path):
@@ -46,12 +46,12 @@ def test_codes_of_sixteen_bits(tmp_path):
         assert stored.known_HW.tolist() == [[False, True, True]]
 
 
-def test_pictures_that_sonde_writes(tmp_path):
+def test_pictures_that_nearfar_writes(tmp_path):
     codes = np.array([[0, 1500]], np.uint16)
-    save(tmp_path / "d.png", codes, text={"sonde": "{}", "kind": "metric", "unit": "millimetre"})
+    save(tmp_path / "d.png", codes, text={"nearfar": "{}", "kind": "metric", "unit": "millimetre"})
     stored = read(tmp_path / "d.png")
     assert stored.values_HW[0, 1] / stored.units_per_metre == 1.5
-    text = {"sonde": "{}", "kind": "affine_depth", "unit": "normalised", "near": "1", "far": "2"}
+    text = {"nearfar": "{}", "kind": "affine_depth", "unit": "normalised", "near": "1", "far": "2"}
     save(tmp_path / "d.png", codes, text=text)
     with pytest.raises(DataError, match=r"d\.png: is a normalised map of kind affine_depth"):
         read(tmp_path / "d.png")

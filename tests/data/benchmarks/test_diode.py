@@ -2,8 +2,8 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 STEM = "val/indoors/scene_00019/scan_00183/00019_00183_indoors_000_010"
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from mini_c import put
 
-from sonde.data.benchmarks.entries import (
+from nearfar.data.benchmarks.entries import (
     Entry,
     EntryDataset,
     first_existing,
     known_metres,
     pinhole,
 )
-from sonde.data.store import open_store
-from sonde.errors import DataError
+from nearfar.data.store import open_store
+from nearfar.errors import DataError
 
 
 class Set(EntryDataset):

@@ -2,8 +2,8 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 DEPTH = "office/ground_truth_depth/dslr_images/DSC_0219.JPG"
 

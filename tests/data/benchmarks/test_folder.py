@@ -20,8 +20,8 @@ from mini_d1 import (
 )
 from PIL import Image
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def one(folder, **options):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mini_d1 import write, write_kit, write_stems
 
-from sonde.data.benchmarks.folder_index import Defaults, entries_of, rows_of, stem_rows
-from sonde.data.store import open_store
-from sonde.errors import DataError
+from nearfar.data.benchmarks.folder_index import Defaults, entries_of, rows_of, stem_rows
+from nearfar.data.store import open_store
+from nearfar.errors import DataError
 
 
 def entries(text, name="index.csv", **defaults):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from sonde.data.benchmarks.frames import (
+from nearfar.data.benchmarks.frames import (
     FrameDataset,
     centred_at_half,
     in_list_order,
@@ -12,8 +12,8 @@ from sonde.data.benchmarks.frames import (
     span_of,
     where_known,
 )
-from sonde.data.store import open_store
-from sonde.errors import ConfigError, DataError
+from nearfar.data.store import open_store
+from nearfar.errors import ConfigError, DataError
 
 
 class Named(NamedTuple):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from mini_d1 import H, W, pack, photo, same, save, write, write_ibims, write_ibims_mat
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def test_depth_masks_edges_and_camera(tmp_path):

@@ -2,8 +2,8 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 LIST = "eigen_test_files_with_gt.txt"
 TRUTH = f"{mini_c.DRIVE}/proj_depth/groundtruth/image_02/0000000069.png"

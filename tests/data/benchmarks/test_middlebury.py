@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from mini_d1 import H, W, middlebury_calib, pack, pfm, photo, same, save, write, write_middlebury
 
-from sonde.data.benchmarks.middlebury import calibration_of
-from sonde.data.catalog import open_dataset
-from sonde.errors import ConfigError, DataError
+from nearfar.data.benchmarks.middlebury import calibration_of
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import ConfigError, DataError
 
 SCENE = "Adirondack-perfect"
 

@@ -5,9 +5,9 @@ import pytest
 from mini_d1 import H, W, moge_codes, pack, same, save, write, write_moge_eval
 from PIL import Image
 
-from sonde.data.benchmarks.moge_eval import log_depth_of
-from sonde.data.catalog import open_dataset
-from sonde.errors import ConfigError, DataError
+from nearfar.data.benchmarks.moge_eval import log_depth_of
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import ConfigError, DataError
 
 PLACE = "iBims-1/corridor_01"
 

@@ -2,8 +2,8 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def test_the_mat_file_is_transposed_and_split_from_one(tmp_path):

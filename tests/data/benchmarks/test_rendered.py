@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.data.benchmarks.rendered import (
+from nearfar.data.benchmarks.rendered import (
     FIRST_VALIDATION_SEED,
     HELD_OUT_SEED,
     open_rendered,
 )
-from sonde.data.catalog import find_dataset, open_dataset
-from sonde.data.record import DepthRecord
-from sonde.data.scenes.options import SCENES_VERSION
-from sonde.errors import ConfigError
+from nearfar.data.catalog import find_dataset, open_dataset
+from nearfar.data.record import DepthRecord
+from nearfar.data.scenes.options import SCENES_VERSION
+from nearfar.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"count": 3, "height": 24, "width": 32}
@@ -81,8 +81,8 @@ def test_cache_gives_the_same_scene_and_survives_damage(tmp_path, record):
 
 
 def test_no_training_or_validation_seed_reaches_the_held_out_ones():
-    from sonde.train import sources
-    from sonde.train.config import DataConfig
+    from nearfar.train import sources
+    from nearfar.train.config import DataConfig
 
     assert sources._VALIDATION_SEED == FIRST_VALIDATION_SEED
     seeds = [DataConfig().seed]
@@ -104,7 +104,7 @@ def test_embedded_models_were_not_trained_on_held_out_seeds():
             for inner in value:
                 yield from seeds(inner)
 
-    cards = list((ROOT / "src/sonde/weights/embedded").glob("*.json"))
+    cards = list((ROOT / "src/nearfar/weights/embedded").glob("*.json"))
     found = [s for card in cards for s in seeds(json.loads(card.read_text(encoding="utf-8")))]
     assert found and max(found) + FIRST_VALIDATION_SEED < HELD_OUT_SEED
 
@@ -129,7 +129,7 @@ def test_what_it_cannot_do_is_refused(wrong):
 
 def test_a_number_belongs_to_one_version_of_the_renderer():
     table = tomllib.loads(
-        (ROOT / "src/sonde/eval/protocols/synthetic.toml").read_text(encoding="utf-8")
+        (ROOT / "src/nearfar/eval/protocols/synthetic.toml").read_text(encoding="utf-8")
     )
     assert table["dataset"]["options"]["scenes"] == str(SCENES_VERSION), "raise the protocol too"
     assert len(open_dataset("rendered", None, options={"scenes": str(SCENES_VERSION)}).sample_ids)

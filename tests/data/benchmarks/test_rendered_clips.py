@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sonde.data.benchmarks.rendered_clips import open_rendered_clips
-from sonde.data.catalog import find_dataset, open_dataset
-from sonde.data.scenes.options import SCENES_VERSION
-from sonde.errors import ConfigError
+from nearfar.data.benchmarks.rendered_clips import open_rendered_clips
+from nearfar.data.catalog import find_dataset, open_dataset
+from nearfar.data.scenes.options import SCENES_VERSION
+from nearfar.errors import ConfigError
 
 SMALL = {"count": 2, "frames": 3, "height": 24, "width": 32}
 

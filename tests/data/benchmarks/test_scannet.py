@@ -2,8 +2,8 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def test_frames_are_in_natural_order_on_the_depth_grid(tmp_path):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.data.benchmarks.sens import frame_offsets, read_frame, read_header
-from sonde.data.store import open_store
-from sonde.errors import DataError
+from nearfar.data.benchmarks.sens import frame_offsets, read_frame, read_header
+from nearfar.data.store import open_store
+from nearfar.errors import DataError
 
 
 @pytest.fixture

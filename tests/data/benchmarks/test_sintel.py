@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mini_d1 import SINTEL_TAG, H, W, pack, photo, same, sintel_camera, write_sintel
 
-from sonde.data.benchmarks.sintel import cam_of, dpt_of
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.benchmarks.sintel import cam_of, dpt_of
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 
 def test_depth_sky_and_cameras(tmp_path):

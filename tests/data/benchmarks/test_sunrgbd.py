@@ -2,9 +2,9 @@ import mini_c
 import numpy as np
 import pytest
 
-from sonde.data.benchmarks.sunrgbd import rotated_bits
-from sonde.data.catalog import open_dataset
-from sonde.errors import DataError
+from nearfar.data.benchmarks.sunrgbd import rotated_bits
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import DataError
 
 FRAME = f"SUNRGBD/{mini_c.SUN_FRAME}"
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mini_d1 import TUM_RGB, H, W, pack, photo, same, save, write, write_tum
 
-from sonde.data.benchmarks.tum import associate, nearest_pose, pose_matrix
-from sonde.data.catalog import open_dataset
-from sonde.errors import ConfigError, DataError
+from nearfar.data.benchmarks.tum import associate, nearest_pose, pose_matrix
+from nearfar.data.catalog import open_dataset
+from nearfar.errors import ConfigError, DataError
 
 WALK, DESK = "freiburg3_walking_xyz", "freiburg1_xyz"
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes.builder import SceneBuilder
-from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.sensor import neutral_sensor
-from sonde.data.scenes.textures import make_atlas, texture_index
+from nearfar.data.scenes.builder import SceneBuilder
+from nearfar.data.scenes.cameras import Camera, look
+from nearfar.data.scenes.sensor import neutral_sensor
+from nearfar.data.scenes.textures import make_atlas, texture_index
 
 CAMERA = Camera(np.zeros(3), look(0, 0, 0), 0.7)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.scenes.builder import (
+from nearfar.data.scenes.builder import (
     SceneBuilder,
     any_rotation,
     stack_scenes,
@@ -10,11 +10,11 @@ from sonde.data.scenes.builder import (
     tilt_z,
     turn,
 )
-from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.sensor import neutral_sensor
-from sonde.data.scenes.shapes import BOXES, ELLIPSOIDS, SLOTS
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.cameras import Camera, look
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.sensor import neutral_sensor
+from nearfar.data.scenes.shapes import BOXES, ELLIPSOIDS, SLOTS
+from nearfar.data.scenes.textures import texture_index
 
 CAMERA = Camera(np.array([1.0, 2.0, 3.0]), look(0, 0, 0), 0.7)
 

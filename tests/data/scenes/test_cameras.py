@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sonde.data.scenes.cameras import (
+from nearfar.data.scenes.cameras import (
     Camera,
     camera_path,
     draw_fov_deg,

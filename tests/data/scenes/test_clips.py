@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.data.scenes.clips import ClipOptions, ClipShards, render_clip
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import render_scenes
-from sonde.errors import ConfigError
+from nearfar.data.scenes.clips import ClipOptions, ClipShards, render_clip
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import render_scenes
+from nearfar.errors import ConfigError
 
 HW = (16, 21)  # an odd number of pixels: sky bits need padding
 MOVING = ClipOptions(frames=4, moving=1.0, still=0.0)

@@ -1,8 +1,8 @@
 import numpy as np
 
-from sonde.data.scenes.builder import SceneBuilder
-from sonde.data.scenes.desks import desk_view
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.builder import SceneBuilder
+from nearfar.data.scenes.desks import desk_view
+from nearfar.data.scenes.textures import texture_index
 
 
 def test_cameras_look_down_at_a_crowded_desk(extents):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes import fittings
-from sonde.data.scenes.placing import frame
+from nearfar.data.scenes import fittings
+from nearfar.data.scenes.placing import frame
 
 STANDING = [
     fittings.parcel,

@@ -1,8 +1,8 @@
 import numpy as np
 
-from sonde.data.scenes.builder import SceneBuilder
-from sonde.data.scenes.floors import floor_view
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.builder import SceneBuilder
+from nearfar.data.scenes.floors import floor_view
+from nearfar.data.scenes.textures import texture_index
 
 
 def test_most_cameras_are_low_and_things_stand_near(extents):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes import furniture as things
-from sonde.data.scenes.placing import frame
+from nearfar.data.scenes import furniture as things
+from nearfar.data.scenes.placing import frame
 
 STANDING = [
     things.chair,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes import goods
-from sonde.data.scenes.placing import Spots, frame
+from nearfar.data.scenes import goods
+from nearfar.data.scenes.placing import Spots, frame
 
 
 @pytest.mark.parametrize("row", goods.GOODS, ids=lambda row: row[0].__name__)

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
-from sonde.data.scenes.layouts import build_scene
-from sonde.data.scenes.options import KINDS, SceneOptions
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.layouts import build_scene
+from nearfar.data.scenes.options import KINDS, SceneOptions
+from nearfar.data.scenes.textures import texture_index
 
 
 def test_scenes_follow_their_generator_and_the_mix():

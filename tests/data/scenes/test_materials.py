@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes.materials import FAMILIES, NATURAL, draw_colour, draw_material
-from sonde.data.scenes.textures import PATTERNS, texture_index
+from nearfar.data.scenes.materials import FAMILIES, NATURAL, draw_colour, draw_material
+from nearfar.data.scenes.textures import PATTERNS, texture_index
 
 INDEX = texture_index()
 

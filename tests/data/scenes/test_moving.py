@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from sonde.data.scenes.moving import moved_centres, seen_things
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import build_one
+from nearfar.data.scenes.moving import moved_centres, seen_things
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import build_one
 
 
 def scene(index):

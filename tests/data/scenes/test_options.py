@@ -1,7 +1,7 @@
 import pytest
 
-from sonde.data.scenes.options import INDOOR, KINDS, SceneOptions
-from sonde.errors import ConfigError
+from nearfar.data.scenes.options import INDOOR, KINDS, SceneOptions
+from nearfar.errors import ConfigError
 
 
 def test_identity_changes_with_pixels_only():
@@ -17,7 +17,7 @@ def test_identity_changes_with_pixels_only():
 
 def test_identity_changes_with_the_version(monkeypatch):
     before = SceneOptions().identity()
-    monkeypatch.setattr("sonde.data.scenes.options.SCENES_VERSION", -1)
+    monkeypatch.setattr("nearfar.data.scenes.options.SCENES_VERSION", -1)
     assert SceneOptions().identity() != before
 
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from sonde.data.scenes import outdoor
-from sonde.data.scenes.placing import frame
+from nearfar.data.scenes import outdoor
+from nearfar.data.scenes.placing import frame
 
 
 @pytest.mark.parametrize("place", [outdoor.street, outdoor.field])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes import patterns
+from nearfar.data.scenes import patterns
 
 
 def test_streaks_run_along_x():

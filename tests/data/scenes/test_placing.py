@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from sonde.data.scenes.placing import Spots, frame
+from nearfar.data.scenes.placing import Spots, frame
 
 
 def test_frames_carry_points_and_turns():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.scenes import prints
-from sonde.data.scenes.patterns import SIZE
+from nearfar.data.scenes import prints
+from nearfar.data.scenes.patterns import SIZE
 
 
 @pytest.mark.parametrize(

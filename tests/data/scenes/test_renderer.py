@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.scenes.builder import SceneBuilder, stack_scenes
-from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.options import KINDS, SceneOptions
-from sonde.data.scenes.renderer import (
+from nearfar.data.scenes.builder import SceneBuilder, stack_scenes
+from nearfar.data.scenes.cameras import Camera, look
+from nearfar.data.scenes.options import KINDS, SceneOptions
+from nearfar.data.scenes.renderer import (
     camera_rays,
     is_usable,
     render_built,
     render_path,
     render_scenes,
 )
-from sonde.data.scenes.sensor import draw_sensor
-from sonde.data.scenes.textures import texture_index
-from sonde.errors import ConfigError
+from nearfar.data.scenes.sensor import draw_sensor
+from nearfar.data.scenes.textures import texture_index
+from nearfar.errors import ConfigError
 
 HW = (24, 32)
 CPU = torch.device("cpu")

@@ -1,12 +1,12 @@
 import numpy as np
 import torch
 
-from sonde.data.scenes import rooms
-from sonde.data.scenes.builder import stack_scenes
-from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.rooms import Opening, Room
-from sonde.data.scenes.sensor import neutral_sensor
-from sonde.data.scenes.shapes import FAR, components, trace
+from nearfar.data.scenes import rooms
+from nearfar.data.scenes.builder import stack_scenes
+from nearfar.data.scenes.cameras import Camera, look
+from nearfar.data.scenes.rooms import Opening, Room
+from nearfar.data.scenes.sensor import neutral_sensor
+from nearfar.data.scenes.shapes import FAR, components, trace
 
 ROOM = Room(2.0, 3.0, 2.5)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from sonde.data.scenes.sensor import (
+from nearfar.data.scenes.sensor import (
     SENSOR_FIELDS,
     SENSOR_LENGTH,
     blur_kernel,

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.scenes.builder import SceneBuilder, stack_scenes
-from sonde.data.scenes.cameras import Camera, look
-from sonde.data.scenes.materials import Material
-from sonde.data.scenes.renderer import draw_pixels
-from sonde.data.scenes.sensor import neutral_sensor
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.builder import SceneBuilder, stack_scenes
+from nearfar.data.scenes.cameras import Camera, look
+from nearfar.data.scenes.materials import Material
+from nearfar.data.scenes.renderer import draw_pixels
+from nearfar.data.scenes.sensor import neutral_sensor
+from nearfar.data.scenes.textures import texture_index
 
 GREY = Material((0.5, 0.5, 0.5), 0, 0, 0.0, 1.0)
 

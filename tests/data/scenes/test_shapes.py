@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.scenes.builder import any_rotation
-from sonde.data.scenes.shapes import (
+from nearfar.data.scenes.builder import any_rotation
+from nearfar.data.scenes.shapes import (
     BOXES,
     ELLIPSOIDS,
     FAR,

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from sonde.data.scenes import shards as module
-from sonde.data.scenes.options import SceneOptions
-from sonde.data.scenes.renderer import render_scenes
-from sonde.data.scenes.shards import SceneShards
-from sonde.errors import ConfigError, DataError
+from nearfar.data.scenes import shards as module
+from nearfar.data.scenes.options import SceneOptions
+from nearfar.data.scenes.renderer import render_scenes
+from nearfar.data.scenes.shards import SceneShards
+from nearfar.errors import ConfigError, DataError
 
 HW = (16, 21)  # an odd number of pixels: sky bits need padding
 

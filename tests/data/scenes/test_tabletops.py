@@ -1,8 +1,8 @@
 import numpy as np
 
-from sonde.data.scenes.builder import SceneBuilder
-from sonde.data.scenes.tabletops import tabletop
-from sonde.data.scenes.textures import texture_index
+from nearfar.data.scenes.builder import SceneBuilder
+from nearfar.data.scenes.tabletops import tabletop
+from nearfar.data.scenes.textures import texture_index
 
 
 def test_cameras_look_at_the_table_from_above():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.data.scenes.textures import (
+from nearfar.data.scenes.textures import (
     LEVELS,
     PATTERNS,
     SIZE,
@@ -11,7 +11,7 @@ from sonde.data.scenes.textures import (
     read_photos,
     texture_index,
 )
-from sonde.io.images import write_picture
+from nearfar.io.images import write_picture
 
 
 def test_every_texture_has_mean_one_on_all_levels(atlas):

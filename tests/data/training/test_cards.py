@@ -3,9 +3,9 @@ import random
 import mini_d2
 import pytest
 
-from sonde.data.catalog import DATASETS, open_dataset
-from sonde.data.training.cards import TRAINING
-from sonde.errors import SondeError
+from nearfar.data.catalog import DATASETS, open_dataset
+from nearfar.data.training.cards import TRAINING
+from nearfar.errors import NearfarError
 
 TREES = [(card.name, tree) for card in TRAINING for tree in card.fixture]
 
@@ -50,7 +50,7 @@ def test_damaged_files_are_one_clear_error(tmp_path, name, tree):
                 data = open_dataset(name, root, split="all")
                 for i in range(min(2, len(data.sample_ids))):
                     data.record(i)
-            except SondeError as error:
+            except NearfarError as error:
                 refused += 1
                 assert "\n" not in str(error) and str(error).count(": ") >= 1
         path.write_bytes(whole)

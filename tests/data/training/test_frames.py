@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.data.store import open_store
-from sonde.data.training.frames import (
+from nearfar.data.store import open_store
+from nearfar.data.training.frames import (
     FrameDataset,
     Layout,
     find_frames,
@@ -10,7 +10,7 @@ from sonde.data.training.frames import (
     known_depth,
     side_files,
 )
-from sonde.errors import DataError
+from nearfar.errors import DataError
 
 LAYOUT = Layout("Toy", {"rgb": r"(\w+)/i_(\d+)\.png", "depth": r"(\w+)/d_(\d+)\.png"}, "{}/{}")
 

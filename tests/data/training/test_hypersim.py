@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.data.catalog import DATASETS
-from sonde.data.training.hypersim import tone_map
-from sonde.errors import ConfigError, DataError
-from sonde.geometry.clouds import backproject
+from nearfar.data.catalog import DATASETS
+from nearfar.data.training.hypersim import tone_map
+from nearfar.errors import ConfigError, DataError
+from nearfar.geometry.clouds import backproject
 
 
 def test_exact_cameras_tone_mapping_and_poses(tmp_path):

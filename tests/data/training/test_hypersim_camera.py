@@ -2,15 +2,15 @@ import mini_d2
 import numpy as np
 import pytest
 
-from sonde.data.training.hypersim_camera import (
+from nearfar.data.training.hypersim_camera import (
     exact_z,
     nominal_intrinsics,
     nominal_z,
     pixel_rays,
     tilted_camera,
 )
-from sonde.errors import DataError
-from sonde.geometry.clouds import backproject
+from nearfar.errors import DataError
+from nearfar.geometry.clouds import backproject
 
 SHIFTED = [[0.57, 0.02, -0.06], [0.01, 0.43, 0.03], [0.015, 0.08, -1.02]]  # tilted, shifted, skewed
 

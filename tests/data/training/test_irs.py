@@ -2,8 +2,8 @@ import mini_d2
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.data.training.frames import Frame
-from sonde.data.training.irs import of_split
+from nearfar.data.training.frames import Frame
+from nearfar.data.training.irs import of_split
 
 
 def test_depth_camera_and_split(tmp_path):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.errors import ConfigError, DataError
+from nearfar.errors import ConfigError, DataError
 
 
 def test_depth_sky_and_cameras(tmp_path):

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.data.training.tartanair import opencv_pose
-from sonde.errors import ConfigError, DataError
+from nearfar.data.training.tartanair import opencv_pose
+from nearfar.errors import ConfigError, DataError
 
 
 def test_first_version(tmp_path):

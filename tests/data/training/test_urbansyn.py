@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.errors import DataError
+from nearfar.errors import DataError
 
 
 def test_metres_sky_and_camera(tmp_path):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, refuses_damage, same
 
-from sonde.data.catalog import DATASETS, list_identity
-from sonde.data.lists import fingerprint
-from sonde.data.training.vkitti2 import split_keys
-from sonde.errors import ConfigError, DataError
+from nearfar.data.catalog import DATASETS, list_identity
+from nearfar.data.lists import fingerprint
+from nearfar.data.training.vkitti2 import split_keys
+from nearfar.errors import ConfigError, DataError
 
 
 def test_depth_sky_camera_and_pose(tmp_path):

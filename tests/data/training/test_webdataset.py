@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from reading import invalid_pixels, opened, records, same
 
-from sonde.data.training.webdataset import expand_braces
-from sonde.errors import ConfigError, DataError
+from nearfar.data.training.webdataset import expand_braces
+from nearfar.errors import ConfigError, DataError
 
 
 def test_shards_with_repeated_keys(tmp_path):

@@ -2,8 +2,8 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.depth.exr import read, read_channel, write
+from nearfar.errors import InputError
+from nearfar.io.depth.exr import read, read_channel, write
 
 
 @pytest.mark.parametrize("kind", ["metric", "affine_log_depth", "scale_invariant"])

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.depth.metadata import from_json, kind_of_name, to_json
+from nearfar.errors import InputError
+from nearfar.io.depth.metadata import from_json, kind_of_name, to_json
 
 
 def test_round_trip(result_of):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.depth.npz import read, write
+from nearfar.errors import InputError
+from nearfar.io.depth.npz import read, write
 
 
 @pytest.mark.parametrize("kind", ["metric", "affine_log_depth"])
@@ -30,7 +30,7 @@ def test_other_programs_find_plain_keys(result_of, tmp_path):
 
 def test_foreign_damaged_and_pickled(result_of, tmp_path):
     np.savez(tmp_path / "foreign.npz", depth=np.ones((2, 2)))
-    with pytest.raises(InputError, match="no sonde archive"):
+    with pytest.raises(InputError, match="no nearfar archive"):
         read(tmp_path / "foreign.npz")
     write(result_of(), tmp_path / "a.npz")
     content = (tmp_path / "a.npz").read_bytes()

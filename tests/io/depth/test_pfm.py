@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, InputError
-from sonde.io.depth.metadata import KIND_SUFFIXES
-from sonde.io.depth.pfm import read, read_pfm, write
-from sonde.result import DepthKind
+from nearfar.errors import ConfigError, InputError
+from nearfar.io.depth.metadata import KIND_SUFFIXES
+from nearfar.io.depth.pfm import read, read_pfm, write
+from nearfar.result import DepthKind
 
 
 @pytest.mark.parametrize("kind", list(DepthKind))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.errors import InputError
-from sonde.io.depth.png16 import read, write
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import InputError
+from nearfar.io.depth.png16 import read, write
+from nearfar.result import DepthKind, DepthResult
 
 
 @pytest.mark.parametrize("seed", range(3))

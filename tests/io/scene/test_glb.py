@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from sonde.errors import InputError
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.geometry.meshes import depth_mesh
-from sonde.io.scene.glb import write_glb
+from nearfar.errors import InputError
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.geometry.meshes import depth_mesh
+from nearfar.io.scene.glb import write_glb
 
 
 def mesh_and_image(shape=(12, 16)):

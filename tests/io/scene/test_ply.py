@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from sonde.geometry.clouds import PointCloud
-from sonde.io.scene.ply import write_ply
+from nearfar.geometry.clouds import PointCloud
+from nearfar.io.scene.ply import write_ply
 
 
 def cloud(colours=True):

@@ -3,8 +3,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.video.clip import ClipInfo, ReadReport, fit_frame
+from nearfar.errors import InputError
+from nearfar.io.video.clip import ClipInfo, ReadReport, fit_frame
 
 INFO = ClipInfo(
     source="a.mp4",

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.io.video.codes import INVALID, SKY, DepthRange, decode_depth, encode_depth
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import ConfigError
+from nearfar.io.video.codes import INVALID, SKY, DepthRange, decode_depth, encode_depth
+from nearfar.result import DepthKind, DepthResult
 
 
 def result_of(depth, *, valid=None, sky=None):

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.video.codes import DepthRange
-from sonde.io.video.depth_clip import DepthClipWriter, read_depth_clip, sidecar
-from sonde.result import DepthKind
+from nearfar.errors import InputError
+from nearfar.io.video.codes import DepthRange
+from nearfar.io.video.depth_clip import DepthClipWriter, read_depth_clip, sidecar
+from nearfar.result import DepthKind
 
 
 def write(path, results, limits, **more):

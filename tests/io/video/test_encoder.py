@@ -6,18 +6,18 @@ import av
 import numpy as np
 import pytest
 
-from sonde.errors import OutputError
-from sonde.io.video import encoder as encoder_file
-from sonde.io.video.encoder import VideoEncoder, VideoForm
-from sonde.io.video.source import open_clip
+from nearfar.errors import OutputError
+from nearfar.io.video import encoder as encoder_file
+from nearfar.io.video.encoder import VideoEncoder, VideoForm
+from nearfar.io.video.source import open_clip
 
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from fractions import Fraction
 from pathlib import Path
-from sonde.errors import OutputError
-from sonde.io.video.encoder import VideoEncoder, VideoForm
+from nearfar.errors import OutputError
+from nearfar.io.video.encoder import VideoEncoder, VideoForm
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -67,10 +67,10 @@ def test_colour_video_has_the_pictures_and_times(tmp_path, picture_frames, size_
 
 def test_grey_video_is_lossless_and_carries_its_text(tmp_path):
     codes = np.random.default_rng(0).integers(0, 65536, (5, 47, 63), dtype=np.uint16)
-    form = form_of("ffv1", (47, 63), metadata={"sonde": '{"a": 1}'})
+    form = form_of("ffv1", (47, 63), metadata={"nearfar": '{"a": 1}'})
     write(tmp_path / "a.mkv", form, codes, [Fraction(i, 12) for i in range(5)])
     with av.open(str(tmp_path / "a.mkv")) as file:
-        assert file.metadata["SONDE"] == '{"a": 1}'
+        assert file.metadata["NEARFAR"] == '{"a": 1}'
         back = np.stack([frame.to_ndarray() for frame in file.decode(video=0)])
     assert np.array_equal(back, codes)
 

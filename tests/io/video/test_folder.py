@@ -3,9 +3,9 @@ from fractions import Fraction
 import pytest
 from PIL import Image
 
-from sonde.errors import InputError
-from sonde.io.video.clip import ReadReport
-from sonde.io.video.folder import FolderClip, frame_files
+from nearfar.errors import InputError
+from nearfar.io.video.clip import ReadReport
+from nearfar.io.video.folder import FolderClip, frame_files
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.video.codes import DepthRange
-from sonde.io.video.parts import PartWriter, fitting_range, part_path, read_parts, remove_parts
+from nearfar.errors import InputError
+from nearfar.io.video.codes import DepthRange
+from nearfar.io.video.parts import PartWriter, fitting_range, part_path, read_parts, remove_parts
 
 
 def steady(result, low, high):

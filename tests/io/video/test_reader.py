@@ -5,9 +5,9 @@ import av
 import numpy as np
 import pytest
 
-from sonde.errors import InputError, ResourceError
-from sonde.io.video.clip import ReadReport
-from sonde.io.video.source import open_clip
+from nearfar.errors import InputError, ResourceError
+from nearfar.io.video.clip import ReadReport
+from nearfar.io.video.source import open_clip
 
 
 def read(path, **options):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonde.errors import MissingExtraError, OutputError
-from sonde.geometry.camera import intrinsics_from_fov
-from sonde.io.video.codes import DepthRange
-from sonde.io.video.recording import RecordingForm, RecordingWriter, load_rerun, thinning
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import MissingExtraError, OutputError
+from nearfar.geometry.camera import intrinsics_from_fov
+from nearfar.io.video.codes import DepthRange
+from nearfar.io.video.recording import RecordingForm, RecordingWriter, load_rerun, thinning
+from nearfar.result import DepthKind, DepthResult
 
 LIMITS = DepthRange(1.0, 4.0)
 
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_leaves_nothing_and_does_not_wait(tmp_path):
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(MissingExtraError, match=r'rerun: .*pip install "sonde\[rerun\]"'):
+    with pytest.raises(MissingExtraError, match=r"rerun: .*pip install .rerun-sdk"):
         load_rerun()
     with pytest.raises(MissingExtraError):
         record(tmp_path / "a.rrd", [room()])

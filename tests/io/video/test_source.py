@@ -1,9 +1,9 @@
 import pytest
 
-from sonde.errors import InputError
-from sonde.io.video.folder import FolderClip
-from sonde.io.video.reader import VideoClip
-from sonde.io.video.source import file_identity, open_clip
+from nearfar.errors import InputError
+from nearfar.io.video.folder import FolderClip
+from nearfar.io.video.reader import VideoClip
+from nearfar.io.video.source import file_identity, open_clip
 
 
 def test_files_and_folders_are_told_apart(tmp_path, make_clip, rgb):

@@ -9,11 +9,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from sonde.encoders.tiny import PRESETS as TINY_ENCODERS
-from sonde.models.dar.initial import new_network
-from sonde.models.dar.keys import our_name
-from sonde.models.dar.network import DARNetwork
-from sonde.models.dar.presets import MICRO, RELEASED
+from nearfar.encoders.tiny import PRESETS as TINY_ENCODERS
+from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.keys import our_name
+from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.presets import MICRO, RELEASED
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dar"
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.models.dar.causal_mask import causal_mask, step_sizes
-from sonde.models.dar.presets import RELEASED, SMALL
+from nearfar.models.dar.causal_mask import causal_mask, step_sizes
+from nearfar.models.dar.presets import RELEASED, SMALL
 
 
 def test_mask_equals_golden(golden, golden_facts):

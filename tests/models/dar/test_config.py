@@ -2,8 +2,8 @@
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.dar.config import DARConfig
+from nearfar.errors import ConfigError
+from nearfar.models.dar.config import DARConfig
 
 
 def test_defaults_are_sound_and_faults_are_found_at_once():

@@ -2,8 +2,8 @@
 
 import torch
 
-from sonde.models.dar.conv_gru import BinProjection, ConvGRU, ProbabilityHead, TokenDecoder
-from sonde.models.dar.tree_bins import expectation
+from nearfar.models.dar.conv_gru import BinProjection, ConvGRU, ProbabilityHead, TokenDecoder
+from nearfar.models.dar.tree_bins import expectation
 
 NEAR = {"rtol": 1e-5, "atol": 2e-6}
 

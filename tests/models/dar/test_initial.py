@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.models.dar.initial import new_network
-from sonde.models.dar.presets import RELEASED
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.presets import RELEASED
 
 
 def test_same_generator_same_weights(micro):

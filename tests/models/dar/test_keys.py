@@ -1,7 +1,7 @@
 """Every published name maps to a tensor of ours, or is known to be dead; and back."""
 
-from sonde.models.dar.keys import dead_parameters, dead_shapes, is_dead, our_name, published_name
-from sonde.models.dar.presets import RELEASED, TINY
+from nearfar.models.dar.keys import dead_parameters, dead_shapes, is_dead, our_name, published_name
+from nearfar.models.dar.presets import RELEASED, TINY
 
 # spec dar.md section 9, one of each pattern
 PUBLISHED = [

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.models.dar.kv_cache import FixedCache, GrowingCache
+from nearfar.models.dar.kv_cache import FixedCache, GrowingCache
 
 
 def tokens(count, seed):

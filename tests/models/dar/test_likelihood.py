@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.models.dar.initial import new_network
-from sonde.models.dar.likelihood import bins_cost
-from sonde.models.dar.presets import MICRO
-from sonde.models.dar.sample import Step
-from sonde.models.dar.tree_bins import Shares, TreeBins, expectation, uniform_bins
+from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.likelihood import bins_cost
+from nearfar.models.dar.presets import MICRO
+from nearfar.models.dar.sample import Step
+from nearfar.models.dar.tree_bins import Shares, TreeBins, expectation, uniform_bins
 
 
 @pytest.fixture(scope="module")

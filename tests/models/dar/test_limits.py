@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.dar.presets import RELEASED, SMALL, TINY
+from nearfar.errors import ConfigError
+from nearfar.models.dar.presets import RELEASED, SMALL, TINY
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.dar.keys import dead_parameters
-from sonde.models.dar.network import grid_positions
-from sonde.models.dar.presets import PRESETS, RELEASED
-from sonde.models.dar.recomputed_run import RecomputedRun
-from sonde.models.dar.transformer import CachedRun
+from nearfar.errors import ConfigError
+from nearfar.models.dar.keys import dead_parameters
+from nearfar.models.dar.network import grid_positions
+from nearfar.models.dar.presets import PRESETS, RELEASED
+from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.transformer import CachedRun
 
 # what spec dar.md section 9 counts: with dead weights, without levels and feedback
 SPEC = {
@@ -103,7 +103,7 @@ def test_bins_in_log_metres(micro):
 
 
 def bins_expectation(bins):
-    from sonde.models.dar.tree_bins import expectation
+    from nearfar.models.dar.tree_bins import expectation
 
     return expectation(torch.full_like(bins.centres(), 1 / 8), bins.centres())
 

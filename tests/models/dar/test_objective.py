@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.dar.objective import DARObjective, silog_losses
-from sonde.models.dar.sample import at_size
+from nearfar.errors import ConfigError
+from nearfar.models.dar.objective import DARObjective, silog_losses
+from nearfar.models.dar.sample import at_size
 
 
 def test_silog_equals_golden(golden):

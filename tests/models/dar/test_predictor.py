@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.dar.predictor import DARPredictor
-from sonde.pipeline.predict import Model
-from sonde.result import DepthKind
-from sonde.weights.load import LoadedModel
-from sonde.weights.registry import find
+from nearfar.errors import ConfigError
+from nearfar.models.dar.predictor import DARPredictor
+from nearfar.pipeline.predict import Model
+from nearfar.result import DepthKind
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
 
 
 def photo(height=60, width=90):

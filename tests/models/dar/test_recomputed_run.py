@@ -2,8 +2,8 @@
 
 import torch
 
-from sonde.models.dar.recomputed_run import RecomputedRun
-from sonde.models.dar.transformer import Transformer
+from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.transformer import Transformer
 
 SIZES = [(2, 2), (2, 3)]
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.models.dar.released_bins import ElasticBins, ReleasedBins
-from sonde.models.dar.tree_bins import Expectation, expectation, uniform_bins
+from nearfar.models.dar.released_bins import ElasticBins, ReleasedBins
+from nearfar.models.dar.tree_bins import Expectation, expectation, uniform_bins
 
 NEAR = {"rtol": 1e-5, "atol": 2e-6}
 

@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from sonde.models.dar.objective import silog_losses
-from sonde.models.dar.recomputed_run import RecomputedRun
-from sonde.models.dar.sample import at_size, sample_steps
-from sonde.models.dar.tree_bins import Expectation
-from sonde.models.dar.vit_encoder import Encoded
+from nearfar.models.dar.objective import silog_losses
+from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.sample import at_size, sample_steps
+from nearfar.models.dar.tree_bins import Expectation
+from nearfar.models.dar.vit_encoder import Encoded
 
 NAMES = {
     "gru.convz1.bias": "gru.convz1.bias",

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.models.dar.strips import cut_depth, cut_flip
+from nearfar.models.dar.strips import cut_depth, cut_flip
 
 
 def generator(seed=0):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sonde.models.dar.causal_mask import causal_mask
-from sonde.models.dar.kv_cache import FixedCache, GrowingCache
-from sonde.models.dar.recomputed_run import RecomputedRun
-from sonde.models.dar.transformer import CachedRun, Transformer
+from nearfar.models.dar.causal_mask import causal_mask
+from nearfar.models.dar.kv_cache import FixedCache, GrowingCache
+from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.transformer import CachedRun, Transformer
 
 SIZES = [(2, 3), (3, 4), (4, 5), (5, 6), (6, 8)]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.models.dar.tree_bins import Expectation, expectation, uniform_bins
+from nearfar.models.dar.tree_bins import Expectation, expectation, uniform_bins
 
 NEAR = {"rtol": 1e-5, "atol": 2e-6}  # the smallest distance of a golden depth to an edge is 6.7e-6
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.encoders.dinov2 import DinoV2Config
-from sonde.models.dar.presets import RELEASED
-from sonde.models.dar.vit_encoder import VitEncoder
+from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.models.dar.presets import RELEASED
+from nearfar.models.dar.vit_encoder import VitEncoder
 
 CONFIG = replace(
     RELEASED,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.models.depthart.keys import from_published
-from sonde.models.depthart.network import DepthARTNetwork
+from nearfar.models.depthart.keys import from_published
+from nearfar.models.depthart.network import DepthARTNetwork
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "depthart"
 SCALES = (1, 2, 3, 4)

@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.models.depthart.cache import empty_cache
+from nearfar.models.depthart.cache import empty_cache
 
 
 def rows(value, count, batch=1):

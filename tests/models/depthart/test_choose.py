@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.depthart.choose import CHOICES, Greedy, MeanOfDraws, choice
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.choose import CHOICES, Greedy, MeanOfDraws, choice
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.depthart.class_sample import sample_classes
-from sonde.models.depthart.fold import fold_modulation
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.class_sample import sample_classes
+from nearfar.models.depthart.fold import fold_modulation
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0}
 

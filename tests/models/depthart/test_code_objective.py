@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.base import Losses
-from sonde.models.depthart.code_objective import CodeObjective, code_losses, gumbel_noise
-from sonde.models.depthart.network import new_network
-from sonde.models.depthart.objective import DynamicTargets, TeacherForcing
-from sonde.models.depthart.presets import MICRO
+from nearfar.errors import ConfigError
+from nearfar.models.base import Losses
+from nearfar.models.depthart.code_objective import CodeObjective, code_losses, gumbel_noise
+from nearfar.models.depthart.network import new_network
+from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
+from nearfar.models.depthart.presets import MICRO
 
 
 @pytest.fixture(scope="module")

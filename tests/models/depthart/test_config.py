@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.depthart.config import DepthARTConfig
-from sonde.models.depthart.presets import TINY, TINY_RGB
-from sonde.tokenizers.presets import TINY_DEPTH
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.config import DepthARTConfig
+from nearfar.models.depthart.presets import TINY, TINY_RGB
+from nearfar.tokenizers.presets import TINY_DEPTH
 
 
 @pytest.mark.parametrize(

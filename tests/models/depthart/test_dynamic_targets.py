@@ -2,7 +2,7 @@
 
 import torch
 
-from sonde.models.depthart.dynamic_targets import roll_out
+from nearfar.models.depthart.dynamic_targets import roll_out
 
 
 def test_targets_equal_golden(networks, golden):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sonde.models.depthart.fold import fold_modulation
+from nearfar.models.depthart.fold import fold_modulation
 
 
 @pytest.mark.parametrize("name", ["depthart", "var_l2norm", "var_shared"])

@@ -5,10 +5,10 @@ import logging
 import pytest
 import torch
 
-from sonde.errors import WeightsError
-from sonde.models.depthart.keys import TOKENIZER, from_published, our_name
-from sonde.models.depthart.network import DepthARTNetwork
-from sonde.models.depthart.presets import PRESETS
+from nearfar.errors import WeightsError
+from nearfar.models.depthart.keys import TOKENIZER, from_published, our_name
+from nearfar.models.depthart.network import DepthARTNetwork
+from nearfar.models.depthart.presets import PRESETS
 
 
 def published(name):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.depthart.network import DepthARTNetwork, new_network
-from sonde.models.depthart.presets import MICRO, TINY
-from sonde.tokenizers.presets import TINY as TINY_TOKENIZER
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.network import DepthARTNetwork, new_network
+from nearfar.models.depthart.presets import MICRO, TINY
+from nearfar.tokenizers.presets import TINY as TINY_TOKENIZER
 
 
 def close(actual, expected, tolerance=1e-5):

@@ -5,13 +5,13 @@ import copy
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.depthart import objective as module
-from sonde.models.depthart.code_objective import code_losses
-from sonde.models.depthart.dynamic_targets import roll_out
-from sonde.models.depthart.network import new_network
-from sonde.models.depthart.objective import DynamicTargets, TeacherForcing
-from sonde.models.depthart.presets import MICRO
+from nearfar.errors import ConfigError
+from nearfar.models.depthart import objective as module
+from nearfar.models.depthart.code_objective import code_losses
+from nearfar.models.depthart.dynamic_targets import roll_out
+from nearfar.models.depthart.network import new_network
+from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
+from nearfar.models.depthart.presets import MICRO
 
 
 @pytest.fixture

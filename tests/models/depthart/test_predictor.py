@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.encoders.base import MetricGuess
-from sonde.errors import ConfigError
-from sonde.models.depthart import predictor as module
-from sonde.models.depthart.network import new_network
-from sonde.models.depthart.predictor import DepthARTPredictor
-from sonde.models.depthart.presets import TINY
-from sonde.result import DepthKind
+from nearfar.encoders.base import MetricGuess
+from nearfar.errors import ConfigError
+from nearfar.models.depthart import predictor as module
+from nearfar.models.depthart.network import new_network
+from nearfar.models.depthart.predictor import DepthARTPredictor
+from nearfar.models.depthart.presets import TINY
+from nearfar.result import DepthKind
 
 
 class FakeEncoder:

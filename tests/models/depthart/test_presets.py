@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.models.depthart.network import DepthARTNetwork
-from sonde.models.depthart.presets import PRESETS
+from nearfar.models.depthart.network import DepthARTNetwork
+from nearfar.models.depthart.presets import PRESETS
 
 
 def count(module):

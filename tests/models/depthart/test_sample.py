@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.depthart.choose import choice
-from sonde.models.depthart.sample import sample_f_hat
+from nearfar.errors import ConfigError
+from nearfar.models.depthart.choose import choice
+from nearfar.models.depthart.sample import sample_f_hat
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import torch
 
-from sonde.models.depthart.presets import DEPTHART, MICRO, TINY
-from sonde.models.depthart.square import squash, squash_photo
+from nearfar.models.depthart.presets import DEPTHART, MICRO, TINY
+from nearfar.models.depthart.square import squash, squash_photo
 
 
 def test_photos_shrink_by_area_and_grow_by_bicubic():

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.video_config import PPDVideoConfig
-from sonde.models.ppd.video_network import PPDVideoNetwork
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.network import PPDNetwork
+from nearfar.models.ppd.video_config import PPDVideoConfig
+from nearfar.models.ppd.video_network import PPDVideoNetwork
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ppd"
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.config import PPDConfig
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.config import PPDConfig
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sonde.models.ppd.keys import expected_shapes, our_name, our_video_name, video_config_of
-from sonde.models.ppd.network import PPDNetwork
-from sonde.models.ppd.presets import LARGE, TINY, VIDEO, VIDEO_TINY
-from sonde.models.ppd.video_network import PPDVideoNetwork
+from nearfar.models.ppd.keys import expected_shapes, our_name, our_video_name, video_config_of
+from nearfar.models.ppd.network import PPDNetwork
+from nearfar.models.ppd.presets import LARGE, TINY, VIDEO, VIDEO_TINY
+from nearfar.models.ppd.video_network import PPDVideoNetwork
 
 # spec ppd.md section 13, by hand
 PUBLISHED = {

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.network import PPDNetwork, new_network
-from sonde.models.ppd.presets import LARGE, TINY
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.network import PPDNetwork, new_network
+from nearfar.models.ppd.presets import LARGE, TINY
 
 
 def run(network, io, name):
@@ -33,7 +33,7 @@ def test_output_is_tighter_with_the_golden_sinusoid(golden_network, golden, monk
     io = golden("dit_tiny_io")
     rows = [io["freq.t"].tolist().index(t) for t in io["wide.timestep"].tolist()]
     wave = io["freq.embedding256"][rows]
-    monkeypatch.setattr("sonde.layers.timestep.timestep_sinusoid", lambda _t, channels: wave)
+    monkeypatch.setattr("nearfar.layers.timestep.timestep_sinusoid", lambda _t, channels: wave)
     close(run(golden_network, io, "wide"), io["wide.out"], 4e-6)
 
 

@@ -5,15 +5,15 @@ import copy
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.network import new_network
-from sonde.models.ppd.objective import (
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.network import new_network
+from nearfar.models.ppd.objective import (
     PPDObjective,
     Target,
     flow_losses,
     log_depth_target,
 )
-from sonde.models.ppd.presets import TINY
+from nearfar.models.ppd.presets import TINY
 
 
 class FakeEncoder:

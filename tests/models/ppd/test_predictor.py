@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from sonde.encoders.base import MetricGuess, SemanticsAndMetric
-from sonde.errors import ConfigError
-from sonde.geometry.resize import photo_to_network
-from sonde.models.ppd import predictor as module
-from sonde.models.ppd.predictor import PPDPredictor
-from sonde.result import DepthKind
+from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
+from nearfar.errors import ConfigError
+from nearfar.geometry.resize import photo_to_network
+from nearfar.models.ppd import predictor as module
+from nearfar.models.ppd.predictor import PPDPredictor
+from nearfar.result import DepthKind
 
 
 class FakeEncoder:

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from sonde.models.ppd.config import PPDConfig
-from sonde.models.ppd.presets import (
+from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.presets import (
     LARGE,
     PRESETS,
     TINY,

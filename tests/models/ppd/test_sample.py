@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sonde.models.ppd.sample import sample_depth, sample_from_clean
-from sonde.sampling.timesteps import ppd_timesteps
+from nearfar.models.ppd.sample import sample_depth, sample_from_clean
+from nearfar.sampling.timesteps import ppd_timesteps
 
 
 @pytest.mark.parametrize("steps", [4, 10])

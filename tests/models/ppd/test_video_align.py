@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sonde.models.ppd.video_align import fit_scale_shift, stitch
+from nearfar.models.ppd.video_align import fit_scale_shift, stitch
 
 
 @pytest.mark.parametrize("case", ["align", "rand"])

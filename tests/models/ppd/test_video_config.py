@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.presets import VIDEO, VIDEO_TINY
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.presets import VIDEO, VIDEO_TINY
 
 
 def test_published_layout():

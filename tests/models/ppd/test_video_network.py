@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.network import new_network
-from sonde.models.ppd.presets import TINY, VIDEO, VIDEO_TINY
-from sonde.models.ppd.video_network import PPDVideoNetwork, new_video_network, sine_table
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.network import new_network
+from nearfar.models.ppd.presets import TINY, VIDEO, VIDEO_TINY
+from nearfar.models.ppd.video_network import PPDVideoNetwork, new_video_network, sine_table
 
 SMALL = replace(
     VIDEO_TINY, width=32, depth=4, heads=2, semantics_width=8, temporal_before=(3,),

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.ppd.objective import PPDObjective, log_depth_target
-from sonde.models.ppd.presets import VIDEO_TINY
-from sonde.models.ppd.video_network import new_video_network
-from sonde.models.ppd.video_objective import (
+from nearfar.errors import ConfigError
+from nearfar.models.ppd.objective import PPDObjective, log_depth_target
+from nearfar.models.ppd.presets import VIDEO_TINY
+from nearfar.models.ppd.video_network import new_video_network
+from nearfar.models.ppd.video_objective import (
     PPDVideoObjective,
     clip_noise,
     clip_target,

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.encoders.base import MetricGuess, SemanticsAndMetric
-from sonde.errors import ConfigError
-from sonde.geometry.resize import photo_to_network, resize
-from sonde.models.base import KeyFrames
-from sonde.models.ppd.video_predictor import PPDVideoPredictor
-from sonde.result import DepthKind
+from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
+from nearfar.errors import ConfigError
+from nearfar.geometry.resize import photo_to_network, resize
+from nearfar.models.base import KeyFrames
+from nearfar.models.ppd.video_predictor import PPDVideoPredictor
+from nearfar.result import DepthKind
 
 
 class FakeClipEncoder:
@@ -117,7 +117,7 @@ def test_frames_share_their_noise_where_the_network_says_so(make, monkeypatch):
         starts.append(noise)
         return noise
 
-    monkeypatch.setattr("sonde.models.ppd.video_predictor.sample_depth", no_steps)
+    monkeypatch.setattr("nearfar.models.ppd.video_predictor.sample_depth", no_steps)
     still = predictor.prepare(clip(1)[0], area=64 * 96).expand(16, -1, -1, -1)
     for shared in (False, True):
         predictor.network.config = replace(predictor.network.config, shared_noise=shared)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.base import KeyFrames
-from sonde.models.ppd.video_windows import fill_window, window_frames
+from nearfar.errors import ConfigError
+from nearfar.models.base import KeyFrames
+from nearfar.models.ppd.video_windows import fill_window, window_frames
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ppd" / "video_windows.json"
 PUBLISHED = {"window": 16, "key_frames": (0, 8, 15)}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sonde.models.var_depth.config import VarDepthConfig
-from sonde.models.var_depth.crop import crop_numbers
-from sonde.models.var_depth.initial import new_network
-from sonde.models.var_depth.network import Conditioned, VarDepthNetwork
-from sonde.models.var_depth.presets import MICRO
-from sonde.tokenizers.config import VQConfig
+from nearfar.models.var_depth.config import VarDepthConfig
+from nearfar.models.var_depth.crop import crop_numbers
+from nearfar.models.var_depth.initial import new_network
+from nearfar.models.var_depth.network import Conditioned, VarDepthNetwork
+from nearfar.models.var_depth.presets import MICRO
+from nearfar.tokenizers.config import VQConfig
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 GOLDEN_VQ = VQConfig(

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.models.var_depth.adapter import PromptCondition, RGBConditionAdapter
-from sonde.models.var_depth.presets import COMPAT
+from nearfar.models.var_depth.adapter import PromptCondition, RGBConditionAdapter
+from nearfar.models.var_depth.presets import COMPAT
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sonde.models.var_depth.block import SwittiBlock, TokenRun, attend_within
-from sonde.models.var_depth.presets import MICRO
-from sonde.models.var_depth.rope import scale_tables
+from nearfar.models.var_depth.block import SwittiBlock, TokenRun, attend_within
+from nearfar.models.var_depth.presets import MICRO
+from nearfar.models.var_depth.rope import scale_tables
 
 SIDES = (1, 2, 3)
 CONFIG = replace(MICRO, width=32, heads=2, context_width=48)

@@ -1,6 +1,6 @@
 import torch
 
-from sonde.models.var_depth.cache import empty_cache
+from nearfar.models.var_depth.cache import empty_cache
 
 
 def test_tokens_are_appended_in_place_per_block():

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.choose import MODES, SHARPER, Choose
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.choose import MODES, SHARPER, Choose
 
 
 @pytest.fixture

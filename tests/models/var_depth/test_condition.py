@@ -1,7 +1,7 @@
 import torch
 
-from sonde.models.var_depth.condition import feature_widths, sine_code
-from sonde.models.var_depth.presets import GEO, TINY
+from nearfar.models.var_depth.condition import feature_widths, sine_code
+from nearfar.models.var_depth.presets import GEO, TINY
 
 
 def test_widths_are_those_of_the_levels():

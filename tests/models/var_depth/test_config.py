@@ -2,8 +2,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.config import VarDepthConfig
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.config import VarDepthConfig
 
 
 def test_config_is_frozen_and_checked():

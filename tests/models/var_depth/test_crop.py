@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from sonde.models.var_depth.crop import CropFeatures, crop_numbers
+from nearfar.models.var_depth.crop import CropFeatures, crop_numbers
 
 
 def test_sizes_give_the_published_numbers(golden):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.guidance import Guidance
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.guidance import Guidance
 
 COND, UNCOND = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
 

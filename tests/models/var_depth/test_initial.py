@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from sonde.models.var_depth.initial import new_network
-from sonde.models.var_depth.presets import MICRO
+from nearfar.models.var_depth.initial import new_network
+from nearfar.models.var_depth.presets import MICRO
 
 COMPAT = replace(
     MICRO,

@@ -4,14 +4,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import WeightsError
-from sonde.models.var_depth.adapter import RGBConditionAdapter
-from sonde.models.var_depth.initial import new_network
-from sonde.models.var_depth.keys import from_adapter, from_switti, from_upsampler, is_switti
-from sonde.models.var_depth.network import VarDepthNetwork
-from sonde.models.var_depth.presets import COMPAT
-from sonde.models.var_depth.unet import DepthUNet
-from sonde.tokenizers.config import VQConfig
+from nearfar.errors import WeightsError
+from nearfar.models.var_depth.adapter import RGBConditionAdapter
+from nearfar.models.var_depth.initial import new_network
+from nearfar.models.var_depth.keys import from_adapter, from_switti, from_upsampler, is_switti
+from nearfar.models.var_depth.network import VarDepthNetwork
+from nearfar.models.var_depth.presets import COMPAT
+from nearfar.models.var_depth.unet import DepthUNet
+from nearfar.tokenizers.config import VQConfig
 
 FIVE = VQConfig(
     channels=32, multipliers=(1, 2), blocks=1, code_width=8, codebook=64, scales=(1, 2, 3, 4, 6)

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.limits import require_request, require_stages
-from sonde.models.var_depth.presets import COMPAT, MICRO, PRESETS, TINY
-from sonde.tokenizers.presets import MICRO as FOUR_SCALES
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.limits import require_request, require_stages
+from nearfar.models.var_depth.presets import COMPAT, MICRO, PRESETS, TINY
+from nearfar.tokenizers.presets import MICRO as FOUR_SCALES
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sonde.models.var_depth.losses import (
+from nearfar.models.var_depth.losses import (
     affine_loss,
     code_loss,
     expected_f_hat,

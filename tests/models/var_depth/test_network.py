@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.network import VarDepthNetwork
-from sonde.models.var_depth.presets import COMPAT, GEO, MICRO, TINY
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.network import VarDepthNetwork
+from nearfar.models.var_depth.presets import COMPAT, GEO, MICRO, TINY
 
 
 def inputs_of(network, generator, batch=2):

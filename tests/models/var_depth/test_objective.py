@@ -3,15 +3,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth.objective import VarDepthObjective
-from sonde.models.var_depth.presets import MICRO
-from sonde.tokenizers.presets import MICRO as FOUR_SCALES
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.objective import VarDepthObjective
+from nearfar.models.var_depth.presets import MICRO
+from nearfar.tokenizers.presets import MICRO as FOUR_SCALES
 
 
 @pytest.fixture
 def always_in_pixels(monkeypatch):
-    monkeypatch.setattr("sonde.models.var_depth.objective.DEPTH_SHARE", 1.0)
+    monkeypatch.setattr("nearfar.models.var_depth.objective.DEPTH_SHARE", 1.0)
 
 
 def batch(generator, count=3):
@@ -67,7 +67,7 @@ def test_self_refinement_learns_on_own_codes(micro, generator):
 
 def test_self_refinement_grows_over_the_first_half(micro, generator, monkeypatch):
     objective, runs = VarDepthObjective(micro(), self_refinement=1.0), []
-    where = "sonde.models.var_depth.objective."
+    where = "nearfar.models.var_depth.objective."
     for name in ("own_pass", "teacher_pass"):
         monkeypatch.setattr(where + name, lambda *_, name=name: runs.append(name))
     monkeypatch.setattr(VarDepthObjective, "_losses", lambda *_: None)

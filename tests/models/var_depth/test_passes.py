@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sonde.models.var_depth.passes import grown, own_pass, teacher_pass
+from nearfar.models.var_depth.passes import grown, own_pass, teacher_pass
 
 
 def features(network, generator):

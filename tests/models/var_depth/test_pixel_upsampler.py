@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from sonde.models.var_depth.pixel_upsampler import PixelUpsampler
-from sonde.models.var_depth.presets import MICRO
+from nearfar.models.var_depth.pixel_upsampler import PixelUpsampler
+from nearfar.models.var_depth.presets import MICRO
 
 
 def upsampler(kind):

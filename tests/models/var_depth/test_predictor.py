@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from sonde.encoders.base import MetricGuess
-from sonde.errors import ConfigError
-from sonde.models.var_depth.choose import Choose
-from sonde.models.var_depth.predictor import VarDepthPredictor
-from sonde.result import DepthKind
-from sonde.tokenizers.presets import MICRO as FOUR_SCALES
+from nearfar.encoders.base import MetricGuess
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth.choose import Choose
+from nearfar.models.var_depth.predictor import VarDepthPredictor
+from nearfar.result import DepthKind
+from nearfar.tokenizers.presets import MICRO as FOUR_SCALES
 
 SMALL = {"steps": 1, "area": 1600}
 

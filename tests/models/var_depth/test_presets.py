@@ -1,8 +1,8 @@
 import torch
 
-from sonde.models.var_depth.network import VarDepthNetwork
-from sonde.models.var_depth.presets import COMPAT, GEO, PRESETS, TINY, TINY_CROSS
-from sonde.tokenizers.presets import TINY_DEPTH10
+from nearfar.models.var_depth.network import VarDepthNetwork
+from nearfar.models.var_depth.presets import COMPAT, GEO, PRESETS, TINY, TINY_CROSS
+from nearfar.tokenizers.presets import TINY_DEPTH10
 
 
 def test_presets_can_be_built_and_are_what_they_say():

@@ -1,6 +1,6 @@
 import torch
 
-from sonde.models.var_depth.rope import apply_rope, scale_tables
+from nearfar.models.var_depth.rope import apply_rope, scale_tables
 
 TINY, SWITTI = (1, 2, 3, 4, 6), (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)
 

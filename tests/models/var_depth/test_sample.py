@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from sonde.models.var_depth.choose import Choose
-from sonde.models.var_depth.guidance import Guidance
-from sonde.models.var_depth.sample import sample_f_hat
+from nearfar.models.var_depth.choose import Choose
+from nearfar.models.var_depth.guidance import Guidance
+from nearfar.models.var_depth.sample import sample_f_hat
 
 GREEDY = Choose(mode="greedy")
 RUNS = {

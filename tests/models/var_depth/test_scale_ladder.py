@@ -1,6 +1,6 @@
 import torch
 
-from sonde.models.var_depth.scale_ladder import coordinates
+from nearfar.models.var_depth.scale_ladder import coordinates
 
 
 def run(network, photo, *, keep=None, scales=3):

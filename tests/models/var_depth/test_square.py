@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from sonde.models.var_depth.presets import MICRO
-from sonde.models.var_depth.square import squash, squash_photo
+from nearfar.models.var_depth.presets import MICRO
+from nearfar.models.var_depth.square import squash, squash_photo
 
 
 def test_maps_become_images_with_far_holes_and_sky(generator):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sonde.models.var_depth.crop import crop_numbers
-from sonde.models.var_depth.presets import COMPAT
-from sonde.models.var_depth.transformer import SwittiTransformer
+from nearfar.models.var_depth.crop import crop_numbers
+from nearfar.models.var_depth.presets import COMPAT
+from nearfar.models.var_depth.transformer import SwittiTransformer
 
 SIDES = (1, 2, 3, 4, 6)
 

@@ -1,6 +1,6 @@
 import torch
 
-from sonde.models.var_depth.unet import DepthUNet, UNetAttention
+from nearfar.models.var_depth.unet import DepthUNet, UNetAttention
 
 WIDTHS = (64, 128, 256, 256)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sonde.errors import ConfigError
-from sonde.models.var_depth import upsampler_objective as module
-from sonde.models.var_depth.upsampler_objective import UpsamplerObjective, coarsened
+from nearfar.errors import ConfigError
+from nearfar.models.var_depth import upsampler_objective as module
+from nearfar.models.var_depth.upsampler_objective import UpsamplerObjective, coarsened
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_loss_falls_on_one_batch(network, generator):
 
 def test_only_the_released_network_is_shown_timesteps(network, generator, monkeypatch):
     monkeypatch.setattr(
-        "sonde.models.var_depth.pixel_upsampler.RELEASED_HW", (32, 48)
+        "nearfar.models.var_depth.pixel_upsampler.RELEASED_HW", (32, 48)
     )  # 384x640 in a test costs seconds
     seen = {}
     for kind in ("released", "residual"):

@@ -34,8 +34,8 @@ class FakeVideo:
     def predict_window(self, frames_T3hw, *, references, steps, generator):
         import torch
 
-        from sonde.models.base import KeyFrames, MetricReference, WindowDepth
-        from sonde.result import DepthKind
+        from nearfar.models.base import KeyFrames, MetricReference, WindowDepth
+        from nearfar.result import DepthKind
 
         count, _, height, width = frames_T3hw.shape
         assert 1 <= count <= (self.window if references is None else self.stride)
@@ -59,7 +59,7 @@ class FakeVideo:
 
 def windowed(**options):
     """A `Windowed` over a `FakeVideo`."""
-    from sonde.pipeline.video.windows import Windowed
+    from nearfar.pipeline.video.windows import Windowed
 
     predictor = FakeVideo(**options)
     entry = SimpleNamespace(name="fake-video", licence="none")
@@ -70,7 +70,7 @@ class MemoryClip:
     """Frames [T,H,W,3] as a clip; `broken_at` raises there, `report` notes are passed in."""
 
     def __init__(self, frames, *, rate=12, broken_at=None, fault=None):
-        from sonde.io.video.clip import ClipInfo
+        from nearfar.io.video.clip import ClipInfo
 
         self._frames, self._broken_at, self._fault = frames, broken_at, fault
         self.info = ClipInfo(
@@ -84,7 +84,7 @@ class MemoryClip:
         )
 
     def frames(self, *, start=0, report=None):
-        from sonde.io.video.clip import ClipFrame
+        from nearfar.io.video.clip import ClipFrame
 
         for index, rgb in enumerate(self._frames):
             if index == self._broken_at and self._fault is not None:
@@ -111,10 +111,10 @@ def two_scenes(picture_frames):
 
 def job_of(folder, *formats, **more):
     """A job for these formats; options of ClipJob, and range, predict, max_frames."""
-    from sonde.pipeline.config import PredictConfig
-    from sonde.pipeline.video.config import VideoConfig, parse_range
-    from sonde.pipeline.video.outputs import Outputs
-    from sonde.pipeline.video.run import ClipJob
+    from nearfar.pipeline.config import PredictConfig
+    from nearfar.pipeline.video.config import VideoConfig, parse_range
+    from nearfar.pipeline.video.outputs import Outputs
+    from nearfar.pipeline.video.run import ClipJob
 
     outputs = Outputs(
         folder=folder,

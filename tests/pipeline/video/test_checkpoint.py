@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, InputError
-from sonde.io.video.codes import DepthRange
-from sonde.pipeline.video.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
-from sonde.pipeline.video.limits import DepthCounts
-from sonde.pipeline.video.state import StreamState
-from sonde.result import DepthKind, DepthResult
+from nearfar.errors import ConfigError, InputError
+from nearfar.io.video.codes import DepthRange
+from nearfar.pipeline.video.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from nearfar.pipeline.video.limits import DepthCounts
+from nearfar.pipeline.video.state import StreamState
+from nearfar.result import DepthKind, DepthResult
 
 
 def test_a_checkpoint_comes_back(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.pipeline.video.config import VideoConfig, parse_range
+from nearfar.errors import ConfigError
+from nearfar.pipeline.video.config import VideoConfig, parse_range
 
 
 def test_ranges_are_read():

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonde.pipeline.video.cuts import CutMemory, find_cut
+from nearfar.pipeline.video.cuts import CutMemory, find_cut
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "video" / "rendered_paths.npz"
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sonde.pipeline.video.config import RangeChoice
-from sonde.pipeline.video.limits import ColourLimits, DepthCounts
-from sonde.result import DepthKind, DepthResult
+from nearfar.pipeline.video.config import RangeChoice
+from nearfar.pipeline.video.limits import ColourLimits, DepthCounts
+from nearfar.result import DepthKind, DepthResult
 
 
 def result_of(depth):

@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.pipeline.predict import Model
-from sonde.pipeline.video.load import clip_model, load_either, load_video
-from sonde.pipeline.video.per_frame import PerFrame
-from sonde.pipeline.video.windows import Windowed
-from sonde.weights.load import LoadedModel
+from nearfar.errors import ConfigError
+from nearfar.pipeline.predict import Model
+from nearfar.pipeline.video.load import clip_model, load_either, load_video
+from nearfar.pipeline.video.per_frame import PerFrame
+from nearfar.pipeline.video.windows import Windowed
+from nearfar.weights.load import LoadedModel
 
 
 def test_an_image_model_needs_per_frame():

@@ -1,18 +1,18 @@
 import fake_rerun
 import pytest
 
-from sonde.errors import ConfigError
-from sonde.geometry.clouds import CloudOptions
-from sonde.pipeline.video.checkpoint import Checkpoint
-from sonde.pipeline.video.config import RangeChoice
-from sonde.pipeline.video.outputs import (
+from nearfar.errors import ConfigError
+from nearfar.geometry.clouds import CloudOptions
+from nearfar.pipeline.video.checkpoint import Checkpoint
+from nearfar.pipeline.video.config import RangeChoice
+from nearfar.pipeline.video.outputs import (
     Outputs,
     check_video_formats,
     depth_range,
     frame_stem,
     write_outputs,
 )
-from sonde.pipeline.video.run import run_clip
+from nearfar.pipeline.video.run import run_clip
 
 
 def test_formats_are_checked_and_kept_once():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sonde.pipeline.config import PredictConfig
-from sonde.pipeline.video.config import PER_FRAME_PART, VideoConfig
-from sonde.pipeline.video.per_frame import PerFrame
+from nearfar.pipeline.config import PredictConfig
+from nearfar.pipeline.video.config import PER_FRAME_PART, VideoConfig
+from nearfar.pipeline.video.per_frame import PerFrame
 
 
 @pytest.fixture

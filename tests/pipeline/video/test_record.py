@@ -1,5 +1,5 @@
-from sonde.pipeline.video.record import finished_record, record_path, write_record
-from sonde.pipeline.video.run import run_clip
+from nearfar.pipeline.video.record import finished_record, record_path, write_record
+from nearfar.pipeline.video.run import run_clip
 
 
 def test_a_finished_clip_is_known_by_its_settings_and_files(

@@ -9,12 +9,12 @@ import av
 import numpy as np
 import pytest
 
-import sonde
-from sonde.errors import ConfigError, InputError, MetricError, OutputError
-from sonde.io.video.depth_clip import read_depth_clip
-from sonde.io.video.source import open_clip
-from sonde.pipeline.video.per_frame import PerFrame
-from sonde.pipeline.video.run import run_clip
+import nearfar
+from nearfar.errors import ConfigError, InputError, MetricError, OutputError
+from nearfar.io.video.depth_clip import read_depth_clip
+from nearfar.io.video.source import open_clip
+from nearfar.pipeline.video.per_frame import PerFrame
+from nearfar.pipeline.video.run import run_clip
 
 KILLED = """
 import importlib.util, sys
@@ -22,8 +22,8 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("fakes", sys.argv[1])
 fakes = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fakes)
-from sonde.io.video.source import open_clip
-from sonde.pipeline.video.run import run_clip
+from nearfar.io.video.source import open_clip
+from nearfar.pipeline.video.run import run_clip
 
 def tell(count):
     for _ in range(count):
@@ -67,7 +67,7 @@ def test_depth_of_all_frames_with_the_times_of_the_clip(
         assert np.abs(stored.result.depth - item.result.depth).max() < 1.2 * span / 65533
         assert stored.result.kind == item.result.kind
         assert abs(stored.time - item.frame.time) <= 0.001  # Matroska counts milliseconds
-        exact = sonde.read(
+        exact = nearfar.read(
             job.outputs.sequence_folder("npz") / f"frame_{item.frame.index:06d}_depth.npz"
         )
         assert np.array_equal(exact.depth, item.result.depth)
@@ -104,8 +104,8 @@ def test_relative_png_sequences_share_one_range(fake_video, make_job, memory_cli
 
     texts = [Image.open(path).text for path in files]
     assert len({(text["near"], text["far"]) for text in texts}) == 1
-    exr = sonde.read(job.outputs.sequence_folder("exr") / "frame_000003_depth.exr")
-    assert np.abs(sonde.read(files[3]).depth - exr.depth).max() < 1e-4
+    exr = nearfar.read(job.outputs.sequence_folder("exr") / "frame_000003_depth.exr")
+    assert np.abs(nearfar.read(files[3]).depth - exr.depth).max() < 1e-4
 
 
 def test_clouds_of_a_clip_with_metres(fake_video, make_job, memory_clip, picture_frames):
@@ -139,7 +139,7 @@ def test_a_killed_run_leaves_playable_parts_and_goes_on_to_the_same_bytes(
     process.communicate()
     assert not job.outputs.video("vis").exists()
     # the kill may hit the middle of a file, whose temporary one then stays
-    (job.outputs.sequence_folder("exr") / ".sonde-0123456789ab.tmp").write_bytes(b"half")
+    (job.outputs.sequence_folder("exr") / ".nearfar-0123456789ab.tmp").write_bytes(b"half")
     parts = sorted(job.outputs.parts_folder.glob("depth_*.mkv"))
     counts = []
     for part in parts:

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import torch
 
-from sonde.models.base import KeyFrames
-from sonde.pipeline.video.cuts import CutMemory
-from sonde.pipeline.video.state import ShotMetres, StreamState, restore
+from nearfar.models.base import KeyFrames
+from nearfar.pipeline.video.cuts import CutMemory
+from nearfar.pipeline.video.state import ShotMetres, StreamState, restore
 
 
 def test_a_state_comes_back_exactly():

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sonde.errors import ConfigError, ResourceError, WeightsError
-from sonde.pipeline.config import PredictConfig
-from sonde.pipeline.video.config import VideoConfig
-from sonde.result import DepthKind
+from nearfar.errors import ConfigError, ResourceError, WeightsError
+from nearfar.pipeline.config import PredictConfig
+from nearfar.pipeline.video.config import VideoConfig
+from nearfar.result import DepthKind
 
 
 @pytest.fixture

@@ -1,0 +1,230 @@
+"""Options as dataclasses: the verb's function receives one object, --help shows its defaults.
+
+`as_command` turns a frozen dataclass whose fields are annotated with typer options into the
+signature typer reads, so no default is typed twice and no function has twenty parameters.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from nearfar.pipeline.config import DEFAULT_MODEL, LARGEST_SIDE, SMALLEST_SIDE, PredictConfig
+from nearfar.settings import DEVICES, DTYPES
+
+_PREDICT = PredictConfig()
+OUTPUT, NETWORK, RUN, METRES = "Output", "Network", "Run", "Metres and 3-D"
+
+Options = TypeVar("Options")
+
+
+def option(*names: str, help: str, panel: str, **more: Any) -> Any:
+    """A typer option in its panel of --help."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+# options of more than one verb
+Device = Annotated[str, option("--device", help=", ".join(DEVICES) + ".", panel=NETWORK)]
+Dtype = Annotated[str, option("--dtype", help=", ".join(DTYPES) + ".", panel=NETWORK)]
+AcceptLicense = Annotated[
+    bool,
+    option("--accept-license", help="Accept the model's non-commercial licence.", panel=NETWORK),
+]
+NoEdgeFilter = Annotated[
+    bool,
+    option("--no-edge-filter", help="Keep points and faces at depth edges in 3-D.", panel=METRES),
+]
+NoOutlierFilter = Annotated[
+    bool,
+    option("--no-outlier-filter", help="Keep stray points in point clouds.", panel=METRES),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictOptions:
+    """Everything `nearfar predict` can be told."""
+
+    inputs: Annotated[
+        list[str],
+        typer.Argument(help="Photos, folders, globs, .txt lists, URLs, or - for standard input."),
+    ]
+    model: Annotated[
+        str, option("-m", "--model", help="Name, folder or file of weights.", panel=NETWORK)
+    ] = DEFAULT_MODEL
+    output: Annotated[
+        Path, option("-o", "--output", help="Folder for the results.", panel=OUTPUT)
+    ] = Path("out")
+    save: Annotated[
+        list[str],
+        option(
+            "--save",
+            help="Formats, comma-separated: png16, npz, exr, pfm, vis, side, ply, glb.",
+            panel=OUTPUT,
+        ),
+    ] = field(default_factory=lambda: ["png16,vis"])
+    steps: Annotated[
+        int | None,
+        option("--steps", help="Network calls per map; default: the model's own.", panel=NETWORK),
+    ] = _PREDICT.steps
+    ensemble_size: Annotated[
+        int,
+        option(
+            "--ensemble-size",
+            help="Maps per photo; from 2 on, their median and uncertainty.",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.ensemble_size
+    seed: Annotated[
+        int, option("--seed", help="Same seed, same result, for every photo.", panel=NETWORK)
+    ] = _PREDICT.seed
+    resolution: Annotated[
+        int | None,
+        option(
+            "--resolution",
+            help=f"Long side in the network ({SMALLEST_SIDE}..{LARGEST_SIDE} px), 0 = native; "
+            "default: the model's own.",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.resolution
+    guidance_scale: Annotated[
+        float | None,
+        option(
+            "--guidance-scale",
+            help="Away from what the model says without the photo (var_depth); default: its own.",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.guidance_scale
+    stop_at: Annotated[
+        int | None,
+        option(
+            "--stop-at",
+            help="Run only the first K steps, coarser and sooner (dar).",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.stop_at
+    ensemble_start: Annotated[
+        str | None,
+        option(
+            "--ensemble-start",
+            help="Where maps after the first start: noise, or first, which halves their cost "
+            "(ppd); default: the model's own.",
+            panel=NETWORK,
+        ),
+    ] = _PREDICT.ensemble_start
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    accept_license: AcceptLicense = False
+    fov_x: Annotated[
+        float | None,
+        option(
+            "--fov-x",
+            help="Horizontal field of view in degrees; default: EXIF, else the model's guess.",
+            panel=METRES,
+        ),
+    ] = _PREDICT.fov_x_deg
+    metric_from: Annotated[
+        str | None,
+        option(
+            "--metric-from",
+            help="Model whose metres maps known up to a factor take over, as dar-tiny; default: "
+            "their encoder's guess.",
+            panel=METRES,
+        ),
+    ] = None
+    no_metric: Annotated[
+        bool,
+        option("--no-metric", help="Keep the map as drawn, without metres.", panel=METRES),
+    ] = not _PREDICT.metric
+    scale: Annotated[
+        float | None,
+        option(
+            "--scale",
+            help="Metres by hand, with --no-metric: ln(metres + 1) = scale * map + shift.",
+            panel=METRES,
+        ),
+    ] = None
+    shift: Annotated[
+        float, option("--shift", help="Shift that goes with --scale.", panel=METRES)
+    ] = 0.0
+    no_edge_filter: NoEdgeFilter = False
+    no_outlier_filter: NoOutlierFilter = False
+    resume: Annotated[
+        bool,
+        option(
+            "--resume", help="Skip photos finished with these settings; do the rest.", panel=RUN
+        ),
+    ] = False
+    overwrite: Annotated[
+        bool, option("--overwrite", help="Replace existing results.", panel=RUN)
+    ] = False
+    skip_errors: Annotated[
+        bool,
+        option("--skip-errors", help="Go on after a failed input, list it at the end.", panel=RUN),
+    ] = False
+    json: Annotated[
+        bool, option("--json", help="One JSON line per input on standard output.", panel=RUN)
+    ] = False
+    quiet: Annotated[bool, option("-q", "--quiet", help="Only errors.", panel=RUN)] = False
+    verbose: Annotated[bool, option("-v", "--verbose", help="Tell more.", panel=RUN)] = False
+
+    def config(self) -> PredictConfig:
+        """The settings of each prediction; ConfigError for impossible values."""
+        return PredictConfig(
+            steps=self.steps,
+            ensemble_size=self.ensemble_size,
+            seed=self.seed,
+            resolution=self.resolution,
+            fov_x_deg=self.fov_x,
+            metric=not self.no_metric,
+            guidance_scale=self.guidance_scale,
+            stop_at=self.stop_at,
+            ensemble_start=self.ensemble_start,
+        )
+
+
+def as_command(
+    options: type[Options], work: Callable[[typer.Context, Options], None]
+) -> Callable[..., None]:
+    """`work` as a function with one keyword parameter per field of `options`, for typer."""
+    hints = get_type_hints(options, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    for item in fields(options):  # type: ignore[arg-type]
+        default = item.default
+        if item.default_factory is not MISSING:
+            default = item.default_factory()
+        elif default is MISSING:
+            default = inspect.Parameter.empty
+        parameters.append(
+            inspect.Parameter(item.name, keyword, default=default, annotation=hints[item.name])
+        )
+
+    def command(context: typer.Context, **values: Any) -> None:
+        work(context, options(**values))
+
+    command.__name__, command.__doc__ = work.__name__, work.__doc__
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+class _StandardError(logging.Handler):
+    """Writes to whatever sys.stderr is at that moment, so that a progress bar can stand below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"nearfar: {self.format(record)}", file=sys.stderr)
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Let through errors only (quiet), also information (verbose), or warnings."""
+    logger = logging.getLogger("nearfar")
+    logger.setLevel(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    if not any(isinstance(handler, _StandardError) for handler in logger.handlers):
+        logger.addHandler(_StandardError())

@@ -1,0 +1,177 @@
+"""nearfar predict: what is wrong with the question is said before any work starts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nearfar.errors import ConfigError, InputError
+
+from .options import PredictOptions, as_command, set_verbosity
+
+if TYPE_CHECKING:
+    from nearfar.io.inputs import InputItem
+    from nearfar.pipeline.predict import Model
+
+    from .batch import Job
+
+
+def _predict(context: typer.Context, options: PredictOptions) -> None:
+    """Predict depth of photos and write it as files.
+
+    A folder's tree is mirrored below the output folder, where manifest.jsonl says what was done.
+    Exit code 0: all done; 1: some inputs failed; 2: wrong usage; 130: interrupted.
+    """
+    from . import FAILED, INTERRUPTED
+    from .batch import failure_list, require_folder, run_job
+
+    set_verbosity(quiet=options.quiet, verbose=options.verbose)
+    job, lost = plan(options)
+    require_folder(job.output)
+    outcome = run_job(job, _load(context, options, job.rank)) if job.items else None
+    failures = lost + (outcome.failures if outcome else [])
+    if outcome and outcome.interrupted:
+        _tell(f"interrupted, {outcome.done} of {len(job.items)} done; go on with --resume")
+        raise typer.Exit(INTERRUPTED)
+    if failures:
+        if len(job.items) + len(lost) > 1 and outcome is not None:
+            outcome.failures = failures
+            _tell(failure_list(outcome, len(job.items) + len(lost)))
+        raise typer.Exit(FAILED)
+    if not options.quiet and outcome and len(job.items) > 1:
+        print(f"nearfar: {outcome.done} done, {outcome.skipped} skipped", file=sys.stderr)
+
+
+predict = as_command(PredictOptions, _predict)
+
+
+def plan(options: PredictOptions) -> tuple[Job, list[str]]:
+    """The job of this process, and the inputs (one line each) that do not exist, if skipped.
+
+    ConfigError for anything that could not work: formats, values, contradictions, 3-D without
+    metres, results that exist already.
+    """
+    from nearfar.geometry.clouds import CloudOptions
+    from nearfar.io.writers import check_formats
+    from nearfar.settings import rank_and_world
+
+    from .batch import Job
+
+    config = options.config()
+    formats = check_formats(
+        name for entry in options.save for name in entry.replace(" ", "").split(",") if name
+    )
+    _refuse_contradictions(options, formats)
+    items, lost = _inputs(options)
+    rank, world = rank_and_world()
+    items = items[rank::world]
+    if not (options.resume or options.overwrite):
+        _refuse_existing(items, options.output, formats)
+    job = Job(
+        items=items,
+        config=config,
+        formats=formats,
+        output=options.output,
+        cloud=CloudOptions(
+            edge_filter=not options.no_edge_filter, outlier_filter=not options.no_outlier_filter
+        ),
+        by_hand=None if options.scale is None else (options.scale, options.shift),
+        extra_settings={"dtype": options.dtype}
+        | ({} if options.metric_from is None else {"metric_from": options.metric_from}),
+        resume=options.resume,
+        skip_errors=options.skip_errors,
+        json_lines=options.json,
+        quiet=options.quiet,
+        rank=rank,
+    )
+    return job, lost
+
+
+def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
+    """ConfigError for options that exclude or miss each other."""
+    from nearfar.io.writers import WRITERS
+
+    if not formats:
+        raise ConfigError("--save", "names no format", f"Formats: {', '.join(WRITERS)}")
+    if options.resume and options.overwrite:
+        raise ConfigError("--resume, --overwrite", "one keeps results, the other does not")
+    if options.scale is None and options.shift:
+        raise ConfigError("--shift", "needs --scale", "Give both")
+    if options.metric_from is not None and options.no_metric:
+        raise ConfigError("--metric-from, --no-metric", "one asks for metres, the other for none")
+    if options.scale is not None and not options.no_metric:
+        raise ConfigError("--scale", "needs --no-metric", "The model's own metres are in the way")
+    if options.scale is not None and not options.scale > 0:
+        raise ConfigError("--scale", f"{options.scale:g} is not above 0")
+    scenes = [name for name in formats if WRITERS[name].is_scene]
+    if scenes and options.no_metric and options.scale is None:
+        raise ConfigError(
+            "--save", f"{', '.join(scenes)} needs metres", "Leave out --no-metric or give --scale"
+        )
+
+
+def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[str]]:
+    """All photos, and, if errors are skipped, one line for each source that gives none."""
+    from nearfar.io.inputs import find_inputs
+
+    sources, lost = list(options.inputs), []
+    if options.skip_errors:
+        for source in options.inputs:
+            try:
+                find_inputs(source, exclude=options.output)
+            except InputError as error:
+                sources.remove(source)
+                lost.append(str(error))
+                _tell(str(error))
+    return find_inputs(sources, exclude=options.output) if sources else [], lost
+
+
+def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -> None:
+    """ConfigError that counts the results which would be replaced."""
+    from nearfar.io.writers import existing_outputs
+
+    found = [
+        existing_outputs(output / item.relative.parent, formats, stem=item.relative.name)
+        for item in items
+    ]
+    hit = [files for files in found if files]
+    if hit:
+        raise ConfigError(
+            hit[0][0],
+            f"exists already, as do results of {len(hit)} of {len(items)} inputs",
+            "Use --resume to keep them, --overwrite to replace them, or another -o",
+        )
+
+
+def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
+    """The model, on the rank's own GPU if several processes share a machine."""
+    from nearfar.settings import rank_and_world, set_threads
+
+    if context.obj is not None:
+        load = context.obj.load
+    else:
+        from nearfar.pipeline.load import load
+    set_threads()
+    device = options.device
+    if rank_and_world()[1] > 1 and device in ("auto", "cuda"):
+        import torch
+
+        if torch.cuda.is_available():
+            device = f"cuda:{rank % torch.cuda.device_count()}"
+    source = {} if options.metric_from is None else {"metric_from": options.metric_from}
+    model: Model = load(
+        options.model,
+        device=device,
+        dtype=options.dtype,
+        accept_license=options.accept_license,
+        **source,
+    )
+    return model
+
+
+def _tell(message: str) -> None:
+    """One line on standard error."""
+    print(f"nearfar: error: {message}", file=sys.stderr)

@@ -1,0 +1,248 @@
+"""nearfar video: depth of clips as videos and sequences, one clip after the other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nearfar.errors import ConfigError, NearfarError
+
+from .options import as_command, set_verbosity
+from .progress import RunProgress, one_line
+from .video_options import VideoOptions
+
+if TYPE_CHECKING:
+    from nearfar.io.video.clip import Clip
+    from nearfar.pipeline.video.run import ClipJob, ClipOutcome
+    from nearfar.pipeline.video.state import ClipModel
+
+_VIDEO_MODEL, _IMAGE_MODEL = "ppvd-tiny", "ppd-tiny"
+_TELL_EVERY_S = 30.0  # where there is no bar
+
+
+def _video(context: typer.Context, options: VideoOptions) -> None:
+    """Predict depth of video files and folders of frames, in constant memory.
+
+    Ctrl-C writes the files of what is finished; --resume goes on there, also after a crash. Exit
+    code 0: all done; 1: some clips failed or ended early; 2: wrong usage; 130: interrupted.
+    """
+    from . import FAILED, INTERRUPTED
+    from .batch import require_folder
+
+    set_verbosity(quiet=options.quiet, verbose=options.verbose)
+    jobs = plan(options)
+    require_folder(options.output)
+    model = _load(context, options)
+    failed = 0
+    with _terminated_like_interrupted():
+        for source, job in jobs:
+            try:
+                stopped = _one_clip(source, job, model, options)
+            except NearfarError as error:
+                if not options.skip_errors:
+                    raise
+                stopped = error
+            if isinstance(stopped, KeyboardInterrupt):
+                _tell("interrupted; what is finished is written, go on with --resume")
+                raise typer.Exit(INTERRUPTED)
+            if stopped is not None:
+                failed += 1
+                _tell(str(stopped))
+                if not options.skip_errors:
+                    break
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+video = as_command(VideoOptions, _video)
+
+
+def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
+    """The clips and what to do with each; ConfigError for anything that could not work."""
+    from nearfar.geometry.clouds import CloudOptions
+    from nearfar.io.video.recording import load_rerun
+    from nearfar.pipeline.video.config import parse_range
+    from nearfar.pipeline.video.outputs import Outputs, check_video_formats
+    from nearfar.pipeline.video.run import ClipJob
+    from nearfar.viz.colormap import COLORMAPS
+
+    names = [name for entry in options.save for name in entry.replace(" ", "").split(",") if name]
+    formats = check_video_formats(names)
+    if options.colormap not in COLORMAPS:
+        raise ConfigError("--colormap", f"no map {options.colormap!r}", ", ".join(COLORMAPS))
+    if options.overwrite and (options.resume or options.finish):
+        raise ConfigError("--overwrite", "does not go with --resume or --finish")
+    if options.no_metric and {"ply", "glb"} & set(formats):
+        raise ConfigError("--save", "ply, glb need metres", "Leave out --no-metric")
+    if "rrd" in formats:
+        load_rerun()
+    jobs: dict[str, tuple[str, ClipJob]] = {}
+    for source in options.clips:
+        stem = stem_of(source)
+        if stem in jobs:
+            raise ConfigError(source, f"is named as {jobs[stem][0]}", "Give each its own -o")
+        outputs = Outputs(
+            folder=options.output,
+            stem=stem,
+            formats=formats,
+            choice=parse_range(options.range),
+            colormap=options.colormap,
+        )
+        found = [path for path in outputs.paths() if path.exists()]
+        if found and not (options.resume or options.finish or options.overwrite):
+            raise ConfigError(found[0], "exists already", "Use --resume, --overwrite or another -o")
+        job = ClipJob(
+            outputs=outputs,
+            config=options.config(),
+            cloud=CloudOptions(
+                edge_filter=not options.no_edge_filter,
+                outlier_filter=not options.no_outlier_filter,
+            ),
+            settings={"dtype": options.dtype},
+            resume=options.resume,
+            only_finish=options.finish,
+        )
+        jobs[stem] = (source, job)
+    options.rate()
+    return list(jobs.values())
+
+
+def stem_of(source: str) -> str:
+    """The name of a clip's results: a file's name without suffix, a folder's name."""
+    path = Path(source)
+    return (path.resolve().name if path.is_dir() else path.stem) or "clip"
+
+
+def _one_clip(
+    source: str, job: ClipJob, model: ClipModel, options: VideoOptions
+) -> NearfarError | KeyboardInterrupt | None:
+    """Depth of one clip; why it ended early, None if it did not."""
+    from nearfar.io.video.source import open_clip
+    from nearfar.pipeline.video.record import finished_record, write_record
+    from nearfar.pipeline.video.run import run_clip
+    from nearfar.settings import max_pixels
+
+    clip = open_clip(source, rate=options.rate(), max_pixels=max_pixels())
+    record = finished_record(clip, model, job) if options.resume else None
+    if record is not None:
+        if not options.quiet:
+            print(f"nearfar: {one_line(source)}: is done already", file=sys.stderr)
+        _report(options, record, skipped=True)
+        return None
+    total = _expected(clip, options)
+    with RunProgress(total, what="frames", quiet=options.quiet) as progress:
+        pace = _Pace(progress, source, total)
+        outcome = run_clip(clip, model, job, on_frame=pace.advance)
+        record = write_record(clip, model, job, outcome)
+        progress.say(_line(source, outcome))
+        for note in outcome.notes:
+            progress.say(f"nearfar: {one_line(source)}: {note}")
+    _report(options, record, skipped=False)
+    return outcome.stopped
+
+
+class _Pace:
+    """Passes finished frames to the bar; without one, says now and then how far the clip is."""
+
+    def __init__(self, progress: RunProgress, source: str, total: int | None) -> None:
+        self._progress, self._source, self._total = progress, one_line(source), total
+        self._frames, self._worked = 0, 0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        """So many more frames are finished; the first call is what an earlier run had done."""
+        is_first = self._frames == 0 and self._worked == 0 and count != 1
+        for _ in range(count):
+            self._progress.advance(worked=not is_first)
+        self._frames += count
+        self._worked += 0 if is_first else count
+        now = time.monotonic()
+        if sys.stderr.isatty() or now - self._told < _TELL_EVERY_S:
+            return
+        self._told = now
+        speed = self._worked / (now - self._started)
+        left = ""
+        if self._total is not None and speed > 0:
+            minutes = max(0.0, self._total - self._frames) / speed / 60
+            left = f" of {self._total}, {minutes:.1f} min left"
+        self._progress.say(f"{self._source}: frame {self._frames}{left}, {speed:.2f} frames/s")
+
+
+def _expected(clip: Clip, options: VideoOptions) -> int | None:
+    """How many frames there will be, if the clip says it."""
+    total = clip.info.frames
+    if options.max_frames is not None:
+        total = options.max_frames if total is None else min(total, options.max_frames)
+    return total
+
+
+def _line(source: str, outcome: ClipOutcome) -> str:
+    """clip.mp4: 240 frames, 3.10 frames/s, metric, 2 cuts -> clip_vis.mp4, clip_depth.mkv."""
+    speed = outcome.frames / max(outcome.seconds, 1e-9)
+    parts = [f"{outcome.frames} frames", f"{speed:.2f} frames/s", str(outcome.kind)]
+    if outcome.cuts:
+        parts.append(f"{len(outcome.cuts)} cuts")
+    if outcome.skipped:
+        parts.append(f"{outcome.skipped} damaged frames left out")
+    files = ", ".join(path.name for path in outcome.files)
+    return one_line(f"{source}: {', '.join(parts)} -> {files}")
+
+
+def _report(options: VideoOptions, record: dict[str, Any], *, skipped: bool) -> None:
+    if options.json:
+        print(json.dumps({**record, "skipped_clip": skipped}), flush=True)
+
+
+def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
+    """The model asked for; `auto` says what it took."""
+    from nearfar.settings import keep_freed_memory, set_threads
+    from nearfar.weights.registry import ENTRIES
+
+    name, per_frame = options.model, options.per_frame
+    if name == "auto":
+        name = _VIDEO_MODEL if _VIDEO_MODEL in ENTRIES and not per_frame else _IMAGE_MODEL
+        if name == _IMAGE_MODEL and not per_frame:
+            per_frame = True
+            if not options.quiet:
+                print(f"nearfar: no video model is here yet: {name} --per-frame", file=sys.stderr)
+    if context.obj is not None:
+        load = context.obj.load
+    else:
+        from nearfar.pipeline.video.load import load_video as load
+    keep_freed_memory()  # a window of ppvd-tiny takes 23 % less time
+    set_threads()
+    model: ClipModel = load(
+        name,
+        device=options.device,
+        dtype=options.dtype,
+        accept_license=options.accept_license,
+        per_frame=per_frame,
+    )
+    return model
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A plain `kill` ends the run as Ctrl-C does: what is finished is written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell(message: str) -> None:
+    """One line on standard error."""
+    print(f"nearfar: error: {message}", file=sys.stderr)

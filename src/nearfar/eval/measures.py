@@ -1,0 +1,315 @@
+"""The metrics a protocol may list, by id, and what each needs: image, edges, planes, pairs, points.
+
+Ids that share work are one group, computed once per image. A value that does not exist (an image
+without edges or planes) is NaN: it stays in the table and is counted, never dropped silently.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar.errors import ConfigError, DataError
+
+from .metrics import METRICS, image_metrics
+from .prepare import Case
+
+
+class Scored(NamedTuple):
+    """A prediction on the truth's grid: aligned metres, and the raw map with its family.
+
+    sigma_HW: standard deviation in metres, NaN where the model says sky, None if it gives none.
+    fov_x_deg: the model's own. options: `metric_options` of the protocol.
+    """
+
+    case: Case
+    depth_HW: NDArray[np.float64]
+    raw_HW: NDArray[np.float64]
+    family: str
+    sigma_HW: NDArray[np.float64] | None
+    fov_x_deg: float | None
+    options: Mapping[str, Any]
+
+
+class Measured(NamedTuple):
+    """values: metric -> number. notes: counters for the table (planes, pairs)."""
+
+    values: dict[str, float]
+    notes: dict[str, float]
+
+
+class SigmaPixels(NamedTuple):
+    """Scored pixels that have a standard deviation: depth, truth and sigma in metres."""
+
+    depth_P: NDArray[np.float64]
+    truth_P: NDArray[np.float64]
+    sigma_P: NDArray[np.float64]
+
+
+class _Group(NamedTuple):
+    names: tuple[str, ...]
+    measure: Callable[[Scored, Sequence[str]], Measured]
+
+
+def measure(scored: Scored, names: Sequence[str]) -> Measured:
+    """All the named metrics of one image, in that order; those of whole clips are left out."""
+    values: dict[str, float] = {}
+    notes: dict[str, float] = {}
+    for group in _GROUPS:
+        wanted = [name for name in names if name in group.names]
+        if wanted:
+            found = group.measure(scored, wanted)
+            values |= {name: found.values[name] for name in wanted}
+            notes |= found.notes
+    return Measured({name: values[name] for name in names if name not in CLIP_METRICS}, notes)
+
+
+def require_known(names: Sequence[str], *, where: str, scope: str = "image") -> None:
+    """ConfigError if a metric exists nowhere, or is of whole clips where `scope` is not clip."""
+    known = {name for group in _GROUPS for name in group.names}
+    if scope == "clip":
+        known |= set(CLIP_METRICS)
+    for name in names:
+        if name not in known:
+            what = "is of whole clips; alignment.scope must be clip"
+            finding = what if name in CLIP_METRICS else "is no metric"
+            raise ConfigError(where, f"{name} {finding}", f"Known: {', '.join(sorted(known))}")
+
+
+def counters(names: Sequence[str]) -> list[str]:
+    """The counter columns that these metrics fill."""
+    return [note for metric, note in _COUNTERS.items() if metric in names]
+
+
+def pixels_with_sigma(scored: Scored) -> SigmaPixels | None:
+    """What uncertainty is judged on; None if the model gives none. Sky has no sigma, only depth."""
+    if scored.sigma_HW is None:
+        return None
+    used_HW = scored.case.scored_HW & np.isfinite(scored.sigma_HW)
+    truth_P = scored.case.truth_HW[used_HW].astype(np.float64)
+    return SigmaPixels(scored.depth_HW[used_HW], truth_P, scored.sigma_HW[used_HW])
+
+
+def _image(scored: Scored, names: Sequence[str]) -> Measured:
+    case = scored.case
+    strict = bool(scored.options.get("strict", False))
+    return Measured(
+        image_metrics(scored.depth_HW, case.truth_HW, case.scored_HW, names=names, strict=strict),
+        {},
+    )
+
+
+def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
+    from .boundary import boundary_f1
+
+    # no mask at all: unknown truth is 0, as in the published score
+    scores = boundary_f1(scored.depth_HW, scored.case.truth_HW)
+    return _boundary_values(scores, "")
+
+
+def _boundary_masked(scored: Scored, names: Sequence[str]) -> Measured:
+    from .boundary import boundary_f1
+
+    case = scored.case
+    return _boundary_values(
+        boundary_f1(scored.depth_HW, case.truth_HW, valid_HW=case.scored_HW), "_masked"
+    )
+
+
+def _boundary_values(scores: Any, suffix: str) -> Measured:
+    parts = {"f1": scores.f1, "precision": scores.precision, "recall": scores.recall}
+    return Measured({f"boundary_{name}{suffix}": value for name, value in parts.items()}, {})
+
+
+def _matting(scored: Scored, names: Sequence[str]) -> Measured:
+    from .boundary import boundary_recall
+
+    alpha_HW = scored.case.record.masks.get("alpha")
+    if alpha_HW is None:
+        raise DataError(scored.case.record.sample_id, "has no mask named alpha")
+    recall = boundary_recall(scored.depth_HW, alpha_HW.astype(np.float64)).recall
+    return Measured({"boundary_recall_matting": recall}, {})
+
+
+def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
+    from .boundary import windowed_boundary_f1
+
+    case, values = scored.case, {}
+    for name in names:
+        radius = int(name.rpartition("_r")[2])
+        values[name] = windowed_boundary_f1(
+            scored.depth_HW, case.truth_HW, case.scored_HW, radius=radius
+        ).f1
+    return Measured(values, {})
+
+
+def _edges(scored: Scored, names: Sequence[str]) -> Measured:
+    from .edge_chamfer import EdgeChamfer, edge_chamfer, flying_pixel_rate
+
+    case = scored.case
+    given = {k: scored.options[k] for k in ("low", "high", "far", "ratio") if k in scored.options}
+    parameters = EdgeChamfer(**given)
+    maps = (scored.depth_HW, case.truth_HW, case.scored_HW)
+    if list(names) == ["flying_rate"]:
+        return Measured({"flying_rate": flying_pixel_rate(*maps, parameters=parameters).rate}, {})
+    if case.intrinsics_33 is None:
+        raise DataError(case.record.sample_id, "has no camera; edge points need one")
+    scores = edge_chamfer(*maps, case.intrinsics_33, parameters=parameters)
+    return Measured(
+        {
+            "edge_chamfer_m": scores.chamfer_m,
+            "edge_to_truth_m": scores.to_truth_m,
+            "edge_to_prediction_m": scores.to_prediction_m,
+            "edge_chamfer_log": scores.chamfer_log,
+            "edge_fly3d": scores.fly3d,
+            "flying_rate": scores.flywin,
+        },
+        {},
+    )
+
+
+def _pairs(scored: Scored, names: Sequence[str]) -> Measured:
+    pairs = scored.case.record.pairs
+    if not pairs:
+        return Measured({"pair_accuracy": math.nan}, {"pairs": 0})
+    # larger is farther, except for disparities; a tie is wrong
+    sign = -1.0 if scored.family == "affine_disparity" else 1.0
+    far_HW = sign * scored.raw_HW
+    right = [far_HW[pair.closer] < far_HW[pair.farther] for pair in pairs]
+    return Measured({"pair_accuracy": float(np.mean(right))}, {"pairs": len(pairs)})
+
+
+def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
+    from . import uncertainty as u
+
+    pixels = pixels_with_sigma(scored)
+    if pixels is None:
+        return Measured(dict.fromkeys(UNCERTAINTY, math.nan), {})
+    scored_count = int(np.count_nonzero(scored.case.scored_HW))
+    notes = {"no_sigma_share": 1 - pixels.sigma_P.size / scored_count}
+    if not pixels.sigma_P.size:
+        return Measured(dict.fromkeys(UNCERTAINTY, math.nan), notes)
+    values: dict[str, float] = {}
+    for metric in ("abs_rel", "rmse"):
+        areas = u.ause_aurg(*pixels, metric=metric)
+        values[f"ause_{metric}"], values[f"aurg_{metric}"] = areas.ause, areas.aurg
+    covered = u.coverage(*pixels)
+    for level, share in zip(covered.levels, covered.shares, strict=True):
+        values[f"coverage_{round(100 * level)}"] = share
+    values["sharpness"] = covered.sharpness
+    values["calibration_error"] = u.expected_calibration_error(*pixels).ece
+    values["spearman"] = u.spearman(pixels.sigma_P, np.abs(pixels.depth_P - pixels.truth_P))
+    return Measured(values, notes)
+
+
+def _ibims(scored: Scored, names: Sequence[str]) -> Measured:
+    from .ibims import ibims_directed, ibims_edges, ibims_planes
+
+    case, depth_HW = scored.case, scored.depth_HW
+    record, truth_HW = case.record, case.truth_HW.astype(np.float64)
+    if record.edges_HW is None or case.intrinsics_33 is None:
+        raise DataError(record.sample_id, "has no edges or no camera, as iBims-1 has")
+    edges = ibims_edges(depth_HW, record.edges_HW)
+    sides = ibims_directed(depth_HW, truth_HW, case.scored_HW)
+    planes = ibims_planes(depth_HW, truth_HW, case.scored_HW, record.planes, case.intrinsics_33)
+    kept = np.isfinite(planes.flatness_cm_K)
+    flatness, orientation = planes.flatness_cm_K[kept], planes.orientation_deg_K[kept]
+    values = {
+        "dbe_acc": edges.accuracy_px,
+        "dbe_com": edges.completeness_px,
+        "dbe_com_capped": edges.truncated_px,
+        "dde_equal": sides.equal,
+        "dde_nearer": sides.nearer,
+        "dde_farther": sides.farther,
+        "pe_fla_cm": float(flatness.mean()) if kept.any() else math.nan,
+        "pe_ori_deg": float(orientation.mean()) if kept.any() else math.nan,
+    }
+    return Measured(values, {"planes": float(kept.sum())})
+
+
+def _points(scored: Scored, names: Sequence[str]) -> Measured:
+    """Points back-projected with the model's own field of view, fitted as the protocol says."""
+    from nearfar.geometry.camera import intrinsics_from_fov
+    from nearfar.geometry.clouds import backproject
+
+    from .points import align_points, fov_error_deg, point_scores
+
+    case = scored.case
+    size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])
+    if case.intrinsics_33 is None or scored.fov_x_deg is None:
+        whose = "truth" if case.intrinsics_33 is None else "prediction"
+        raise DataError(case.record.sample_id, f"the {whose} has no camera; points need one")
+    own_33 = intrinsics_from_fov(scored.fov_x_deg, size_hw)
+    truth_HW3 = backproject(case.truth_HW, case.intrinsics_33)
+    found_HW3 = backproject(scored.depth_HW.astype(np.float32), own_33)
+    aligned = align_points(
+        found_HW3, truth_HW3, case.scored_HW, mode=str(scored.options["points_mode"])
+    )
+    scores = point_scores(aligned.points_HW3, truth_HW3, case.scored_HW)
+    error = fov_error_deg(own_33, case.intrinsics_33, size_hw)
+    values = {"rel_points": scores.rel, "delta1_points": scores.delta1, "fov_error_deg": error}
+    return Measured(values, {})
+
+
+UNCERTAINTY = (
+    "ause_abs_rel",
+    "aurg_abs_rel",
+    "ause_rmse",
+    "aurg_rmse",
+    "coverage_50",
+    "coverage_80",
+    "coverage_90",
+    "coverage_95",
+    "sharpness",
+    "calibration_error",
+    "spearman",
+)
+CLIP_METRICS = ("tae", "tae_v2", "tae_v2_checked", "opw", "flicker", "scale_drift")
+_COUNTERS = {
+    "pair_accuracy": "pairs",
+    "pe_fla_cm": "planes",
+    "ause_abs_rel": "no_sigma_share",
+    "tae_v2_checked": "occluded_share",
+    "flicker": "static_share",
+}
+_GROUPS = (
+    _Group(tuple(METRICS), _image),
+    _Group(("boundary_f1", "boundary_precision", "boundary_recall"), _boundary),
+    _Group(
+        ("boundary_f1_masked", "boundary_precision_masked", "boundary_recall_masked"),
+        _boundary_masked,
+    ),
+    _Group(("boundary_recall_matting",), _matting),
+    _Group(tuple(f"windowed_boundary_f1_r{r}" for r in (1, 2, 3)), _windowed),
+    _Group(
+        (
+            "edge_chamfer_m",
+            "edge_to_truth_m",
+            "edge_to_prediction_m",
+            "edge_chamfer_log",
+            "edge_fly3d",
+            "flying_rate",
+        ),
+        _edges,
+    ),
+    _Group(("pair_accuracy",), _pairs),
+    _Group(
+        (
+            "dbe_acc",
+            "dbe_com",
+            "dbe_com_capped",
+            "dde_equal",
+            "dde_nearer",
+            "dde_farther",
+            "pe_fla_cm",
+            "pe_ori_deg",
+        ),
+        _ibims,
+    ),
+    _Group(("rel_points", "delta1_points", "fov_error_deg"), _points),
+    _Group(UNCERTAINTY, _uncertainty),
+)

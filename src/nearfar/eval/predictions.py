@@ -1,0 +1,191 @@
+"""Where predictions come from: a model by name, or a baseline that looks at no photo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar.errors import ConfigError
+
+from .circumstances import network_facts
+from .families import conversion_for, family_of
+from .metrics import flat_map, row_ramp
+
+if TYPE_CHECKING:
+    from nearfar.pipeline.predict import Model
+    from nearfar.result import DepthResult
+
+BASELINES = {"flat": flat_map, "row-ramp": row_ramp}
+_PROBE_SIDE = 64
+
+
+class Estimate(NamedTuple):
+    """A map at the photo's size, float64, NaN where the model says nothing, and its family.
+
+    sky_HW: pixels the model calls sky (NaN in the map), None if it does not tell. uncertainty_HW:
+    standard deviation in the map's unit, or None. seconds: of the prediction alone.
+    """
+
+    map_HW: NDArray[np.float64]
+    family: str
+    sky_HW: NDArray[np.bool_] | None
+    uncertainty_HW: NDArray[np.float64] | None
+    fov_x_deg: float | None
+    seconds: float
+
+
+class Estimator(Protocol):
+    """What an evaluation asks: one photo in, one `Estimate` out, and what to call the result."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name, family, weights and licence, for the result."""
+        ...
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        """Whether every estimate has an uncertainty."""
+        ...
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        """The depth of one photo."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EstimateSettings:
+    """How a model is asked: None = its own choice; the same seed for every photo.
+
+    guidance_scale, stop_at, ensemble_start: only for families that have them (pipeline/config.py).
+    """
+
+    steps: int | None = None
+    ensemble_size: int = 1
+    seed: int = 0
+    resolution: int | None = None
+    guidance_scale: float | None = None
+    stop_at: int | None = None
+    ensemble_start: str | None = None
+
+
+class ModelEstimator:
+    """A `Model`, asked for its own map where the protocol takes that family, else for metres."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        accepts: Mapping[str, str],
+        protocol: str,
+        settings: EstimateSettings,
+    ) -> None:
+        """Find out the model's family on a small grey picture; ConfigError if it is refused."""
+        self._model, self._settings = model, settings
+        grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
+        # one call tells the kind; a family without sampling steps refuses others here, not later
+        steps = 1 if model.default_steps > 1 else settings.steps
+        probe = model.predict(
+            grey,
+            steps=steps,
+            metric=False,
+            guidance_scale=settings.guidance_scale,
+            stop_at=settings.stop_at,
+            ensemble_start=settings.ensemble_start,
+        )
+        own = family_of(probe.kind)
+        # some families state a spread for a single hypothesis
+        self._has_spread = settings.ensemble_size > 1 or probe.uncertainty is not None
+        self._wants_metres = own not in accepts and "metric" in accepts
+        self.family = "metric" if self._wants_metres else own
+        conversion_for(accepts, self.family, protocol=protocol)
+        self._own_family, self._protocol = own, protocol
+        self._networks = network_facts(model.networks)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name, families, weights, licence, and each network with the hash of its config."""
+        model = self._model
+        return {
+            "name": model.name,
+            "family": self.family,
+            "own_family": self._own_family,
+            "weights_sha256": model.weights_sha256,
+            "licence": model.licence,
+            "default_steps": model.default_steps,
+            "networks": self._networks,
+        }
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        """True for ensembles, and for families that know the spread of one hypothesis."""
+        return self._has_spread
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        """One prediction with this estimator's settings; ConfigError if it has no metres."""
+        settings = self._settings
+        started = time.perf_counter()
+        result: DepthResult = self._model.predict(
+            rgb_HW3,
+            steps=settings.steps,
+            ensemble_size=settings.ensemble_size,
+            seed=settings.seed,
+            resolution=settings.resolution,
+            guidance_scale=settings.guidance_scale,
+            stop_at=settings.stop_at,
+            ensemble_start=settings.ensemble_start,
+            metric=self._wants_metres,
+        )
+        seconds = time.perf_counter() - started
+        family = family_of(result.kind)
+        if family != self.family:
+            raise ConfigError(
+                f"protocol {self._protocol}",
+                f"{self._model.name} gave {family}, expected {self.family}",
+                "It has no metric reference for this photo; choose a protocol of its own family",
+            )
+        spread = result.uncertainty
+        return Estimate(
+            result.depth.astype(np.float64),
+            family,
+            result.sky,
+            None if spread is None else spread.astype(np.float64),
+            result.fov_x_deg,
+            seconds,
+        )
+
+
+class BaselineEstimator:
+    """A map that looks at no photo, as ln(metres + 1) up to a line: what any model must beat."""
+
+    def __init__(self, name: str, *, accepts: Mapping[str, str], protocol: str) -> None:
+        """`name` is a key of BASELINES; ConfigError where the protocol refuses its family."""
+        self._name, self.family = name, "affine_log1p"
+        conversion_for(accepts, self.family, protocol=protocol)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name and family; there are no weights."""
+        return {
+            "name": self._name,
+            "family": self.family,
+            "own_family": self.family,
+            "weights_sha256": "",
+            "licence": "none",
+            "default_steps": 0,
+        }
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        """Never."""
+        return False
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        """The same map for every photo of this size."""
+        started = time.perf_counter()
+        map_HW = BASELINES[self._name](rgb_HW3.shape[:2])
+        return Estimate(map_HW, self.family, None, None, None, time.perf_counter() - started)

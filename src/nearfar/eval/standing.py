@@ -1,0 +1,154 @@
+"""The standing table: stored results by protocol, models side by side, as text for docs/results.md.
+
+Only results of one protocol hash and one list stand in one table. What may not be compared (custom
+protocols, subsets) is left out and named below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearfar.errors import DataError
+
+from .metric_names import arrow, higher_is_better, shown, title_of
+from .predictions import BASELINES
+from .results import EvalResult, load_result
+
+_SHOWN = (
+    "abs_rel",
+    "delta1",
+    "boundary_f1_masked",
+    "boundary_f1",
+    "edge_chamfer_m",
+    "flying_rate",
+    "tae",
+    "flicker",
+    "pair_accuracy",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """One table: what was measured, and the results in order of `metrics[0]`, best first."""
+
+    title: str
+    status: str
+    about: str
+    data: str
+    metrics: tuple[str, ...]
+    results: tuple[EvalResult, ...]
+
+
+def read_results(folder: str | Path) -> list[EvalResult]:
+    """All results `*.json` of a folder, in order of their names; DataError for a wrong one."""
+    return [load_result(path) for path in sorted(Path(folder).glob("*.json"))]
+
+
+def stored_name(result: EvalResult) -> str:
+    """The file name of a result in the folder of stored ones; a newer run takes the same."""
+    settings, protocol = result.settings, result.protocol
+    parts = [str(protocol["id"]), str(result.model["name"])]
+    if settings.get("ensemble_size", 1) not in (1, "model"):
+        parts.append(f"ensemble{settings['ensemble_size']}")
+    if settings.get("steps", "model") != "model":
+        parts.append(f"steps{settings['steps']}")
+    if settings.get("resolution", "model") != "model":
+        parts.append(f"resolution{settings['resolution']}")
+    text = "__".join(parts)
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text) + ".json"
+
+
+def standings(results: Iterable[EvalResult]) -> list[Standing]:
+    """The comparable results grouped by protocol hash and list, in order of protocol ids."""
+    groups: dict[tuple[str, ...], list[EvalResult]] = {}
+    for result in results:
+        if result.comparable:
+            protocol, data = result.protocol, result.dataset
+            key = (str(protocol["id"]), str(protocol["hash"]), str(data.get("list_sha256", "")))
+            groups.setdefault(key, []).append(result)
+    return [_standing(groups[key]) for key in sorted(groups)]
+
+
+def markdown(results: Sequence[EvalResult]) -> str:
+    """The tables as Markdown, and the results that may not stand in one."""
+    parts = [_table(one) for one in standings(results)]
+    others = [result for result in results if not result.comparable]
+    if others:
+        lines = [f"- {_model(r)} on {r.title}: {'; '.join(r.remarks)}" for r in others]
+        parts.append("## Not comparable\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) if parts else "No results are stored yet."
+
+
+def _standing(results: Sequence[EvalResult]) -> Standing:
+    first = results[0]
+    every = set.intersection(*(set(result.metrics) for result in results))
+    metrics = tuple(name for name in _SHOWN if name in every) or tuple(sorted(every)[:4])
+    if not metrics:
+        raise DataError(first.title, "the stored results share no metric", "Run them again")
+    sign = -1 if higher_is_better(metrics[0]) else 1
+
+    def rank(result: EvalResult) -> float:
+        mean = result.metrics[metrics[0]].mean
+        return float("inf") if mean is None else sign * mean
+
+    text: dict[str, Any] = first.protocol.get("text") or {}
+    counts = f"{first.dataset.get('evaluated', '?')} images"
+    return Standing(
+        title=first.title,
+        status=str(first.protocol.get("status", "")),
+        about=str(text.get("title", "")),
+        data=f"{first.dataset.get('name', '?')}, {counts}",
+        metrics=metrics,
+        results=tuple(sorted(results, key=rank)),
+    )
+
+
+def _table(one: Standing) -> str:
+    """Heading, one line about the protocol, and the table with intervals, seconds and memory."""
+    head = ["model", *(f"{title_of(name)}, {arrow(name)}" for name in one.metrics)]
+    head += ["s per image", "memory (MB)", "machine"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for result in one.results:
+        cells = [_model(result), *(_cell(result, name) for name in one.metrics)]
+        is_baseline = result.model.get("name") in BASELINES
+        timing = result.timing
+        cells.append("-" if is_baseline else shown(timing.get("seconds_median"), 2))
+        cells.append("-" if is_baseline else shown(timing.get("peak_rss_mb"), 3))
+        cells.append("-" if is_baseline else _machine(result))
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    about = ", ".join(part for part in (one.about, one.data, f"status: {one.status}") if part)
+    return f"## {one.title}\n\n{about}.\n\n" + "\n".join(lines)
+
+
+def _cell(result: EvalResult, name: str) -> str:
+    """Mean and, in brackets, its 95 % interval."""
+    summary = result.metrics[name]
+    low, high = summary.ci95
+    if low is None or high is None:
+        return shown(summary.mean, 3)
+    return f"{shown(summary.mean, 3)} ({shown(low, 3)} to {shown(high, 3)})"
+
+
+def _model(result: EvalResult) -> str:
+    """Name, weights and what was asked of the model."""
+    settings = result.settings
+    words = [f"{result.model.get('name', '?')}"]
+    digest = str(result.model.get("weights_sha256") or "")
+    if digest:
+        words[0] += f" `{digest[:8]}`"
+    if settings.get("ensemble_size", 1) not in (1, "model"):
+        words.append(f"median of {settings['ensemble_size']}")
+    if settings.get("steps", "model") != "model":
+        words.append(f"{settings['steps']} steps")
+    if settings.get("resolution", "model") != "model":
+        words.append(f"at {settings['resolution']} px")
+    return ", ".join(words)
+
+
+def _machine(result: EvalResult) -> str:
+    machine = result.machine
+    name = str(machine.get("device_name") or machine.get("processor") or "?")
+    return f"{name}, {machine.get('threads', '?')} threads, {machine.get('dtype', '?')}"

@@ -1,0 +1,116 @@
+"""A video model as an estimator: whole clips by windows, a photo as a clip of one frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar.errors import ConfigError
+from nearfar.io.video.clip import ClipFrame
+from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig
+from nearfar.pipeline.video.config import VideoConfig
+
+from .families import conversion_for, family_of
+from .predictions import Estimate, EstimateSettings
+
+if TYPE_CHECKING:
+    from nearfar.pipeline.video.state import ClipModel
+
+_PROBE_SIDE = 64
+
+
+class VideoEstimator:
+    """A `ClipModel`, asked for its own map where the protocol takes that family, else for metres.
+
+    Scene cuts are not looked for: a benchmark's clip is one shot.
+    """
+
+    def __init__(
+        self,
+        model: ClipModel,
+        *,
+        accepts: Mapping[str, str],
+        protocol: str,
+        settings: EstimateSettings,
+    ) -> None:
+        """Find out the model's family on a small grey frame; ConfigError if it is refused."""
+        for name in FAMILY_OPTIONS:
+            if getattr(settings, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(option, f"means nothing to {model.name}", "Leave it out")
+        self._model, self._settings = model, settings
+        grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
+        probe = next(model.stream(_clip([grey]), self._config(metric=False))).result
+        own = family_of(probe.kind)
+        self._wants_metres = own not in accepts and "metric" in accepts
+        self.family = "metric" if self._wants_metres else own
+        conversion_for(accepts, self.family, protocol=protocol)
+        self._own_family, self._protocol = own, protocol
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name, families, weights and licence."""
+        model = self._model
+        return {
+            "name": model.name,
+            "family": self.family,
+            "own_family": self._own_family,
+            "weights_sha256": model.weights_sha256,
+            "licence": model.licence,
+            "per_frame": model.per_frame,
+            "default_steps": model.steps(VideoConfig()),
+        }
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        """Video models give none."""
+        return False
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        """The depth of a photo."""
+        return next(self.estimate_clip([rgb_HW3]))
+
+    def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
+        """The depth of every frame; its seconds are those since the frame before."""
+        config = self._config(metric=self._wants_metres)
+        started = time.perf_counter()
+        for item in self._model.stream(_clip(frames), config):
+            result = item.result
+            family = family_of(result.kind)
+            if family != self.family:
+                raise ConfigError(
+                    f"protocol {self._protocol}",
+                    f"{self._model.name} gave {family}, expected {self.family}",
+                    "It has no metric reference here; choose a protocol of its own family",
+                )
+            now = time.perf_counter()
+            yield Estimate(
+                result.depth.astype(np.float64),
+                family,
+                result.sky,
+                None,
+                result.fov_x_deg,
+                now - started,
+            )
+            started = now
+
+    def _config(self, *, metric: bool) -> VideoConfig:
+        settings = self._settings
+        predict = PredictConfig(
+            steps=settings.steps,
+            ensemble_size=settings.ensemble_size,
+            seed=settings.seed,
+            resolution=settings.resolution,
+            metric=metric,
+        )
+        return VideoConfig(predict=predict, cuts=False)
+
+
+def _clip(frames: Iterable[NDArray[np.uint8]]) -> Iterator[ClipFrame]:
+    for index, rgb_HW3 in enumerate(frames):
+        yield ClipFrame(index=index, time=Fraction(index), rgb_HW3=rgb_HW3)

@@ -1,0 +1,189 @@
+"""Which photos an argument means: a file, folder, glob, list file, URL, or '-' (standard input)."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from nearfar.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png"),
+        *("ppm", "tga", "tif", "tiff", "webp"),
+    )
+)
+
+
+class InputItem(NamedTuple):
+    """One photo. path: file, URL or '-'. relative: where its outputs go, without suffix.
+
+    Outputs of an item belong in `output / relative.parent` with the stem `relative.name`; no two
+    items of a list share one, also where upper and lower case are the same.
+    """
+
+    path: str
+    relative: Path
+
+
+def find_inputs(
+    sources: str | Path | Sequence[str | Path], *, exclude: str | Path | None = None
+) -> list[InputItem]:
+    """The photos of all sources in order, each once; folders are walked and mirrored.
+
+    A folder gives its files with an image suffix, sorted, hidden ones and `exclude` (the output
+    folder) left out. A .txt file lists paths or URLs, one a line, '#' comments; relative paths are
+    tried from the list's folder, then from the current one. InputError if nothing is found.
+    """
+    if isinstance(sources, (str, Path)):
+        sources = [sources]
+    found: dict[str, InputItem] = {}
+    for source in sources:
+        text = str(source)
+        if not text:
+            raise InputError("input", "the path is empty")
+        items = list(_expand(text, None if exclude is None else Path(exclude)))
+        if not items:
+            raise InputError(
+                text, "no images found", f"Known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
+            )
+        for item in items:
+            found.setdefault(_identity(item.path), item)
+    if not found:
+        raise InputError("input", "nothing was given", "Name a photo, a folder or a list file")
+    return _with_distinct_names(list(found.values()))
+
+
+def is_url(text: str) -> bool:
+    """Whether the text is an http or https address."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def _expand(text: str, exclude: Path | None) -> Iterator[InputItem]:
+    """The items of one source."""
+    if text == "-":
+        yield InputItem("-", Path("stdin"))
+    elif is_url(text):
+        yield InputItem(text, Path(_url_name(text)))
+    elif os.path.isdir(text):
+        yield from _walk(Path(text), exclude)
+    elif text.lower().endswith(".txt"):
+        yield from _listed(Path(text), exclude)
+    elif os.path.lexists(text):
+        yield InputItem(text, Path(Path(text).name))
+    elif glob.has_magic(text):
+        yield from _globbed(text, exclude)
+    else:
+        raise InputError(text, "no such file or folder", "Check the path")
+
+
+def _walk(folder: Path, exclude: Path | None) -> Iterator[InputItem]:
+    """Image files below a folder, sorted by path."""
+
+    def complain(error: OSError) -> None:
+        _LOG.warning("%s: cannot be listed (%s)", error.filename, error.strerror)
+
+    skipped = None if exclude is None else exclude.resolve()
+    files = []
+    for place, folders, names in os.walk(folder, onerror=complain):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(place) / name).resolve() != skipped
+        ]
+        files += [
+            Path(place) / name
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+        ]
+    for file in sorted(files):
+        yield InputItem(str(file), file.relative_to(folder))
+
+
+def _listed(path: Path, exclude: Path | None) -> Iterator[InputItem]:
+    """The items of a list file."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise InputError(path, f"list cannot be read ({error.strerror})") from error
+    for number, line in enumerate(lines, 1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        if is_url(entry):
+            yield from _expand(entry, exclude)
+            continue
+        beside = path.parent / entry
+        if entry == "-" or entry.lower().endswith(".txt"):
+            raise InputError(f"{path}:{number}", f"{entry} cannot stand in a list")
+        target = beside if os.path.lexists(beside) else Path(entry)
+        if not os.path.lexists(target):
+            raise InputError(f"{path}:{number}", f"{entry}: no such file", "Correct the list")
+        if target.is_dir():
+            yield from _walk(target, exclude)
+            continue
+        below = Path(entry) if not Path(entry).is_absolute() else Path(target.name)
+        yield InputItem(str(target), Path(below.name) if ".." in below.parts else below)
+
+
+def _globbed(pattern: str, exclude: Path | None) -> Iterator[InputItem]:
+    """Image files that match (** for any depth), relative to the pattern's fixed part."""
+    base = Path(pattern)
+    while glob.has_magic(str(base)):
+        base = base.parent
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        path = Path(name)
+        if exclude is not None and path.resolve().is_relative_to(exclude.resolve()):
+            continue
+        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+            yield InputItem(str(path), path.relative_to(base))
+
+
+def _identity(path: str) -> str:
+    return path if path == "-" or is_url(path) else os.path.abspath(path)
+
+
+def _url_name(url: str) -> str:
+    """The last part of the address as a harmless file name."""
+    try:
+        name = Path(unquote(urlsplit(url).path)).name
+    except ValueError as error:
+        raise InputError(url, f"is no address ({error})") from error
+    name = "".join(c if c.isprintable() and c not in '\\:*?"<>|' else "_" for c in name)
+    return name.strip(". ")[-100:] or "download"
+
+
+def _with_distinct_names(items: list[InputItem]) -> list[InputItem]:
+    """The items with `relative` cut to a stem of its own: a.jpg, a.png become a_jpg, a_png."""
+    stems = [_without_suffix(item.relative) for item in items]
+    count = Counter(_key(stem) for stem in stems)
+    taken = {key for key, number in count.items() if number == 1}
+    named = []
+    for item, stem in zip(items, stems):
+        if count[_key(stem)] > 1:
+            suffix = item.relative.name[len(stem.name) + 1 :]
+            stem = stem.with_name(f"{stem.name}_{suffix}" if suffix else stem.name)
+            first, number = stem, 2
+            while _key(stem) in taken:
+                stem, number = first.with_name(f"{first.name}_{number}"), number + 1
+            taken.add(_key(stem))
+        named.append(InputItem(item.path, stem))
+    return named
+
+
+def _without_suffix(relative: Path) -> Path:
+    known = relative.suffix.lower() in IMAGE_SUFFIXES
+    return relative.with_suffix("") if known else relative
+
+
+def _key(stem: Path) -> str:
+    return stem.as_posix().casefold()

@@ -1,0 +1,12 @@
+"""Building blocks used by two or more families; tensors in, tensors out, no depth in here.
+
+attention.py  qk-normalised self-attention; fused kernel and its plain twin
+rope.py       2-D rotary position tables and their application
+norm.py       LayerNorm modulated by shift and scale; fused and plain
+adaln.py      adaLN-zero transformer block
+mlp.py        two-layer perceptron with a named activation
+patch.py      pixels to tokens, 2x2 token expansion, tokens to pixels
+timestep.py   sinusoidal time embedding, always computed in float32
+
+May not enter: file access, environment, families. Imports: nearfar.errors only.
+"""

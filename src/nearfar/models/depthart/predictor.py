@@ -1,0 +1,139 @@
+"""From a photo to DepthART's hypotheses on the tokenizer's square (spec depthart.md section 3).
+
+The photo is squashed to the square and the map is of the same grid; the pipeline stretches it back
+along the photo's own colours. Published weights give depth relative to its 98 % quantile
+(scale_invariant); the kind follows from config.curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nearfar.encoders.base import MetricEncoder, SemanticEncoder
+from nearfar.errors import ConfigError
+from nearfar.geometry.depth_curves import decode_depth
+from nearfar.geometry.resize import photo_to_network, resize
+from nearfar.models.base import Hypotheses, MetricReference
+from nearfar.result import DepthKind
+
+from .choose import Choose, choice
+from .fold import fold_modulation
+from .network import DepthARTNetwork
+from .sample import sample_f_hat
+from .square import squash_photo
+
+DEFAULT_STEPS = 1
+NEAREST = 1e-3  # of the farthest: 0 would be infinitely wrong in a ratio
+SAMPLES_AT_ONCE = 8
+
+
+class DepthARTPredictor:
+    """A DepthART network, ready to predict (`models.base.Predictor`).
+
+    The transformer runs once per scale, so `steps` has no meaning; the network has one size, so
+    `area` has none either. Both must be what `default_steps` and `default_area` say.
+    """
+
+    def __init__(
+        self,
+        network: DepthARTNetwork,
+        encoder: SemanticEncoder | None = None,
+        *,
+        metric_encoder: MetricEncoder | None = None,
+        mode: str = "mean_k",
+        choose: Choose | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Matrices and convolutions are cast to `dtype` in place, the rest stays float32.
+
+        encoder: for prefix = "encoder". mode: greedy, sample or mean_k; `choose` instead, for
+        other numbers. metric_encoder: where metres and field of view come from, or None.
+        """
+        if network.config.prefix == "encoder" and encoder is None:
+            raise ConfigError(
+                "DepthARTPredictor", "no encoder", "This network takes an encoder's semantics"
+            )
+        self.network = fold_modulation(network).cast(dtype).eval()
+        self.encoder = encoder
+        self.metric_encoder = metric_encoder
+        self.choose = choice(mode) if choose is None else choose
+        self.draws = choose is not None or mode != "greedy"
+        self.default_steps = DEFAULT_STEPS
+        self.default_area = network.config.tokenizer.image_size**2
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        image_3HW: Tensor,
+        *,
+        steps: int,
+        area: int,
+        generators: Sequence[torch.Generator],
+    ) -> Hypotheses:
+        """One hypothesis per CPU generator; greedy ones are equal, and computed once."""
+        self._require(steps, area, generators)
+        device = self.network.transformer.pos_1LC.device
+        photo_13HW = squash_photo(image_3HW[None].to(device), self.network.config)
+        started = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
+        wanted = generators if self.draws else generators[:1]
+        images = []
+        for first in range(0, len(wanted), SAMPLES_AT_ONCE):
+            f_hat_SCHW = sample_f_hat(
+                self.network,
+                started,
+                choose=self.choose,
+                generators=wanted[first : first + SAMPLES_AT_ONCE],
+            )
+            image_SCHW = self.network.tokenizer.decode(f_hat_SCHW)
+            images.append(image_SCHW.mean(dim=1, keepdim=True).cpu())
+        depth_Shw, kind = self._depth(torch.cat(images))
+        return Hypotheses(
+            depth_Shw=depth_Shw.expand(len(generators), -1, -1).contiguous(),
+            kind=kind,
+            guide_hw3=photo_13HW[0].permute(1, 2, 0).contiguous().cpu(),
+            reference=self._reference(image_3HW.to(device)),
+        )
+
+    def _depth(self, image_S1HW: Tensor) -> tuple[Tensor, DepthKind]:
+        """Depth of decoded images by the curve, positive where only a scale is unknown."""
+        decoded = decode_depth(image_S1HW, curve=self.network.config.curve)
+        kind = DepthKind(decoded.kind)
+        depth_Shw = decoded.depth_BHW
+        return (
+            depth_Shw.clamp_min(NEAREST) if kind is DepthKind.SCALE_INVARIANT else depth_Shw
+        ), kind
+
+    def _require(self, steps: int, area: int, generators: Sequence[torch.Generator]) -> None:
+        if steps != self.default_steps:
+            raise ConfigError(
+                "steps",
+                f"{steps}, but this model has no sampling steps: it runs once for each of its "
+                f"{len(self.network.config.tokenizer.scales)} scales",
+                "Leave --steps out",
+            )
+        if area != self.default_area:
+            side = self.network.config.tokenizer.image_size
+            raise ConfigError(
+                "resolution",
+                f"{area} pixels, but this model has one size: {side}x{side}",
+                "Leave --resolution out",
+            )
+        if not generators:
+            raise ConfigError("predict", "no generator given", "Give one per hypothesis")
+
+    def _reference(self, image_3HW: Tensor) -> MetricReference | None:
+        """Metres and field of view of the photo in its own shape, metres at the square's cells."""
+        if self.metric_encoder is None:
+            return None
+        multiple, side = self.metric_encoder.stride, self.network.config.tokenizer.image_size
+        photo_3HW = photo_to_network(image_3HW, area=self.default_area, multiple=multiple)
+        guess = self.metric_encoder.metric(photo_3HW[None])
+        return MetricReference(
+            depth_HW=resize(guess.depth_BHW[0].float(), (side, side), method="nearest").cpu(),
+            valid_HW=resize(guess.valid_BHW[0], (side, side), method="nearest").cpu(),
+            fov_x_deg=float(guess.fov_x_deg_B[0]),
+            name=self.metric_encoder.name,
+        )

@@ -1,0 +1,56 @@
+"""Sizes of a PPD network (spec ppd.md section 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import get_args
+
+from nearfar.errors import ConfigError
+from nearfar.layers.mlp import Activation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PPDConfig:
+    """Sizes of the transformer; the defaults are those of the published weights.
+
+    Coarse tokens cover 2*patch_size pixels a side and must match the encoder's grid; fine tokens
+    cover patch_size. semantics_width is the encoder's width.
+    """
+
+    width: int = 1024
+    depth: int = 24
+    heads: int = 16
+    patch_size: int = 8
+    mlp_ratio: int = 4
+    semantics_width: int = 1024
+    activation: Activation = "gelu_tanh"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"PPDConfig.{field.name}", f"{value!r} is not a positive integer")
+        if self.activation not in get_args(Activation):
+            raise ConfigError(
+                "PPDConfig.activation", f"{self.activation!r}", f"Use one of {get_args(Activation)}"
+            )
+        if self.depth % 2:
+            raise ConfigError(
+                "PPDConfig.depth", f"{self.depth} is odd", "Half is coarse, half fine"
+            )
+        if self.width % (4 * self.heads):
+            raise ConfigError(
+                "PPDConfig.heads",
+                f"width {self.width} / heads {self.heads} is not a multiple of 4",
+                "Rotary positions need pairs in two halves of every head",
+            )
+
+    @property
+    def coarse_patch(self) -> int:
+        """Pixels per side of a coarse token; photos are resized to multiples of it."""
+        return 2 * self.patch_size
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads

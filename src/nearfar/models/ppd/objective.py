@@ -1,0 +1,118 @@
+"""What PPD learns: velocity of the log-depth map (arXiv 2510.07316; spec ppd.md sections 5, 6).
+
+velocity loss: sum(m (v - (noise - clean))^2) / (sum m + 1e-6) over the whole batch.
+gradient loss: on clean_t = x_t - (t/1000) v against clean, e = m (clean_t - clean): for strides 1,
+2, 4, 8 the sum of |differences of e| between neighbours that both count, divided by sum m.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nearfar.encoders.base import SemanticEncoder
+from nearfar.errors import ConfigError
+from nearfar.geometry.depth_space import normalise_log_depth
+from nearfar.geometry.gradient_loss import gradient_loss
+from nearfar.models.base import Losses
+from nearfar.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
+from nearfar.sampling.timesteps import logit_normal_timesteps
+
+SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
+STATISTICS_METRES = 80.0
+
+
+class Target(NamedTuple):
+    """clean_B1HW: depth latent in -1..0.5; usable_B1HW: which pixels count (depth or sky)."""
+
+    clean_B1HW: Tensor
+    usable_B1HW: Tensor
+
+
+class PPDObjective:
+    """Target, time draw and loss of PPD; `gradient_weight` is 0 first, 0.2 in fine-tuning.
+
+    `time_mean` and `start_share` shape the times (sampling.timesteps); the paper's are 0 and 0.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        encoder: SemanticEncoder,
+        *,
+        gradient_weight: float,
+        time_mean: float = 0.0,
+        start_share: float = 0.0,
+    ) -> None:
+        if gradient_weight < 0:
+            raise ConfigError("gradient_weight", f"{gradient_weight} is negative")
+        if not 0 <= start_share <= 1:
+            raise ConfigError("start_share", f"{start_share} is not within 0..1")
+        self.network = network
+        self.encoder = encoder
+        self.gradient_weight = gradient_weight
+        self.time_mean = time_mean
+        self.start_share = start_share
+
+    def __call__(
+        self,
+        image_B3HW: Tensor,
+        depth_BHW: Tensor,
+        *,
+        valid_BHW: Tensor,
+        sky_BHW: Tensor,
+        fov_x_deg_B: Tensor,
+        generator: torch.Generator,
+    ) -> Losses:
+        """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
+        target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
+        times = {"mean": self.time_mean, "start_share": self.start_share}
+        timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator, **times)
+        shape, device = target.clean_B1HW.shape, image_B3HW.device
+        noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
+        with torch.no_grad():
+            semantics_BLD = self.encoder.semantics(image_B3HW)
+        return flow_losses(
+            self.network,
+            image_B3HW,
+            semantics_BLD,
+            target=target,
+            noise_B1HW=noise_B1HW.to(device, non_blocking=True),
+            timestep_B=timestep_B.to(device, non_blocking=True),
+            gradient_weight=self.gradient_weight,
+        )
+
+
+def log_depth_target(depth_BHW: Tensor, *, valid_BHW: Tensor, sky_BHW: Tensor) -> Target:
+    """The target of maps in metres; sky counts as known depth of 81 m."""
+    depth_BHW = torch.where(sky_BHW, SKY_METRES, depth_BHW)
+    usable_BHW = valid_BHW | sky_BHW
+    stats_BHW = usable_BHW & (depth_BHW < STATISTICS_METRES)
+    clean_BHW = normalise_log_depth(depth_BHW, usable_BHW, stats_BHW).target_BHW
+    return Target(clean_BHW[:, None], usable_BHW[:, None])
+
+
+def flow_losses(
+    network: nn.Module,
+    image_B3HW: Tensor,
+    semantics_BLD: Tensor,
+    *,
+    target: Target,
+    noise_B1HW: Tensor,
+    timestep_B: Tensor,
+    gradient_weight: float,
+) -> Losses:
+    """One forward at the given times and noise: total and parts `velocity`, `gradient`."""
+    clean_B1HW, usable_B1HW = target
+    x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
+    velocity_B1HW = network(x_B1HW, image_B3HW, semantics_BLD, timestep=timestep_B)
+    error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
+    velocity = (usable_B1HW * error_B1HW.square()).sum() / (usable_B1HW.sum() + 1e-6)
+    if gradient_weight == 0:
+        return Losses(velocity, {"velocity": velocity.detach()})
+    guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
+    gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
+    parts = {"velocity": velocity.detach(), "gradient": gradient.detach()}
+    return Losses(velocity + gradient_weight * gradient, parts)

@@ -1,0 +1,139 @@
+"""From the frames of a window to PPVD's depth, stitched to the windows before (spec ppd.md 11).
+
+Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, with one s and t for all windows
+since the last without references. Frames are RGB (Released code: the demo feeds BGR by mistake).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nearfar.encoders.base import ClipEncoder, JointClipEncoder, MetricGuess
+from nearfar.errors import ConfigError
+from nearfar.geometry.resize import network_size, photo_to_network, resize
+from nearfar.models.base import KeyFrames, MetricReference, WindowDepth
+from nearfar.result import DepthKind
+from nearfar.sampling.timesteps import ppd_timesteps
+
+from .predictor import DEFAULT_STEPS
+from .sample import sample_depth
+from .video_align import stitch
+from .video_network import PPDVideoNetwork
+from .video_windows import fill_window
+
+
+class PPDVideoPredictor:
+    """A video network with its encoder, ready for windows (`models.base.VideoPredictor`)."""
+
+    def __init__(
+        self,
+        network: PPDVideoNetwork,
+        encoder: ClipEncoder,
+        *,
+        default_steps: int = DEFAULT_STEPS,
+        default_area: int | None = None,
+        keep_aspect: bool | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """The network's weights are cast to `dtype` in place; the encoder is used as it is.
+
+        keep_aspect: False squashes frames to the trained shape, True keeps theirs (with a position
+        table that is an extension). None: False for networks with a table, True for the others.
+        """
+        config = network.config
+        wanted = (config.semantics_width, config.coarse_patch)
+        if (encoder.width, encoder.stride) != wanted:
+            raise ConfigError(
+                "PPDVideoPredictor",
+                f"encoder {encoder.name} gives {encoder.width} channels and {encoder.stride} "
+                f"pixels a token, the network takes {wanted[0]} and {wanted[1]}",
+                "Pair the network with the encoder it was trained with",
+            )
+        self.network = network.to(dtype=dtype).eval()
+        self.encoder = encoder
+        self.default_steps = default_steps
+        height, width = config.trained_hw
+        self.default_area = height * width if default_area is None else default_area
+        self.keep_aspect = config.positions == "rope" if keep_aspect is None else keep_aspect
+        self.window = config.window
+        self.stride = config.stride
+
+    def prepare(self, image_3HW: Tensor, *, area: int) -> Tensor:
+        """One frame (RGB 0..1 or uint8, any size) as [3,h,w] float32 0..1 at network size.
+
+        Squashed: bilinear without antialias, as the published network was trained.
+        """
+        image_3HW = image_3HW.float() / 255 if image_3HW.dtype == torch.uint8 else image_3HW
+        multiple = self.network.config.coarse_patch
+        if self.keep_aspect:
+            return photo_to_network(image_3HW, area=area, multiple=multiple)
+        size_hw = network_size(*self.network.config.trained_hw, area=area, multiple=multiple)
+        return resize(image_3HW, size_hw, method="bilinear")
+
+    @torch.inference_mode()
+    def predict_window(
+        self,
+        frames_T3hw: Tensor,
+        *,
+        references: KeyFrames | None,
+        steps: int,
+        generator: torch.Generator,
+    ) -> WindowDepth:
+        """Depth of the given new frames as affine log depth, in the scale of `references`."""
+        config = self.network.config
+        timesteps = ppd_timesteps(steps)
+        slots_T3HW = fill_window(frames_T3hw.cpu(), references, window=config.window)
+        first = 0 if references is None else len(config.key_frames)
+        new = slice(first, first + len(frames_T3hw))
+        device = self.network.x_embedder.proj.weight.device
+        window_T3HW = slots_T3HW.to(device)
+        semantics_TLD, guess = self._look(window_T3HW)
+        noise_T1HW = draw_window_noise(slots_T3HW, shared=config.shared_noise, generator=generator)
+        latent_T1HW = sample_depth(
+            self.network, window_T3HW, semantics_TLD, noise_T1HW.to(device), timesteps
+        )
+        stitched = stitch(
+            latent_T1HW[:, 0].cpu() + 0.5,
+            None if references is None else references.depth_Thw,
+            key_frames=config.key_frames,
+        )
+        return WindowDepth(
+            depth_Thw=stitched.depth_Thw[new],
+            kind=DepthKind.AFFINE_LOG_DEPTH,
+            key_frames=KeyFrames(slots_T3HW[list(config.key_frames)], stitched.key_depth_Thw),
+            scale=stitched.scale,
+            shift=stitched.shift,
+            metres=_references(guess, new, name=self.encoder.name),
+        )
+
+    def _look(self, window_T3HW: Tensor) -> tuple[Tensor, MetricGuess | None]:
+        """Semantics of a window, and metres where the encoder knows them."""
+        if isinstance(self.encoder, JointClipEncoder):
+            semantics_1TLD, guess = self.encoder.clip_both(window_T3HW[None])
+            return semantics_1TLD[0], guess
+        return self.encoder.clip_semantics(window_T3HW[None])[0], None
+
+
+def draw_window_noise(slots_T3HW: Tensor, *, shared: bool, generator: torch.Generator) -> Tensor:
+    """Standard normal [T,1,H,W] float32 on the CPU, so that every device starts from the same.
+
+    shared: one for all slots.
+    """
+    T, _, H, W = slots_T3HW.shape
+    noise_T1HW = torch.randn(1 if shared else T, 1, H, W, generator=generator)
+    return noise_T1HW.expand(T, -1, -1, -1)
+
+
+def _references(
+    guess: MetricGuess | None, frames: slice, *, name: str
+) -> tuple[MetricReference, ...]:
+    """The metric guess of each of these frames, on the CPU; empty without one."""
+    if guess is None:
+        return ()
+    parts = (guess.depth_BHW[frames], guess.valid_BHW[frames], guess.fov_x_deg_B[frames])
+    rows = zip(*parts, strict=True)
+    return tuple(
+        MetricReference(depth_HW.float().cpu(), valid_HW.cpu(), float(fov), name)
+        for depth_HW, valid_HW, fov in rows
+    )

@@ -1,0 +1,200 @@
+"""A clip into depth on disk: finished parts first, from them the files asked for.
+
+Depth is drawn once, window by window, and kept in lossless parts with a small checkpoint, so that
+a run that is stopped, killed or out of disk goes on after its last window, with the same result.
+Then the parts become videos, with one range of colours for the clip.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nearfar.errors import InputError, MetricError, NearfarError, ResourceError
+from nearfar.geometry.clouds import CloudOptions
+from nearfar.io.atomic import remove_leftovers
+from nearfar.io.manifest import settings_hash
+from nearfar.io.video.clip import Clip, ClipFrame, ReadReport
+from nearfar.io.video.parts import PartWriter, remove_parts
+from nearfar.io.writers import save_result
+from nearfar.result import DepthKind
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .config import VideoConfig
+from .limits import DepthCounts
+from .outputs import Outputs, frame_stem, write_outputs
+from .state import ClipModel, FrameDepth
+
+SEQUENCES = ("exr", "npz", "pfm", "ply", "glb")  # written frame by frame from the full floats
+_SCENES = ("ply", "glb")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipJob:
+    """What to do with one clip. outputs: where and what to write. settings: more that decides."""
+
+    outputs: Outputs
+    config: VideoConfig
+    cloud: CloudOptions = field(default_factory=CloudOptions)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    only_finish: bool = False
+
+    def belongs(self, clip: Clip, model: ClipModel) -> str:
+        """A hash of everything that decides what depth comes out."""
+        predict = {**asdict(self.config.predict), "steps": model.steps(self.config)}
+        sequences = [name for name in self.outputs.formats if name in (*SEQUENCES, "png16")]
+        return settings_hash(
+            {
+                "clip": clip.info.identity,
+                "rate": str(clip.info.rate),
+                "model": model.name,
+                "weights_sha256": model.weights_sha256,
+                "per_frame": model.per_frame,
+                "predict": predict,
+                "cuts": self.config.cuts,
+                "sequences": sorted(sequences),
+                "cloud": asdict(self.cloud),
+                **self.settings,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipOutcome:
+    """How a clip ended. frames: finished. stopped: why it ended early, None if it did not.
+
+    files: what was written. notes: what was unusual, one line each. seconds: of drawing depth.
+    """
+
+    frames: int
+    skipped: int
+    files: list[Path]
+    notes: list[str]
+    cuts: list[int]
+    kind: DepthKind
+    seconds: float
+    stopped: NearfarError | KeyboardInterrupt | None = None
+
+
+def run_clip(
+    clip: Clip, model: ClipModel, job: ClipJob, *, on_frame: Callable[[int], None]
+) -> ClipOutcome:
+    """Depth of a clip into its files; `on_frame` hears how many frames were just finished.
+
+    A fault of the clip or Ctrl-C ends the drawing; what is finished is written then, and its parts
+    stay for `resume`. Errors: those of the model, OutputError, InputError if nothing was finished.
+    """
+    folder = job.outputs.parts_folder
+    belongs = job.belongs(clip, model)
+    done = load_checkpoint(folder, belongs=belongs) if job.resume or job.only_finish else None
+    if done is None:
+        remove_parts(folder)
+        done = Checkpoint(belongs=belongs)
+    for own in (folder, *job.outputs.paths()):
+        remove_leftovers(own)  # of a run that was killed while it wrote
+    on_frame(done.stream.frames)
+    report = ReadReport()
+    stopped: NearfarError | KeyboardInterrupt | None = None
+    if not job.only_finish:
+        try:
+            _draw(clip, model, job, done, report, on_frame)
+        except (InputError, ResourceError, KeyboardInterrupt) as fault:
+            stopped = fault
+            # what was counted after the last finished part goes
+            done = load_checkpoint(folder, belongs=belongs) or Checkpoint(belongs=belongs)
+    if done.parts == 0 or done.kind is None:
+        if stopped is not None:
+            raise stopped
+        raise InputError(clip.info.source, "nothing is finished yet", "Leave out --finish")
+    files, notes = write_outputs(clip, done, job.outputs, cloud=job.cloud)
+    if stopped is None and not job.only_finish:
+        remove_parts(folder)
+    return ClipOutcome(
+        frames=done.stream.frames,
+        skipped=report.skipped,
+        files=files,
+        notes=[*report.notes, *notes],
+        cuts=done.cuts,
+        kind=done.kind,
+        seconds=done.seconds,
+        stopped=stopped,
+    )
+
+
+def _draw(
+    clip: Clip,
+    model: ClipModel,
+    job: ClipJob,
+    done: Checkpoint,
+    report: ReadReport,
+    on_frame: Callable[[int], None],
+) -> None:
+    """Depth of all frames after the checkpoint, into parts and sequences; moves `done` on."""
+    started, before = time.perf_counter(), done.seconds
+    frames: Iterator[ClipFrame] = clip.frames(start=done.stream.frames, report=report)
+    if job.config.max_frames is not None:
+        frames = islice(frames, max(0, job.config.max_frames - done.stream.frames))
+    parts_folder = job.outputs.parts_folder
+    with ExitStack() as open_part:
+        part: PartWriter | None = None
+        for item in model.stream(frames, job.config, state=done.stream):
+            if part is None:
+                part = open_part.enter_context(
+                    PartWriter(
+                        parts_folder,
+                        done.parts,
+                        size_hw=item.result.size_hw,
+                        limits=done.limits,
+                    )
+                )
+            part.add(item.result, item.frame.time)
+            _count(done, item)
+            _save_sequences(item, job)
+            if item.state is not None:
+                open_part.close()
+                done.parts, done.stream, done.limits = done.parts + 1, item.state, part.limits
+                done.seconds = before + time.perf_counter() - started
+                done.save(parts_folder)
+                part = None
+                _require_metres(done, job)
+            on_frame(1)
+
+
+def _count(done: Checkpoint, item: FrameDepth) -> None:
+    """Take a frame into the clip's kind, range and cuts."""
+    kind = item.result.kind
+    if done.kind is None or (kind is DepthKind.METRIC and done.kind is not kind):
+        done.kind, done.counts = kind, DepthCounts()
+    if kind is done.kind:
+        done.counts.add(item.result)
+    if item.begins_shot:
+        done.cuts.append(item.frame.index)
+
+
+def _save_sequences(item: FrameDepth, job: ClipJob) -> None:
+    """The frame in every format that holds floats or metres."""
+    for name in job.outputs.formats:
+        if name in _SCENES and not item.result.is_metric:
+            continue
+        if name in SEQUENCES or (name == "png16" and item.result.is_metric):
+            folder = job.outputs.sequence_folder(name)
+            save_result(
+                item.result, folder, [name], stem=frame_stem(item.frame.index), cloud=job.cloud
+            )
+
+
+def _require_metres(done: Checkpoint, job: ClipJob) -> None:
+    """MetricError if 3-D was asked for and no frame of the first parts has metres."""
+    scenes = [name for name in job.outputs.formats if name in _SCENES]
+    if scenes and done.kind is not DepthKind.METRIC:
+        raise MetricError(
+            ", ".join(scenes),
+            f"3-D needs metres, but the depth of this clip is {done.kind}",
+            "Use a model with a metric reference",
+        )

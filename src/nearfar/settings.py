@@ -1,0 +1,137 @@
+"""The only reader of environment variables, and the only place that touches process-wide state.
+
+Device, dtype, threads, allocator, seeds: functions, called by cli, serve, train and pipeline, never
+at import. Torch is imported inside the functions, so that `nearfar --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearfar.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+
+# glibc mallopt parameter numbers (malloc.h)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The torch device for a name; `auto` takes cuda, then mps, then xpu, then cpu."""
+    import torch
+
+    kind = name.split(":")[0]
+    if kind not in DEVICES:
+        raise ConfigError("device", f"unknown device {name!r}", f"Use one of {', '.join(DEVICES)}")
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
+        "cpu": True,
+    }
+    if kind == "auto":
+        return torch.device(next(k for k, there in present.items() if there))
+    if not present[kind]:
+        raise ConfigError("device", f"{name} is not available here", "Use --device auto")
+    return torch.device(name)
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The compute dtype for a name.
+
+    `auto`: bf16 on CPUs that are fast at it (`has_fast_bf16`), on CUDA with bf16 (fp16 without) and
+    on XPU; else fp32.
+    """
+    import torch
+
+    table = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name not in DTYPES:
+        raise ConfigError("dtype", f"unknown dtype {name!r}", f"Use one of {', '.join(DTYPES)}")
+    if name != "auto":
+        if name == "fp16" and device.type == "cpu":
+            raise ConfigError("dtype", "fp16 is slow and partial on CPU", "Use bf16 or fp32")
+        return table[name]
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    is_slow = device.type == "mps" or (device.type == "cpu" and not has_fast_bf16())
+    return torch.float32 if is_slow else torch.bfloat16
+
+
+def has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 faster than float32: by what it is, never by timing.
+
+    Yes with AMX tiles, and for AMD with AVX512-BF16 (2.2 times float32 on an EPYC). No for Intel
+    with AVX512-BF16 alone (0.6 times on a Xeon), nor where nothing multiplies bfloat16 (AVX2:
+    slower still). No on ARM: its flag does not tell whether this build of torch has kernels that
+    use it, and we had no such machine. No where torch does not tell (before 2.13).
+    """
+    import torch
+
+    try:
+        told = torch.cpu.get_capabilities()
+    except AttributeError:
+        return False
+    is_amd = "AMD" in str(told.get("cpu_name", ""))
+    return bool(told.get("amx_bf16")) or (is_amd and bool(told.get("avx512_bf16")))
+
+
+def set_threads(count: int | None = None) -> int:
+    """Set torch's intra-op threads (None: NEARFAR_THREADS or torch's own); returns the number."""
+    import torch
+
+    text = os.environ.get("NEARFAR_THREADS", "0")
+    if not text.isdigit():
+        raise ConfigError("NEARFAR_THREADS", f"{text!r} is not a whole number")
+    wanted = count if count is not None else int(text)
+    if wanted > 0:
+        torch.set_num_threads(wanted)
+    return torch.get_num_threads()
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of unmapping it; True if it took effect.
+
+    Tensors over 32 MB are otherwise mapped and unmapped on every operation (2x on rendering,
+    1.2-1.3x on large models). Cost: memory is not given back before the process ends. Off with
+    NEARFAR_KEEP_MEMORY=0. Called by our own command line jobs, never by importing nearfar.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("NEARFAR_KEEP_MEMORY") == "0":
+        return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(
+            libc.mallopt(_M_MMAP_MAX, 0)
+            and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+            and libc.mallopt(_M_TOP_PAD, 256 << 20)
+        )
+    except (OSError, AttributeError):
+        return False
+
+
+def cache_folder() -> Path:
+    """Where rendered scenes and converted weights are kept: NEARFAR_CACHE or ~/.cache/nearfar."""
+    base = os.environ.get("NEARFAR_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    if os.environ.get("NEARFAR_CACHE"):
+        return Path(str(base)).expanduser()
+    return (Path(base) if base else Path.home() / ".cache") / "nearfar"
+
+
+def max_pixels() -> int:
+    """Largest input photo in pixels (NEARFAR_MAX_PIXELS, default 120 million)."""
+    text = os.environ.get("NEARFAR_MAX_PIXELS", "120000000")
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError("NEARFAR_MAX_PIXELS", f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process' rank and the number of processes (torchrun / accelerate), (0, 1) alone."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,0 +1,111 @@
+"""What a file of weights is: our own format, or a released checkpoint, checked against its network.
+
+Kind and sizes of released ones are read from names and shapes (released.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nearfar.errors import ConfigError, WeightsError
+from nearfar.former_name import under_either_name
+
+from .networks import build, config_from_metadata, preset_of, require_fit
+from .registry import ENCODER_ENTRIES, NOT_STATED, find_by_file
+from .released import READERS, Flat, flatten, identify
+from .safe import is_pickle, read_pickle, read_safetensors
+from .shared_stem import with_stem
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """A recognised file: tensors under our names, checked against the network they belong to.
+
+    ignored: part left out -> number of tensors. entry: name in the registry, or empty.
+    encoder_sha256: of the encoder's file in training, empty if unknown.
+    """
+
+    family: str
+    encoder: str
+    config: Any
+    tensors: dict[str, Tensor]
+    ignored: dict[str, int]
+    licence: str
+    entry: str
+    encoder_sha256: str = ""
+
+    @property
+    def preset(self) -> str:
+        """The config's name, or `custom`."""
+        return preset_of(self.family, self.config)
+
+
+def read_weights(path: Path, *, encoder: str | None = None) -> Weights:
+    """The recognised and checked content of a file, ours or released; WeightsError otherwise.
+
+    encoder: tag of PPD's encoder, needed where neither metadata nor file name tell it.
+    """
+    if encoder is not None and encoder not in ENCODER_ENTRIES:
+        raise ConfigError(
+            "encoder", f"unknown tag {encoder!r}", f"Use one of {', '.join(ENCODER_ENTRIES)}"
+        )
+    if is_pickle(path):
+        return _recognise(path, flatten(read_pickle(path), path), encoder)
+    tensors, metadata = read_safetensors(path)
+    if under_either_name(metadata, "nearfar_format") is not None:
+        return _own(path, tensors, metadata, encoder)
+    return _recognise(path, flatten(tensors, path), encoder)
+
+
+def _own(
+    path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str], encoder: str | None
+) -> Weights:
+    """A file in our format: its metadata say everything."""
+    written = under_either_name(metadata, "nearfar_format")
+    if written != FORMAT:
+        raise WeightsError(path, f"format {written}, this version reads {FORMAT}", "Update nearfar")
+    config = config_from_metadata(metadata, path)
+    family = metadata["family"]
+    tensors = with_stem(path, family, tensors, metadata.get("encoder_sha256", ""))
+    require_fit(build(family, config), tensors, path)
+    tag = metadata.get("encoder", "")
+    if encoder is not None and tag and tag != encoder:
+        raise WeightsError(path, f"belongs to encoder {tag}, not {encoder}")
+    return Weights(
+        family=family,
+        encoder=tag or encoder or "",
+        config=config,
+        tensors=tensors,
+        ignored={},
+        licence=metadata.get("licence", NOT_STATED),
+        entry=metadata.get("entry", ""),
+        encoder_sha256=metadata.get("encoder_sha256", ""),
+    )
+
+
+def _recognise(path: Path, flat: Flat, encoder: str | None) -> Weights:
+    """A released checkpoint: kind, sizes and tag found out, tensors checked against them."""
+    kind = identify(flat, path)
+    try:
+        found = READERS[kind](flat, path, encoder)
+    except KeyError as error:
+        raise WeightsError(path, f"looks like {kind}, but {error} is missing") from error
+    require_fit(build(found.family, found.config), found.tensors, path)
+    flat.ignored.update(found.dropped)
+    known = find_by_file(path.name, family=found.family)
+    return Weights(
+        family=found.family,
+        encoder=found.encoder,
+        config=found.config,
+        tensors=found.tensors,
+        ignored=dict(flat.ignored),
+        licence=NOT_STATED if known is None else known.licence,
+        entry="" if known is None else known.name,
+    )
