@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
-import sonde
-from sonde.eval.circumstances import machine_facts
-from sonde.io.atomic import atomic_path, ensure_folder
-from sonde.io.video.clip import ClipFrame
-from sonde.pipeline.video.config import VideoConfig
-from sonde.pipeline.video.load import load_video
-from sonde.result import DepthResult
-from sonde.settings import set_threads
+import nearfar
+from nearfar.eval.circumstances import machine_facts
+from nearfar.io.atomic import atomic_path, ensure_folder
+from nearfar.io.video.clip import ClipFrame
+from nearfar.pipeline.video.config import VideoConfig
+from nearfar.pipeline.video.load import load_video
+from nearfar.result import DepthResult
+from nearfar.settings import set_threads
 
 STORED = Path(__file__).parents[1] / "tests" / "golden" / "seed0"
 PHOTO_MODELS = ("ppd-tiny", "depthart-tiny", "var-depth-tiny", "dar-tiny")
@@ -143,7 +143,7 @@ def answer(name: str, photo_HW3: NDArray[np.uint8]) -> Answer:
             found = [item.result for item in items]
         depth = np.stack([result.depth for result in found])
     else:
-        model = sonde.load(name, device="cpu", dtype="fp32")
+        model = nearfar.load(name, device="cpu", dtype="fp32")
         with Listening() as heard:
             found = [model.predict(photo_HW3)]
         depth = found[0].depth

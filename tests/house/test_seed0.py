@@ -16,7 +16,7 @@ import pytest
 import torch
 from source_tree import ROOT
 
-from sonde.weights.registry import ENTRIES
+from nearfar.weights.registry import ENTRIES
 
 SHARE_WITHIN, MEDIAN = 0.99, 3e-5
 MODELS = [name for name, e in ENTRIES.items() if e.embedded and not e.is_encoder]
