@@ -94,7 +94,7 @@ class Pooled(DARNetwork):
 class NoBins(NamedTuple):
     """There are none."""
 
-    def centres(self) -> Tensor:
+    def centers(self) -> Tensor:
         raise NotImplementedError
 
     def resized(self, size_hw: GridSize) -> NoBins:
@@ -145,8 +145,8 @@ class FixedBins(NamedTuple):
 
     first: Bins
 
-    def centres(self) -> Tensor:
-        return self.first.centres()
+    def centers(self) -> Tensor:
+        return self.first.centers()
 
     def resized(self, size_hw: GridSize) -> FixedBins:
         return FixedBins(self.first.resized(size_hw))

@@ -265,7 +265,7 @@ def latent_arm(train: Scenes, budget: Budget, generator: torch.Generator) -> Arm
 
     vae_costs = fit(vae, vae_loss, seconds=VAE_SHARE * budget.seconds, adamw=ADAMW)
     start = time.process_time()
-    vae.standardise(clean_B1HW[:MEASURED])
+    vae.standardize(clean_B1HW[:MEASURED])
     measuring_s = time.process_time() - start
     network = new_flat(CONFIG, generator=generator, channels=LATENT_CHANNELS, shrink=SHRINK)
 

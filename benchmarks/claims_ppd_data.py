@@ -78,7 +78,7 @@ def load_scenes(
 ) -> Scenes:
     """The first `count` scenes of a seed, rendered into the cache where they are not there yet.
 
-    square: pixels a side to squash them to, photos by area, maps by nearest neighbour, as the
+    square: pixels a side to squash them to, photos by area, maps by nearest neighbor, as the
     next-scale families do; metres are guessed from the photo in its own shape.
     """
     options = SceneOptions(texture_seed=0 if seed == TRAIN_SEED else seed)

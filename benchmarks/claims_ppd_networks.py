@@ -95,7 +95,7 @@ class Posterior(NamedTuple):
 class DepthVAE(nn.Module):
     """A convolutional VAE of depth maps: 4 channels at a quarter of the sides.
 
-    `mean_C` and `spread_C` (set by `standardise`) bring latents to mean 0 and deviation 1.
+    `mean_C` and `spread_C` (set by `standardize`) bring latents to mean 0 and deviation 1.
     """
 
     def __init__(self, width: int = 48) -> None:
@@ -129,12 +129,12 @@ class DepthVAE(nn.Module):
         return Posterior(mean_BChw, log_variance_BChw.clamp(-20, 5))
 
     def encode(self, clean_B1HW: Tensor) -> Tensor:
-        """Standardised latents (the mean of the posterior)."""
+        """Standardized latents (the mean of the posterior)."""
         mean_BChw = self.posterior(clean_B1HW).mean_BChw
         return (mean_BChw - self.mean_C[:, None, None]) / self.spread_C[:, None, None]
 
     def decode(self, latent_BChw: Tensor) -> Tensor:
-        """Depth latents [B,1,H,W] as PPD's, from standardised latents."""
+        """Depth latents [B,1,H,W] as PPD's, from standardized latents."""
         own_BChw = latent_BChw * self.spread_C[:, None, None] + self.mean_C[:, None, None]
         return self.decoder(own_BChw).float()
 
@@ -147,7 +147,7 @@ class DepthVAE(nn.Module):
         return error + KL_WEIGHT * divergence
 
     @torch.no_grad()
-    def standardise(self, clean_B1HW: Tensor) -> None:
+    def standardize(self, clean_B1HW: Tensor) -> None:
         """Measure mean and spread of the latents of these maps."""
         mean_BChw = self.posterior(clean_B1HW).mean_BChw
         self.mean_C.copy_(mean_BChw.mean(dim=(0, 2, 3)))

@@ -13,7 +13,7 @@ one noise    PPVD with one noise for all frames of a clip (ours); above, each ha
 
 All start from ppd-tiny (blocks across frames as the identity, at the full rate; the rest at a share
 of it) and see the same rendered clips, Muon for matrices and a rate that falls with the clock;
-semantics are frozen and not counted. A step sees some neighbouring frames of a few clips, a test
+semantics are frozen and not counted. A step sees some neighboring frames of a few clips, a test
 all frames of a clip as one window, so windows are not stitched here. Judged on paths through scenes
 nobody trained on, one scale and shift fitted for each clip: AbsRel, delta1; change (of depth over
 true depth along the true motion, percent, what moves or hides left out) and tae (Video Depth
@@ -197,7 +197,7 @@ def started(config: PPDVideoConfig, *, generator: torch.Generator) -> PPDVideoNe
 def make_loss(
     network: PPDVideoNetwork, arm: Arm, clips: Clips, generator: torch.Generator
 ) -> Callable[[], Tensor]:
-    """The family's loss of some neighbouring frames of random clips."""
+    """The family's loss of some neighboring frames of random clips."""
     T = min(FRAMES, clips.frames)
     target = clips.frame_range if arm.range == "frame" else clips.clip_range
     semantics_NTLD = semantics_of(arm, clips)

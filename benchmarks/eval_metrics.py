@@ -171,7 +171,7 @@ def plain_lstsq(depth: NDArray, truth: NDArray, valid: NDArray[np.bool_]) -> lis
 
 
 def plain_resize(values: NDArray, valid: NDArray[np.bool_]) -> NDArray:
-    """Pixel by pixel: the valid pixel nearest to each centre within its window."""
+    """Pixel by pixel: the valid pixel nearest to each center within its window."""
     height, width = valid.shape
     step_y, step_x = max(1.0, height / 64), max(1.0, width / 64)
     places = np.linspace(0.5 / 64, 1 - 0.5 / 64, 64).astype(np.float32)

@@ -28,7 +28,7 @@ from nearfar.models.depthart.network import DepthARTNetwork, new_network
 from nearfar.models.depthart.presets import PRESETS
 from nearfar.models.depthart.sample import sample_f_hat
 from nearfar.settings import keep_freed_memory, set_threads
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 GOAL = 4.0
 
@@ -118,7 +118,7 @@ def run_ours(network: DepthARTNetwork, photo_BMC: Tensor, *, count: int = 1) -> 
 
 def straightforward(network: DepthARTNetwork, photo_BMC: Tensor) -> Tensor:
     """f_hat by running the whole sequence so far, under its mask, at every scale."""
-    quantiser, transformer = network.tokenizer.quantize, network.transformer
+    quantizer, transformer = network.tokenizer.quantize, network.transformer
     scales, M = network.config.tokenizer.scales, network.prefix_count
     label = torch.tensor([transformer.unconditional])
     mask_LL = network.mask(torch.device("cpu"))
@@ -126,7 +126,7 @@ def straightforward(network: DepthARTNetwork, photo_BMC: Tensor) -> Tensor:
     f_hat_BCHW = torch.zeros(1, *feature_shape(network))
     for scale, side in enumerate(scales):
         if scale > 0:
-            inputs_BChw = quantiser.inputs_of_next_scale(f_hat_BCHW, scale=scale - 1)
+            inputs_BChw = quantizer.inputs_of_next_scale(f_hat_BCHW, scale=scale - 1)
             inputs_BLC = inputs_BChw.flatten(2).transpose(1, 2)
             tokens_BLD = transformer.embed(inputs_BLC, first=x_BLD.shape[1] - M)
             x_BLD = torch.cat([x_BLD, tokens_BLD], dim=1)
@@ -134,8 +134,8 @@ def straightforward(network: DepthARTNetwork, photo_BMC: Tensor) -> Tensor:
         modulated = transformer.modulated(label)
         y_BLD = transformer(x_BLD, modulated, mask_LL=mask_LL[:L, :L])
         logits_BLV = transformer.logits(y_BLD[:, -side * side :], modulated)
-        codes_BChw = as_map(quantiser.embed(logits_BLV.argmax(dim=-1)))
-        f_hat_BCHW = quantiser.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
+        codes_BChw = as_map(quantizer.embed(logits_BLV.argmax(dim=-1)))
+        f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
     return f_hat_BCHW
 
 

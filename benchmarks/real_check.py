@@ -231,22 +231,22 @@ def without_nan(value: object) -> object:
 def sheet_row(
     pair: Pair, metres_HW: NDArray[np.float64], spread_HW: NDArray[np.floating] | None
 ) -> list[NDArray[np.uint8]]:
-    """Photo, truth, prediction in the same colours, and uncertainty (bright = unsure)."""
+    """Photo, truth, prediction in the same colors, and uncertainty (bright = unsure)."""
     log_truth = np.log(np.where(pair.valid_HW, pair.depth_HW, 1.0))
     low, high = np.quantile(log_truth[pair.valid_HW], (0.02, 0.98))
 
-    def colours(log_HW: NDArray[np.float64], known_HW: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    def colors(log_HW: NDArray[np.float64], known_HW: NDArray[np.bool_]) -> NDArray[np.uint8]:
         picture = apply_colormap(np.clip((log_HW - low) / max(high - low, 1e-6), 0, 1), "spectral")
         return np.where(known_HW[..., None], picture, 0).astype(np.uint8)
 
     known_HW = np.isfinite(metres_HW)
-    guess = colours(np.log(np.where(known_HW, metres_HW, 1.0)), known_HW)
+    guess = colors(np.log(np.where(known_HW, metres_HW, 1.0)), known_HW)
     unsure = np.zeros_like(guess)
     if spread_HW is not None:
         top = np.nanquantile(spread_HW, 0.98)
         unsure = apply_colormap(np.nan_to_num(spread_HW) / max(float(top), 1e-9), "inferno")
     step = max(1, -(-pair.rgb_HW3.shape[1] // TILE_WIDTH))
-    shown = (pair.rgb_HW3, colours(log_truth, pair.valid_HW), guess, unsure)
+    shown = (pair.rgb_HW3, colors(log_truth, pair.valid_HW), guess, unsure)
     return [np.ascontiguousarray(picture[::step, ::step]) for picture in shown]
 
 

@@ -61,7 +61,7 @@ VARIANTS = {
     "no random filter": Variant({}, {"random_filter": 0.0}),
     "no fourier": Variant({}, {"fourier": 0.0}),
     "no flatten, erase": Variant({}, {"flatten": 0.0, "erase": 0.0}),
-    "no strong colour": Variant({}, {"strong": 0.0}),
+    "no strong color": Variant({}, {"strong": 0.0}),
     "no rotation": Variant({}, {"rotate": 0.0}),
 }
 QUICK = (ALL, "no prints", "no random filter")

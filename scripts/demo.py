@@ -1,4 +1,4 @@
-"""`make demo`: two real photos to depth, colours, point cloud and mesh in out/, and how good it is.
+"""`make demo`: two real photos to depth, colors, point cloud and mesh in out/, and how good it is.
 
 The photos ship inside scikit-image, nothing is downloaded. The motorcycle has measured depth
 (Middlebury 2014, structured light): the errors of the model stand beside those of two maps that
@@ -103,7 +103,7 @@ def show(model: Model, example: Example, options: argparse.Namespace) -> None:
 
 
 def compare(example: Example, result: DepthResult, output: Path) -> None:
-    """Print AbsRel and delta1 beside the flat map and the row ramp; write the truth's colours."""
+    """Print AbsRel and delta1 beside the flat map and the row ramp; write the truth's colors."""
     truth_HW = example.truth_HW
     known_HW = np.isfinite(truth_HW)
     path = output / f"{example.name}_truth_vis.png"

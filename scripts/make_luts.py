@@ -1,4 +1,4 @@
-"""Write src/nearfar/viz/luts.npz: colour tables of 256 entries, taken from matplotlib (dev only).
+"""Write src/nearfar/viz/luts.npz: color tables of 256 entries, taken from matplotlib (dev only).
 
 Run: python scripts/make_luts.py
 """

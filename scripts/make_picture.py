@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def turned_cloud(result: DepthResult) -> NDArray[np.uint8]:
-    """The coloured points [H,W,3] after turning the camera around the middle of the scene."""
+    """The colored points [H,W,3] after turning the camera around the middle of the scene."""
     cloud = point_cloud(
         result.depth, result.require_camera(), usable_HW=result.valid, image_HW3=result.image
     )
@@ -55,7 +55,7 @@ def turned_cloud(result: DepthResult) -> NDArray[np.uint8]:
     for shift_row, shift_column in np.ndindex(3, 3):  # points of three pixels, halved later
         r, c = row + shift_row, column + shift_column
         inside = (r >= 0) & (r < height) & (c >= 0) & (c < width) & (z > 0)
-        canvas[r[inside], c[inside]] = cloud.colours_P3[order][inside]
+        canvas[r[inside], c[inside]] = cloud.colors_P3[order][inside]
     return canvas
 
 

@@ -82,7 +82,7 @@ def claims_table() -> str:
             f"{run['date'][:10]}, {run['machine']}, {dtype}, {run['seconds']:g} s each, "
             f"{run['seeds']} seeds, commit {run['commit']}:",
             "",
-            row(("row or claim", "AbsRel, metres", "AbsRel, fitted", "optimiser steps")),
+            row(("row or claim", "AbsRel, metres", "AbsRel, fitted", "optimizer steps")),
             "|" + "---|" * 4,
         ]
         for name, numbers in run["arms"].items():

@@ -70,7 +70,7 @@ def make_model():
 
 @pytest.fixture
 def rgb():
-    """A photo [60,90,3] uint8: smooth colours with a box in the middle."""
+    """A photo [60,90,3] uint8: smooth colors with a box in the middle."""
     y, x = np.mgrid[0:60, 0:90]
     picture = np.stack([2 * x, 3 * y, x + y], axis=2).astype(np.uint8)
     picture[20:40, 30:60] = (250, 240, 230)

@@ -119,7 +119,7 @@ def test_save_writes_what_was_asked(tmp_path):
     assert all(f.is_file() for f in files)
 
 
-def test_pictures_of_a_series_keep_their_colours():
+def test_pictures_of_a_series_keep_their_colors():
     near, far = (
         result_of(depth=np.full((2, 3), d), image=np.zeros((2, 3, 3), np.uint8)) for d in (1, 4)
     )

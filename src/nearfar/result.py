@@ -42,7 +42,7 @@ class DepthResult:
     sky: [H,W] bool or None. uncertainty: [H,W] float32, standard deviation in the unit of `depth`,
     from the spread of two or more aligned hypotheses, or None: of the error where the weights were
     calibrated (map's own scale taken as right), else the bare spread. intrinsics: [3,3] float64,
-    pixels of the original image, OpenCV axes, pixel centres at +0.5. image: [H,W,3] uint8, the
+    pixels of the original image, OpenCV axes, pixel centers at +0.5. image: [H,W,3] uint8, the
     photo itself, or None.
     """
 
@@ -137,23 +137,23 @@ class DepthResult:
     def visualise(
         self, colormap: str = "spectral", *, limits: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
-        """Colour picture [H,W,3] uint8, near = warm, invalid = black.
+        """Color picture [H,W,3] uint8, near = warm, invalid = black.
 
-        limits: depths of the nearest and the farthest colour; default: the map's own 2 and 98 %.
+        limits: depths of the nearest and the farthest color; default: the map's own 2 and 98 %.
         """
-        from nearfar.viz.colormap import colour_depth, range_of_depths
+        from nearfar.viz.colormap import color_depth, range_of_depths
 
         chosen = None if limits is None else range_of_depths(self.kind, *limits)
-        return colour_depth(self, colormap=colormap, limits=chosen)
+        return color_depth(self, colormap=colormap, limits=chosen)
 
     def beside_photo(
         self, colormap: str = "spectral", *, limits: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
-        """RGB picture of the photo and, right of it, the colour picture (alone without photo)."""
+        """RGB picture of the photo and, right of it, the color picture (alone without photo)."""
         from nearfar.viz.panel import side_by_side
 
-        colour = self.visualise(colormap, limits=limits)
-        return colour if self.image is None else side_by_side(self.image, colour)
+        color = self.visualise(colormap, limits=limits)
+        return color if self.image is None else side_by_side(self.image, color)
 
     def require_camera(self) -> NDArray[np.float64]:
         """The intrinsics of a metric map; MetricError says what is missing otherwise."""

@@ -50,7 +50,7 @@ def test_version(nearfar):
         (["--nope"], "No such option"),
         (["predict"], "Missing argument"),
         (["predict", "x", "--steps", "four"], "'--steps'"),
-        (["predict", "x", "--colour"], "No such option: --colour"),
+        (["predict", "x", "--color"], "No such option: --color"),
     ],
 )
 def test_wrong_usage_is_one_line_and_two(nearfar, arguments, words):

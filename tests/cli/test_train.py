@@ -93,7 +93,7 @@ def test_first_signal_asks_second_interrupts_and_handlers_come_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_sheet_shows_photo_truth_and_prediction_in_equal_colours():
+def test_sheet_shows_photo_truth_and_prediction_in_equal_colors():
     depth = np.tile(np.linspace(1, 9, 24, dtype=np.float32), (16, 1))
     valid = np.ones((16, 24), bool)
     one = Compared(np.full((16, 24, 3), 0.5, np.float32), depth, depth.copy(), valid)

@@ -76,7 +76,7 @@ def pack_zip(folder, target):
 
 
 def write_nyu(folder):
-    """The labelled .mat (3 images, axes reversed as MATLAB stores them) and splits.mat."""
+    """The labeled .mat (3 images, axes reversed as MATLAB stores them) and splits.mat."""
     import h5py
     import scipy.io
 
@@ -108,7 +108,7 @@ def write_nyu(folder):
         "rgb_10_7": [200, 7, 10],
         "depth": 2.5,
         "hole": (50, 100),
-        "camera": [519.4696, 326.0824, 254.2362],  # fy, cx, cy with centres at 0.5
+        "camera": [519.4696, 326.0824, 254.2362],  # fy, cx, cy with centers at 0.5
     }
 
 
@@ -214,7 +214,7 @@ def write_eth3d(folder):
         "depth": 4.25,
         "unknown_row": 0,
         "camera": [[5, 0, 4], [0, 5.5, 3], [0, 0, 1]],
-        "centre": [0, 0, 2],
+        "center": [0, 0, 2],
     }
 
 
@@ -286,7 +286,7 @@ def write_scannet(folder):
         "depth_1_1": 2.5,
         "hole": (0, 0),
         "camera": [[5, 0, 4.5], [0, 5, 3.5], [0, 0, 1]],
-        "centre_100": [1, 2, 3],
+        "center_100": [1, 2, 3],
     }
 
 

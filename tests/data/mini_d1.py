@@ -237,7 +237,7 @@ def write_sintel(folder):
             write(root / "depth" / scene / f"{name}.dpt", content)
             write(root / "camdata_left" / scene / f"{name}.cam", sintel_camera((0, 0, -frame)))
     return {"frames": ["alley_1/frame_0002", "alley_1/frame_0010", "temple_2/frame_0001"],
-            "depth_m": 7.5, "sky_row": 0, "centres": [2, 10, 1],
+            "depth_m": 7.5, "sky_row": 0, "centers": [2, 10, 1],
             "intrinsics": [[10, 0, 4], [0, 10, 3], [0, 0, 1]]}  # fmt: skip
 
 

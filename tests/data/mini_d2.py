@@ -86,13 +86,13 @@ def write_hypersim(folder: Path) -> dict:
         distance[0, 0] = np.nan
         entity = np.full((H, W), 5, np.int32)
         entity[0, 1] = -1
-        colour = np.full((H, W, 3), 0.5, np.float16)
-        colour[5, 7] = 4.0
-        colour[4, 4] = np.nan
+        color = np.full((H, W, 3), 0.5, np.float16)
+        color[5, 7] = 4.0
+        color[4, 4] = np.nan
         geometry = images / "scene_cam_00_geometry_hdf5"
         put_hdf5(geometry / f"frame.{frame:04d}.depth_meters.hdf5", distance)
         put_hdf5(geometry / f"frame.{frame:04d}.render_entity_id.hdf5", entity)
-        put_hdf5(images / "scene_cam_00_final_hdf5" / f"frame.{frame:04d}.color.hdf5", colour)
+        put_hdf5(images / "scene_cam_00_final_hdf5" / f"frame.{frame:04d}.color.hdf5", color)
         preview = images / "scene_cam_00_final_preview"
         put_picture(preview / f"frame.{frame:04d}.tonemap.jpg", photo(0) * 0 + 90)
         put_picture(preview / f"frame.{frame:04d}.color.jpg", photo(0) * 0 + 30)
@@ -151,7 +151,7 @@ def write_vkitti2(folder: Path) -> dict:
                 f"{i} {c} 1 0 0 {-0.532725 * c} 0 1 0 0 0 0 1 {-i} 0 0 0 1\n" for i, c in pairs
             ),
         )
-    return {"depth": 12.34, "far": 90.0, "centre": (0.532725, 0, 1), "cx_cy": (621, 187.5)}
+    return {"depth": 12.34, "far": 90.0, "center": (0.532725, 0, 1), "cx_cy": (621, 187.5)}
 
 
 def write_vkitti2_tar(folder: Path) -> dict:
@@ -193,7 +193,7 @@ def write_unrealstereo4k(folder: Path) -> dict:
                 folder / scene / f"Extrinsics{side}" / "00000.txt",
                 f"100 0 4 0 100 3 0 0 1\n1 0 0 {-0.2 * side} 0 1 0 0 0 0 1 5\n",
             )
-    return {"depth": 2.0, "invalid": [(0, 0), (0, 1)], "sky": [(1, 0)], "centre": (0, 0, -5)}
+    return {"depth": 2.0, "invalid": [(0, 0), (0, 1)], "sky": [(1, 0)], "center": (0, 0, -5)}
 
 
 def write_tartanair(folder: Path) -> dict:
@@ -206,7 +206,7 @@ def write_tartanair(folder: Path) -> dict:
         put_array(flight / "depth_left" / f"{i:06d}_left_depth.npy", depth)
     put_text(flight / "pose_left.txt", "0 0 0 0 0 0 1\n1 2 3 0 0 0.7071067811865476 "
              "0.7071067811865476\n")  # fmt: skip
-    return {"depth": 3.5, "far": 400, "centre": (2, 3, 1)}
+    return {"depth": 3.5, "far": 400, "center": (2, 3, 1)}
 
 
 def write_tartanair2(folder: Path) -> dict:
@@ -214,8 +214,8 @@ def write_tartanair2(folder: Path) -> dict:
     depth = first_row(3.5, 10000)
     flight = folder / "ArchVizTinyHouseDay" / "Data_hard" / "P001"
     put_picture(flight / "image_lcam_front" / "000000_lcam_front.png", photo())
-    colours = depth.view(np.uint8).reshape(H, W, 4)[..., [2, 1, 0, 3]]
-    put_picture(flight / "depth_lcam_front" / "000000_lcam_front_depth.png", colours)
+    colors = depth.view(np.uint8).reshape(H, W, 4)[..., [2, 1, 0, 3]]
+    put_picture(flight / "depth_lcam_front" / "000000_lcam_front_depth.png", colors)
     put_text(flight / "pose_lcam_front.txt", "0 0 0 0 0 0 1\n")
     return {"depth": 3.5}
 
@@ -250,7 +250,7 @@ def write_pointodyssey(folder: Path) -> dict:
         extrinsics=np.stack([np.eye(4), second]),
         trajs_2d=np.zeros((2, 1, 2)),
     )
-    return {"depth": 655 / 65535 * 1000, "invalid": [(1, 0)], "centre": (0, 0, -2)}
+    return {"depth": 655 / 65535 * 1000, "invalid": [(1, 0)], "center": (0, 0, -2)}
 
 
 def write_webdataset(folder: Path) -> dict:

@@ -8,7 +8,7 @@ from nearfar.data.augment import (
     Crop,
     augment_batch,
     cut,
-    recolour,
+    recolor,
     rotate,
     whole_view,
 )
@@ -100,13 +100,13 @@ def test_unknown_field_of_view_stays_unknown():
     assert out.fov_x_deg_B.isnan().all()
 
 
-def test_each_colour_change_happens():
+def test_each_color_change_happens():
     image = batch(64).image_B3HW
     image[::2] = image[::2].flip(-1) * 0.7  # two kinds of photos
 
     def change(**on):
         g = torch.Generator().manual_seed(0)
-        return recolour(image, generator=g, options=AugmentOptions(**(OFF | on)))
+        return recolor(image, generator=g, options=AugmentOptions(**(OFF | on)))
 
     torch.testing.assert_close(change(), image, atol=1e-5, rtol=0)
     torch.testing.assert_close(change(invert=1.0), 1 - image, atol=1e-5, rtol=0)

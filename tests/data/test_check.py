@@ -147,12 +147,12 @@ def test_depth_that_is_not_metric_has_no_unit_to_doubt():
     assert warnings_of(found) == []
 
 
-def test_pictures_of_one_colour_are_said():
+def test_pictures_of_one_color_are_said():
     black = {"rgb_HW3": np.zeros((6, 8, 3), np.uint8)}
-    assert "of one colour" in warnings_of(looked_at([RAMP], changes=black))[0]
+    assert "of one color" in warnings_of(looked_at([RAMP], changes=black))[0]
 
 
-def test_official_list_is_recognised():
+def test_official_list_is_recognized():
     from nearfar.data.lists import fingerprint
 
     prints = {"all": fingerprint(["x/0"])}

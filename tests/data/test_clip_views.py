@@ -1,4 +1,4 @@
-"""Windows of clips: which frames, the same cut and colours for all of them, determinism."""
+"""Windows of clips: which frames, the same cut and colors for all of them, determinism."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def order(batch, clip=0):
     return [int(d) - 1 - 100 * clip for d in batch.depth_BHW[clip, :, 0, 0]]
 
 
-def test_neighbours_or_key_frames():
+def test_neighbors_or_key_frames():
     assert window_slots(12, 8, start=0.0, later=False) == list(range(8))
     assert window_slots(12, 8, start=1.0, later=False) == list(range(4, 12))
     assert window_slots(12, 8, start=0.3, later=True) == [0, 3, 6, 7, 8, 9, 10, 11]
@@ -60,7 +60,7 @@ def test_plain_view_is_a_part_of_the_clip():
     assert order(back) == [6 - f for f in order(view(PLAIN))]
 
 
-def test_frames_of_a_clip_are_cut_and_coloured_alike():
+def test_frames_of_a_clip_are_cut_and_colored_alike():
     options = ClipAugmentOptions(window=4, noise=0.0, blur=0.0, random_filter=0.0, flatten=0.0)
     found = view(options, size_hw=(6, 8))
     for clip in range(2):

@@ -93,7 +93,7 @@ def test_hopeless_maps_give_a_finite_answer(case):
     assert math.isfinite(fit.focal) and fit.focal > 0 and math.isfinite(fit.shift)
 
 
-def test_view_plane_is_centred_with_unit_half_diagonal():
+def test_view_plane_is_centered_with_unit_half_diagonal():
     places = view_plane(3, 4)
     assert places.shape == (3, 4, 2)
     torch.testing.assert_close(places.mean(dim=(0, 1)), torch.zeros(2), atol=1e-6, rtol=0)

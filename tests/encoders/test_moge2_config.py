@@ -72,7 +72,7 @@ def test_full_size_network_has_the_spec_shapes():
     [
         ({"remap_output": "cube"}, "remap_output 'cube'"),
         ({"scale_head": {"dims": [7, 1]}}, "scale head takes 7"),
-        ({"neck": {**STACK, "colour": 1}}, "unknown entries .'colour'"),
+        ({"neck": {**STACK, "color": 1}}, "unknown entries .'color'"),
         ({"neck": {"dim_in": [1]}}, "incomplete"),
         ({"neck": {**STACK, "resamplers": "magic"}}, "resampler 'magic'"),
         ({"encoder": {"intermediate_layers": [5, 99]}}, "are not blocks of 0..23"),

@@ -24,7 +24,7 @@ def test_metres_sky_and_camera_come_from_their_maps():
     assert guess.fov_x_deg_B.tolist() == pytest.approx([90.0, 90.0])
 
 
-def test_semantics_hold_tokens_and_standardised_depth():
+def test_semantics_hold_tokens_and_standardized_depth():
     found = semantic_vectors(output(), size_hw=(16, 24), stride=8)
     assert found.shape == (2, 6, 5 + 16)
     torch.testing.assert_close(found[..., :5], output().tokens_BLD)

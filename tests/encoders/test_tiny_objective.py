@@ -87,7 +87,7 @@ def test_a_few_steps_reduce_the_loss(scene):
     torch.manual_seed(0)
     network = TinyEncoder(PRESETS["micro"])
     objective = TinyEncoderObjective(network)
-    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     image = torch.where(sky, 1.0, depth / 10)[:, None].expand(-1, 3, -1, -1)
     image = torch.nn.functional.interpolate(image, size=(64, 96))
     trace = []
@@ -100,8 +100,8 @@ def test_a_few_steps_reduce_the_loss(scene):
             fov_x_deg_B=torch.full((2,), 60.0),
             generator=torch.Generator(),
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         out.total.backward()
-        optimiser.step()
+        optimizer.step()
         trace.append(out.total.item())
     assert trace[-1] < 0.8 * trace[0]

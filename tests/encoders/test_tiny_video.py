@@ -5,7 +5,7 @@ import torch
 
 from nearfar.encoders.base import JointClipEncoder
 from nearfar.encoders.tiny import TinyEncoder
-from nearfar.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder, levelled
+from nearfar.encoders.tiny_video import PRESETS, TinyVideoConfig, TinyVideoEncoder, leveled
 from nearfar.errors import ConfigError
 
 
@@ -28,7 +28,7 @@ def test_untrained_it_is_the_tiny_encoder_on_one_level(started, stem, clip):
     factor = guess.depth_BHW / expected.depth_BHW
     torch.testing.assert_close(factor, factor[:, :1, :1].expand_as(factor))
     assert factor[0, 0, 0] != 1 and (factor[:3, 0, 0].log().sum().abs()) < 1e-5
-    out, level = levelled(photo(clip.flatten(0, 1)), frames=3)
+    out, level = leveled(photo(clip.flatten(0, 1)), frames=3)
     means = out.coarse_B1HW.mean(dim=(1, 2, 3))
     torch.testing.assert_close(means, means[[0, 0, 0, 3, 3, 3]])
     torch.testing.assert_close(level.exp(), 1 / factor[:, 0, 0])

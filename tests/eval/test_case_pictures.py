@@ -17,7 +17,7 @@ def preview(**more):
     return Preview(**(fields | more))
 
 
-def test_truth_and_prediction_share_their_colours_and_unknown_is_black():
+def test_truth_and_prediction_share_their_colors_and_unknown_is_black():
     pictures = case_pictures(preview())
     assert list(pictures) == ["photo", "truth", "prediction", "error"]
     assert np.array_equal(pictures["truth"][1:], pictures["prediction"][1:])

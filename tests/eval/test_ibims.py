@@ -11,7 +11,7 @@ from nearfar.eval.ibims import ibims_directed, ibims_edges, ibims_planes
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "ibims.npz"))
 PRED, GT, EDGES, VALID = (GOLDEN[name] for name in ("pred", "gt", "edges", "valid"))
-CALIB = GOLDEN["calib"].T  # centres of pixels at whole numbers
+CALIB = GOLDEN["calib"].T  # centers of pixels at whole numbers
 CAMERA = CALIB + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 

@@ -103,8 +103,8 @@ def test_interpolations():
     assert interpolate(ramp, (3, 4), "bilinear") is ramp
     corners = interpolate(ramp, (5, 7), "bilinear", align_corners=True)
     np.testing.assert_allclose(corners[[0, -1]][:, [0, -1]], ramp[[0, -1]][:, [0, -1]])
-    centres = interpolate(ramp, (6, 8), "bilinear")
-    assert centres[0, 0] == 0 and centres[0, 1] == 0.25
+    centers = interpolate(ramp, (6, 8), "bilinear")
+    assert centers[0, 0] == 0 and centers[0, 1] == 0.25
     np.testing.assert_array_equal(nearest(ramp, (6, 4))[::2], ramp)
     with pytest.raises(ConfigError):
         interpolate(ramp, (6, 8), "cubic")

@@ -14,7 +14,7 @@ FLOW = {
     name: value for name, value in np.load(FOLDER / "own_boundary.npz").items() if "opw" in name
 }
 POSES = GOLDEN["tae.poses"]
-CAMERA = GOLDEN["tae.K"][:3, :3] + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # centres at .5
+CAMERA = GOLDEN["tae.K"][:3, :3] + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # centers at .5
 TOP, BOTTOM, LEFT, RIGHT = GOLDEN["crop"].tolist()
 CROP = (slice(None), slice(TOP, BOTTOM), slice(LEFT, RIGHT))
 

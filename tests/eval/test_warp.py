@@ -32,7 +32,7 @@ def test_sample_is_moges(case):
     assert np.abs(rgb - GOLDEN[f"{case}.out.image"]).max() <= 2
 
 
-def test_centred_camera_at_its_own_size_changes_nothing():
+def test_centered_camera_at_its_own_size_changes_nothing():
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
     depth = rng.uniform(1, 5, (24, 32)).astype(np.float32)
@@ -46,7 +46,7 @@ def test_centred_camera_at_its_own_size_changes_nothing():
 
 
 def test_tilted_plane_keeps_its_points():
-    """Points of a plane seen through an off-centre camera lie on that plane afterwards."""
+    """Points of a plane seen through an off-center camera lie on that plane afterwards."""
     camera = np.array([[60.0, 0, 40], [0, 60, 28], [0, 0, 1]])
     normal = np.array([0.2, -0.3, 1.0])
     v, u = np.mgrid[0:60, 0:70] + 0.5

@@ -25,7 +25,7 @@ def test_right_angle_has_half_the_width_as_focal():
     assert intrinsics_from_fov(90.0, (10, 64))[0, 0] == pytest.approx(32)
 
 
-def test_off_centre_camera():
+def test_off_center_camera():
     intrinsics_33 = np.array([[50.0, 0, 50], [0, 50, 20], [0, 0, 1]])
     expected = 45 + math.degrees(math.atan(14 / 50))
     assert fov_from_intrinsics(intrinsics_33, (48, 64)) == pytest.approx(expected)

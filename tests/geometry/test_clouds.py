@@ -11,7 +11,7 @@ from nearfar.geometry.clouds import (
     CloudOptions,
     backproject,
     even_stride,
-    organised_inliers,
+    organized_inliers,
     point_cloud,
     statistical_outliers,
 )
@@ -25,7 +25,7 @@ def wavy(height, width):
 
 
 def test_backproject_replays_the_official_points():
-    """The release counts pixels from 0 at their centres; ours lie half a pixel further."""
+    """The release counts pixels from 0 at their centers; ours lie half a pixel further."""
     golden = load_file(GOLDEN)
     intrinsics_33 = golden["pcd.K"].copy()
     intrinsics_33[:2, 2] += 0.5
@@ -33,7 +33,7 @@ def test_backproject_replays_the_official_points():
     np.testing.assert_allclose(points, golden["pcd.points"], atol=1e-5)
 
 
-def test_projection_returns_to_pixel_centres():
+def test_projection_returns_to_pixel_centers():
     depth = wavy(12, 16)
     intrinsics_33 = intrinsics_from_fov(70.0, (12, 16))
     points = backproject(depth, intrinsics_33).astype(np.float64) @ intrinsics_33.T
@@ -66,13 +66,13 @@ def test_cloud_drops_unusable_edges_and_strays():
 
     everything = cloud(edge_filter=False, outlier_filter=False)
     assert len(everything.points_P3) == usable.sum()
-    assert np.array_equal(everything.colours_P3, image[usable])
+    assert np.array_equal(everything.colors_P3, image[usable])
     no_edges = cloud(outlier_filter=False)
     assert len(no_edges.points_P3) < len(everything.points_P3) - 90
     no_strays = cloud(edge_filter=False)
     assert no_strays.points_P3[:, 2].min() > 1 > everything.points_P3[:, 2].min()
     both = cloud()
-    assert len(both.points_P3) == len(both.colours_P3) <= len(no_edges.points_P3)
+    assert len(both.points_P3) == len(both.colors_P3) <= len(no_edges.points_P3)
 
 
 def test_large_maps_are_thinned():
@@ -85,7 +85,7 @@ def test_large_maps_are_thinned():
         usable_HW=np.ones((40, 60), bool),
         options=CloudOptions(max_points=700, outlier_filter=False, edge_filter=False),
     )
-    assert len(cloud.points_P3) == 600 and cloud.colours_P3 is None
+    assert len(cloud.points_P3) == 600 and cloud.colors_P3 is None
     assert np.isin(cloud.points_P3[:, 2], depth[::2, ::2]).all()
 
 
@@ -102,38 +102,38 @@ def test_exact_outliers_against_the_definition():
     assert not keep[::100].any() and keep.sum() > 750
 
 
-def test_organised_agrees_with_exact_on_a_surface():
+def test_organized_agrees_with_exact_on_a_surface():
     depth = wavy(60, 80)
     rng = np.random.default_rng(0)
     stray = rng.choice(depth.size, 30, replace=False)
     depth.ravel()[stray] *= 0.5
     points = backproject(depth, intrinsics_from_fov(60.0, (60, 80)))
-    organised = organised_inliers(points, np.ones((60, 80), bool)).ravel()
+    organized = organized_inliers(points, np.ones((60, 80), bool)).ravel()
     exact = statistical_outliers(points.reshape(-1, 3))
-    assert not organised[stray].any() and not exact[stray].any()
-    assert (organised == exact).mean() > 0.98
+    assert not organized[stray].any() and not exact[stray].any()
+    assert (organized == exact).mean() > 0.98
 
 
-def test_organised_ignores_unusable_and_isolated():
+def test_organized_ignores_unusable_and_isolated():
     points = backproject(wavy(20, 20), intrinsics_from_fov(60.0, (20, 20)))
     usable = np.ones((20, 20), bool)
     usable[5:15, 5:15] = False
     usable[10, 10] = True
-    keep = organised_inliers(points, usable)
+    keep = organized_inliers(points, usable)
     assert not keep[~usable].any() and not keep[10, 10]
     assert keep.sum() > 0.95 * 300
-    assert not organised_inliers(points, np.zeros((20, 20), bool)).any()
+    assert not organized_inliers(points, np.zeros((20, 20), bool)).any()
 
 
 def test_outlier_filter_of_a_vga_map_is_fast():
     points = backproject(wavy(480, 640), intrinsics_from_fov(60.0, (480, 640)))
     start = time.process_time()
-    organised_inliers(points, np.ones((480, 640), bool))
+    organized_inliers(points, np.ones((480, 640), bool))
     assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"relative": 0.0}, {"neighbours": 0}, {"ratio": -1.0}, {"max_points": 0}]
+    "wrong", [{"relative": 0.0}, {"neighbors": 0}, {"ratio": -1.0}, {"max_points": 0}]
 )
 def test_options_are_checked(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -40,7 +40,7 @@ def everywhere(depth):
         ("depth16", "linear_q98", "linear_q98_16"),
     ],
 )
-def test_golden_normalisers_on_maps_without_holes(depth, curve, name):
+def test_golden_normalizers_on_maps_without_holes(depth, curve, name):
     golden = load_file(GOLDEN)
     depth_BHW = golden[depth][:, 0]
     image = depth_image(depth_BHW, everywhere(depth_BHW), curve=curve)

@@ -14,7 +14,7 @@ def test_both_sides_of_a_step_and_nothing_else():
     assert np.array_equal(depth_edges(depth.T.copy()), expected.T)
 
 
-def test_diagonal_neighbours_count():
+def test_diagonal_neighbors_count():
     depth = np.ones((3, 3), np.float32)
     depth[0, 2] = 2.0
     mask = depth_edges(depth)
@@ -29,7 +29,7 @@ def test_threshold_is_relative(jump, found):
         assert depth_edges(depth, relative=0.04).all() == found
 
 
-def test_invalid_neighbours_are_no_jump():
+def test_invalid_neighbors_are_no_jump():
     depth = np.array([[1, np.nan, 1], [np.inf, 1, 0], [1, -1, 1]], np.float32)
     assert not depth_edges(depth).any()
     assert depth_edges(np.full((1, 1), 3, np.float32)).shape == (1, 1)

@@ -38,7 +38,7 @@ def test_takes_the_nearest_valid_value_and_repeats_when_growing():
 
 
 def test_ties_survive_in_float32_only():
-    """Centre 34.0 of 60 rows at 375: its one-row window starts at 33.5, half-even 34."""
+    """Center 34.0 of 60 rows at 375: its one-row window starts at 33.5, half-even 34."""
     source = masked_nearest_source(np.ones((60, 1), bool), (375, 1))
     assert source.row_hw[[212, 237, 262], 0].tolist() == [34, 38, 42]
     source = masked_nearest_source(np.ones((60, 1), bool), (750, 1))

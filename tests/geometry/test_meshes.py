@@ -36,12 +36,12 @@ def test_no_triangle_spans_an_edge_or_a_hole():
     assert len(mesh_of(depth, usable, relative=0.6).triangles) > len(mesh.triangles)
 
 
-def test_texture_places_and_colours_belong_to_the_pixels():
+def test_texture_places_and_colors_belong_to_the_pixels():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (4, 6, 3), dtype=np.uint8)
     mesh = mesh_of(np.ones((4, 6), np.float32), image_HW3=image)
     u, v = (mesh.uv_P2 * [6, 4]).astype(int).T
-    assert np.array_equal(image[v, u], mesh.colours_P3)
+    assert np.array_equal(image[v, u], mesh.colors_P3)
     np.testing.assert_allclose(mesh.uv_P2[0], [0.5 / 6, 0.5 / 4], rtol=1e-6)
 
 

@@ -20,7 +20,7 @@ def test_only_input_values_come_out(size):
         assert np.isin(known, depth).all()
 
 
-def test_nearest_takes_the_cell_of_the_pixel_centre():
+def test_nearest_takes_the_cell_of_the_pixel_center():
     depth = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert np.array_equal(upsample_nearest(depth, (4, 6)), depth.repeat(2, 0).repeat(2, 1))
     assert np.array_equal(upsample_nearest(depth, (2, 3)), depth)

@@ -93,7 +93,7 @@ def test_semantics_lie_where_they_belong_on_the_fine_grid(claims, scenes):
     assert moved[8:16, 32:40].min() > 0 and moved.count_nonzero() == 8 * 8
 
 
-def test_the_vae_learns_and_standardises(claims, scenes):
+def test_the_vae_learns_and_standardizes(claims, scenes):
     networks = claims[2]
     vae = networks.new_vae(generator=seeded(0))
     clean, usable = scenes.target
@@ -106,7 +106,7 @@ def test_the_vae_learns_and_standardises(claims, scenes):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
-    vae.standardise(clean)
+    vae.standardize(clean)
     with torch.no_grad():
         latent = vae.encode(clean)
         assert latent.mean().abs() < 1e-4 and abs(latent.std() - 1) < 0.1

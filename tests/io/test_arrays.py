@@ -38,7 +38,7 @@ def test_eight_bit_grey(tmp_path):
 
 
 def test_what_is_no_depth_map(tmp_path):
-    Image.new("RGB", (3, 3)).save(tmp_path / "colour.png")
+    Image.new("RGB", (3, 3)).save(tmp_path / "color.png")
     Image.new("P", (3, 3)).save(tmp_path / "palette.png")
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object))
     np.save(tmp_path / "cube.npy", np.ones((2, 3, 4)))
@@ -49,7 +49,7 @@ def test_what_is_no_depth_map(tmp_path):
     (tmp_path / "text.exr").write_text("no")
     (tmp_path / "a.jpg").touch()
     for name in (
-        *("colour.png", "palette.png", "object.npy", "cube.npy", "two.npz", "text.png"),
+        *("color.png", "palette.png", "object.npy", "cube.npy", "two.npz", "text.png"),
         *("text.npy", "text.npz", "text.exr", "a.jpg", "none.png", "none.npy", "none.exr"),
         "none.pfm",
     ):

@@ -116,7 +116,7 @@ def test_damaged_exif_does_not_lose_the_photo(tmp_path):
 
 
 def test_animation_gives_its_first_frame_and_a_note(tmp_path, caplog):
-    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (4, 3), color) for color in ("red", "lime", "blue")]
     path = saved(tmp_path, frames[0], "a.gif", save_all=True, append_images=frames[1:])
     with caplog.at_level(logging.WARNING):
         assert read_image(path).rgb_HW3[0, 0].tolist() == [255, 0, 0]

@@ -1,4 +1,4 @@
-"""Model.predict with a model of known behaviour: contract, seeds, sizes, errors."""
+"""Model.predict with a model of known behavior: contract, seeds, sizes, errors."""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ def test_five_levels_match_the_golden_run():
 @torch.no_grad()
 def test_tokens_behind_five_levels_are_the_golden_ones():
     found, network = golden("var_full_topology"), made(FULL_TOPOLOGY, var_weights)
-    quantiser = network.quantize
+    quantizer = network.quantize
     indices, sums = network.encode(found["in.image"])
     random = [found[f"in.rand_idx.{scale}"] for scale in range(4)]
     for scale in range(4):
@@ -27,8 +27,8 @@ def test_tokens_behind_five_levels_are_the_golden_ones():
     near = {"atol": 2e-5, "rtol": 0}
     torch.testing.assert_close(sums[-1], found["out.f_hat.3"], **near)
     torch.testing.assert_close(image, found["out.recon_from_rand_idx"], **near)
-    torch.testing.assert_close(quantiser.teacher_inputs(sums), found["out.var_input"], **near)
-    loss = quantiser(found["out.f"]).loss
+    torch.testing.assert_close(quantizer.teacher_inputs(sums), found["out.var_input"], **near)
+    loss = quantizer(found["out.f"]).loss
     torch.testing.assert_close(loss, found["out.vq_loss"][0], **near)
 
 

@@ -81,11 +81,11 @@ def test_photos_take_their_share(micro, generator):
     assert usable.min() == 1
 
 
-def test_error_gradient_counts_usable_neighbours():
+def test_error_gradient_counts_usable_neighbors():
     error = torch.zeros(1, 1, 4, 4)
     error[..., 2:] = 1.0
     all_usable = torch.ones(1, 1, 4, 4)
-    # stride 1: 4 of 12 pairs differ; stride 2: both of 2; others have no neighbours
+    # stride 1: 4 of 12 pairs differ; stride 2: both of 2; others have no neighbors
     assert torch.isclose(error_gradient(error, all_usable), torch.tensor(4 / 12 + 1.0))
     left = all_usable.clone()
     left[..., 2:] = 0

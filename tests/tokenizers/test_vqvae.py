@@ -43,7 +43,7 @@ def test_stride_16_of_switti():
 
 
 @torch.no_grad()
-def test_cast_leaves_the_quantiser_in_float32(var_tiny):
+def test_cast_leaves_the_quantizer_in_float32(var_tiny):
     found, _ = var_tiny
     image = found["in.image"]
     half = network_of(under(found, "sd."), scales=(1, 2, 3, 4)).cast(torch.bfloat16)

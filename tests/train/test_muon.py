@@ -6,7 +6,7 @@ from torch import nn
 
 from nearfar import settings
 from nearfar.train.config import TrainConfig
-from nearfar.train.muon import MuonAdamW, orthogonalised
+from nearfar.train.muon import MuonAdamW, orthogonalized
 from nearfar.train.optimizer import learning_rate, make_optimizer, set_learning_rate
 
 
@@ -18,7 +18,7 @@ def random_matrices(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(2, 24, 24), (3, 16, 64), (1, 64, 16)])
 def test_singular_values_become_nearly_equal_and_directions_stay(shape, dtype):
     given = random_matrices(*shape)
-    found = orthogonalised(given, dtype=dtype)
+    found = orthogonalized(given, dtype=dtype)
     assert found.dtype == torch.float32
     for before, after in zip(given, found):
         u, singular, vt = torch.linalg.svd(before, full_matrices=False)
@@ -30,10 +30,10 @@ def test_singular_values_become_nearly_equal_and_directions_stay(shape, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 0.02), (torch.bfloat16, 0.05)])
-def test_matrices_are_orthogonalised_one_by_one_whatever_their_size(dtype, close):
+def test_matrices_are_orthogonalized_one_by_one_whatever_their_size(dtype, close):
     given = random_matrices(3, 8, 12)
     scaled = given * torch.tensor([1.0, 1e-6, 1e3])[:, None, None]
-    found, expected = (orthogonalised(each, dtype=dtype) for each in (scaled, given))
+    found, expected = (orthogonalized(each, dtype=dtype) for each in (scaled, given))
     assert torch.allclose(found, expected, atol=close)
 
 
@@ -47,10 +47,10 @@ def test_the_iteration_runs_in_what_the_processor_is_fast_at(monkeypatch, is_fas
     network.weight.grad = gradient.clone()
     optimizer.step()
     momentum = gradient.lerp(gradient * 0.05, 0.95)  # the first step's
-    assert torch.allclose(-network.weight, orthogonalised(momentum[None], dtype=dtype)[0])
+    assert torch.allclose(-network.weight, orthogonalized(momentum[None], dtype=dtype)[0])
     others = {torch.bfloat16: torch.float32, torch.float32: torch.bfloat16}
     assert not torch.allclose(
-        -network.weight, orthogonalised(momentum[None], dtype=others[dtype])[0], atol=1e-5
+        -network.weight, orthogonalized(momentum[None], dtype=others[dtype])[0], atol=1e-5
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from micro_run import FakeSource, fake_source, micro_recipe
 
 from nearfar.errors import ConfigError
-from nearfar.tokenizers.quantiser import QuantisedScales
+from nearfar.tokenizers.quantizer import QuantizedScales
 from nearfar.train.config import ModelConfig, Recipe
 from nearfar.train.logging import read_log
 from nearfar.train.loop import train
@@ -64,7 +64,7 @@ def test_what_it_says_back_is_the_depth_it_was_told(tmp_path, monkeypatch, curve
 
     def lossless(image_BCHW):
         told.append(image_BCHW)
-        return QuantisedScales([], [image_BCHW])
+        return QuantizedScales([], [image_BCHW])
 
     depth_BHW = 1 + 4 * torch.rand(2, 16, 16, generator=stream(CPU, 0))
     valid_BHW = torch.ones_like(depth_BHW, dtype=torch.bool)

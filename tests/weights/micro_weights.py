@@ -49,7 +49,7 @@ def own_metadata(family, encoder, config=None, preset="micro", **more):
 
 
 def family_network(family, *, on_encoder=True):
-    """A micro network of a next-scale family or DAR, initialised as in training.
+    """A micro network of a next-scale family or DAR, initialized as in training.
 
     on_encoder: the photo through the micro encoder (8 pixels a token), where the family can.
     """

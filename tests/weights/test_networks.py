@@ -53,7 +53,7 @@ def test_full_size_ppd_has_the_spec_count():
         ({"family": "ppd", "preset": "huge"}, "unknown preset 'huge'. Known: large, tiny"),
         ({"family": "ppd", "config": "{"}, "does not fit this version"),
         ({"family": "ppd", "config": '{"width": 0}'}, "does not fit this version"),
-        ({"family": "ppd", "config": '{"colour": 1}'}, "unknown entries .'colour'"),
+        ({"family": "ppd", "config": '{"color": 1}'}, "unknown entries .'color'"),
     ],
 )
 def test_impossible_metadata_are_named(metadata, message):
@@ -78,14 +78,14 @@ def test_misfits_are_named_and_counted(ppd):
     network = build("ppd", ppd_config())
     require_fit(network, state, "x")
     del state["blocks.1.attn.qkv.bias"], state["t_embedder.mlp.0.bias"]
-    state["colour"] = torch.zeros(2)
+    state["color"] = torch.zeros(2)
     state["final_layer.linear.bias"] = torch.zeros(3)
     with pytest.raises(WeightsError) as caught:
         require_fit(network, state, "x.pth", remedy="Do this")
     message = str(caught.value)
     assert f"{len(ppd.state_dict())} tensors expected" in message
     assert "2 missing (t_embedder.mlp.0.bias, blocks.1.attn.qkv.bias)" in message
-    assert "1 unexpected (colour)" in message
+    assert "1 unexpected (color)" in message
     assert "1 of other shape (final_layer.linear.bias [3] for [16])" in message
     assert message.startswith("x.pth: ") and message.endswith("Do this")
 

@@ -1,4 +1,4 @@
-"""Released checkpoints are recognised whatever wraps them, and look-alikes are refused."""
+"""Released checkpoints are recognized whatever wraps them, and look-alikes are refused."""
 
 import pytest
 import torch
@@ -57,7 +57,7 @@ def test_parts_beside_the_network_are_counted(tmp_path, ppd):
     assert found.encoder == "dav2" and len(found.tensors) == len(ppd.state_dict())
 
 
-def test_plain_safetensors_are_recognised_too(tmp_path, ppd):
+def test_plain_safetensors_are_recognized_too(tmp_path, ppd):
     path = tmp_path / "mine.safetensors"
     save_file({f"dit.{k}": v for k, v in ppd.state_dict().items()}, path)
     assert read_weights(path, encoder="moge2").config == ppd.config
@@ -78,7 +78,7 @@ def test_the_encoder_of_ppd_must_be_told_or_named(tmp_path, ppd):
         read_weights(released, encoder="dav2")
 
 
-def test_video_files_are_recognised(tmp_path):
+def test_video_files_are_recognized(tmp_path):
     config = PPDVideoConfig(width=32, heads=2, semantics_width=48, grid_hw=(3, 3))
     network = filled(new_video_network(config, generator=torch.Generator().manual_seed(0)))
     state = {f"dit_video.{k}": v for k, v in network.state_dict().items()}
@@ -143,7 +143,7 @@ def test_moge2_semantics_only_and_half_files(tmp_path, moge2_file_content):
     assert found.dim_out == 24
 
 
-def test_other_colour_statistics_are_refused(tmp_path, moge2_file_content):
+def test_other_color_statistics_are_refused(tmp_path, moge2_file_content):
     moge2_file_content["model"]["encoder.image_mean"] += 0.1
     torch.save(moge2_file_content, tmp_path / "moge2.pt")
     with pytest.raises(WeightsError, match="image_mean is"):
@@ -189,7 +189,7 @@ def test_our_own_format(tmp_path, tiny, ppd):
 
 @pytest.fixture
 def depthart_file():
-    """A small DepthART as released: transformer, `vae_proxy.`, constants, normaliser."""
+    """A small DepthART as released: transformer, `vae_proxy.`, constants, normalizer."""
     vq = VQConfig(channels=32, multipliers=(1, 1), blocks=1, code_width=8, codebook=16)
     config = DepthARTConfig(width=64, depth=1, heads=1, classes=3, tokenizer=vq)
     network = new_network(config, generator=torch.Generator().manual_seed(0))

@@ -34,7 +34,7 @@ def test_own_files_and_run_folders(tmp_path, image):
     assert load_tokenizer(tmp_path, scales=(1, 4)).config.scales == (1, 4)
 
 
-def test_released_files_are_recognised_and_converted(tmp_path, caplog):
+def test_released_files_are_recognized_and_converted(tmp_path, caplog):
     config = VQConfig(
         channels=32, multipliers=(1, 1, 2), blocks=1, code_width=8, codebook=64, scales=(1, 2, 4)
     )

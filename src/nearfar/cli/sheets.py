@@ -15,7 +15,7 @@ SHEET_COLUMNS = 8
 
 
 class Tiles(NamedTuple):
-    """A photo and its depth in colour, both [H,W,3] uint8."""
+    """A photo and its depth in color, both [H,W,3] uint8."""
 
     photo: NDArray[np.uint8]
     depth: NDArray[np.uint8]
@@ -24,7 +24,7 @@ class Tiles(NamedTuple):
 def depth_tile(
     rgb_HW3: NDArray[np.uint8], depth_HW: NDArray[np.float32], valid_HW: NDArray[np.bool_]
 ) -> Tiles:
-    """The photo beside log depth in colour: near = warm, sky and unknown black."""
+    """The photo beside log depth in color: near = warm, sky and unknown black."""
     import numpy as np
 
     from nearfar.viz.colormap import apply_colormap
@@ -32,9 +32,9 @@ def depth_tile(
     log_HW = np.log(np.maximum(depth_HW, 1e-3))
     low, high = np.quantile(log_HW[valid_HW], (0.01, 0.99)) if valid_HW.any() else (0.0, 1.0)
     share_HW = np.clip((log_HW - low) / max(high - low, 1e-6), 0, 1)
-    colour = apply_colormap(share_HW, "spectral").copy()
-    colour[~valid_HW] = 0
-    return Tiles(rgb_HW3, colour)
+    color = apply_colormap(share_HW, "spectral").copy()
+    color[~valid_HW] = 0
+    return Tiles(rgb_HW3, color)
 
 
 def depth_tiles(batch: DepthBatch) -> list[Tiles]:

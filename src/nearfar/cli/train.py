@@ -119,9 +119,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def sheet(pictures: Sequence[Compared]) -> np.ndarray:
-    """RGB sheet: photo, true depth, aligned prediction of each image, in the truth's colours."""
+    """RGB sheet: photo, true depth, aligned prediction of each image, in the truth's colors."""
     from nearfar.result import DepthKind, DepthResult
-    from nearfar.viz.colormap import colour_depth, colour_range
+    from nearfar.viz.colormap import color_depth, color_range
     from nearfar.viz.panel import contact_sheet, side_by_side
 
     tiles = []
@@ -133,8 +133,8 @@ def sheet(pictures: Sequence[Compared]) -> np.ndarray:
             kind=DepthKind.METRIC,
             valid=np.ones_like(picture.valid_HW),
         )
-        limits = colour_range(truth)
-        maps = [colour_depth(result, limits=limits) for result in (truth, guess)]
+        limits = color_range(truth)
+        maps = [color_depth(result, limits=limits) for result in (truth, guess)]
         tiles.append(side_by_side(photo, *maps, gap=2))
     return contact_sheet(tiles, columns=_COLUMNS)
 

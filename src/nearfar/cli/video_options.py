@@ -64,13 +64,13 @@ class VideoOptions:
         str,
         option(
             "--range",
-            help="Depths the colours span: clip (one for all), running, or near,far.",
+            help="Depths the colors span: clip (one for all), running, or near,far.",
             panel=OUTPUT,
         ),
     ] = "clip"
-    colormap: Annotated[
-        str, option("--colormap", help="Colours of vis and side.", panel=OUTPUT)
-    ] = "spectral"
+    colormap: Annotated[str, option("--colormap", help="Colors of vis and side.", panel=OUTPUT)] = (
+        "spectral"
+    )
     fps: Annotated[
         float | None,
         option("--fps", help="Frames per second of a folder of frames; 24.", panel=OUTPUT),

@@ -11,8 +11,8 @@ clip_views.py  how a network sees clips: windows, one cut and one look for all f
 check.py    what lies at a path: which dataset, counts, ranges, warnings
 folder.py   own RGB + depth from a CSV or JSONL list
 adapt.py    records of datasets as training samples, mixtures
-augment.py  seeded augmentation of batches: crops, flips, roll, colour
-appearance.py  random filters, mixed spectra, levelled contrast, erased patches
+augment.py  seeded augmentation of batches: crops, flips, roll, color
+appearance.py  random filters, mixed spectra, leveled contrast, erased patches
 benchmarks/ readers of evaluation datasets
 training/   readers of training datasets
 scenes/     procedural scenes and their renderer

@@ -31,7 +31,7 @@ ON_ERROR = ("raise", "skip")
 class AdaptOptions:
     """How records become samples.
 
-    size_hw: of the samples; photos are cut to its aspect (largest centred part), then resized.
+    size_hw: of the samples; photos are cut to its aspect (largest centered part), then resized.
     min_valid: share of pixels with depth or sky below which a record is unusable. min_depth,
     max_depth: metres beyond which depth counts as unknown; 0 = no limit.
     """

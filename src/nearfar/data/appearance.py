@@ -45,7 +45,7 @@ class Dice:
 
 
 def random_filter(image_B3HW: Tensor, dice: Dice, *, chance: float, strength: float) -> Tensor:
-    """Photos filtered with random 3x3 kernels over space and colour, mixed with the photo.
+    """Photos filtered with random 3x3 kernels over space and color, mixed with the photo.
 
     The result keeps the photo's mean and deviation per channel, so that only its texture changes
     (random convolution, arXiv 2007.13003).
@@ -85,7 +85,7 @@ def mix_amplitudes(image_B3HW: Tensor, dice: Dice, *, chance: float, reach: floa
 
 
 def flatten_contrast(image_B3HW: Tensor, dice: Dice, *, chance: float) -> Tensor:
-    """Photos with their local brightness and contrast partly levelled over a wide neighbourhood."""
+    """Photos with their local brightness and contrast partly leveled over a wide neighborhood."""
     share, on = dice.uniform(1, 1, 1), dice.chosen(chance)
     if not len(on):
         return image_B3HW
@@ -105,13 +105,13 @@ def flatten_contrast(image_B3HW: Tensor, dice: Dice, *, chance: float) -> Tensor
 
 
 def erase_patches(image_B3HW: Tensor, dice: Dice, *, chance: float, patches: int = 2) -> Tensor:
-    """Photos with a few small rectangles of one colour; their depth is still asked for."""
-    place, colour = dice.uniform(patches, 4).tolist(), dice.uniform(patches, 3, 1, 1)
+    """Photos with a few small rectangles of one color; their depth is still asked for."""
+    place, color = dice.uniform(patches, 4).tolist(), dice.uniform(patches, 3, 1, 1)
     H, W = image_B3HW.shape[-2:]
     on = dice.chosen(chance)
     image_B3HW = image_B3HW.clone() if len(on) else image_B3HW
     for photo in on.tolist():
-        for (y, x, high, wide), paint in zip(place[photo], colour[photo]):
+        for (y, x, high, wide), paint in zip(place[photo], color[photo]):
             h, w = round((0.04 + 0.16 * high) * H), round((0.04 + 0.16 * wide) * W)
             top, left = int(y * (H - h)), int(x * (W - w))
             image_B3HW[photo, :, top : top + h, left : left + w] = paint

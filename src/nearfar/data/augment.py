@@ -1,4 +1,4 @@
-"""Seeded augmentation of training batches: crops, flips, and changes of colour and sharpness.
+"""Seeded augmentation of training batches: crops, flips, and changes of color and sharpness.
 
 Crops keep the pixel aspect, so a crop is a longer lens: tan(fov / 2) shrinks with its width.
 """
@@ -75,7 +75,7 @@ class Crop(NamedTuple):
 
 
 def whole_view(batch: DepthBatch, *, size_hw: tuple[int, int]) -> DepthBatch:
-    """The batch resized without any random change: the largest centred crop of the new aspect."""
+    """The batch resized without any random change: the largest centered crop of the new aspect."""
     count, _, height, width = batch.image_B3HW.shape
     wide = min(float(width), height * size_hw[1] / size_hw[0])
     width_B = torch.full((count,), wide)
@@ -97,7 +97,7 @@ def augment_batch(
     generator: torch.Generator,
     options: AugmentOptions,
 ) -> DepthBatch:
-    """A randomly cropped, mirrored and recoloured copy of the batch at `size_hw`.
+    """A randomly cropped, mirrored and recolored copy of the batch at `size_hw`.
 
     All numbers come from `generator`, on its own device; a CPU generator gives the same changes
     on every device.
@@ -110,7 +110,7 @@ def augment_batch(
         chosen = torch.rand(count, generator=generator, device=generator.device) < options.rotate
         angle_B = torch.deg2rad((options.roll * draw).clamp(-_LARGEST_ROLL, _LARGEST_ROLL))
         out = rotate(out, torch.where(chosen, angle_B, 0.0).to(batch.image_B3HW.device))
-    image_B3HW = recolour(out.image_B3HW, generator=generator, options=options)
+    image_B3HW = recolor(out.image_B3HW, generator=generator, options=options)
     return out._replace(image_B3HW=image_B3HW)
 
 
@@ -199,7 +199,7 @@ def cut(batch: DepthBatch, crop: Crop, *, size_hw: tuple[int, int]) -> DepthBatc
 
 
 def _positions(start_B: Tensor, length_B: Tensor, count: int, flip_B: Tensor) -> Tensor:
-    """Source coordinates [B,count] of the output pixels' centres (pixel centres at +0.5)."""
+    """Source coordinates [B,count] of the output pixels' centers (pixel centers at +0.5)."""
     share = (torch.arange(count, device=start_B.device) + 0.5) / count
     share_BN = torch.where(flip_B[:, None], 1 - share, share)
     return start_B[:, None] + length_B[:, None] * share_BN
@@ -207,15 +207,15 @@ def _positions(start_B: Tensor, length_B: Tensor, count: int, flip_B: Tensor) ->
 
 def _weights(position_BN: Tensor, length: int, step_B: Tensor) -> Tensor:
     """Linear interpolation as a matrix [B,N,length]; wider triangles where it shrinks."""
-    centre = torch.arange(length, device=position_BN.device) + 0.5
+    center = torch.arange(length, device=position_BN.device) + 0.5
     reach = step_B.clamp_min(1)[:, None, None]
     inside_BN = position_BN.clamp(0.5, length - 0.5)
-    weight = (1 - (inside_BN[..., None] - centre).abs() / reach).clamp_min(0)
+    weight = (1 - (inside_BN[..., None] - center).abs() / reach).clamp_min(0)
     return weight / weight.sum(-1, keepdim=True)
 
 
-def recolour(image_B3HW: Tensor, *, generator: torch.Generator, options: AugmentOptions) -> Tensor:
-    """Changes of look per photo: spectrum, texture, light, colour, sharpness, erased patches."""
+def recolor(image_B3HW: Tensor, *, generator: torch.Generator, options: AugmentOptions) -> Tensor:
+    """Changes of look per photo: spectrum, texture, light, color, sharpness, erased patches."""
     dice = Dice(len(image_B3HW), generator, image_B3HW.device)
     x = mix_amplitudes(image_B3HW, dice, chance=options.fourier)
     x = random_filter(x, dice, chance=options.random_filter, strength=0.8)
@@ -227,8 +227,8 @@ def recolour(image_B3HW: Tensor, *, generator: torch.Generator, options: Augment
     x = middle + (x - middle) * torch.exp(more * options.contrast * dice.normal(1, 1, 1))
     grey = x.mean(1, keepdim=True)
     vivid = torch.exp(more * options.saturation * dice.normal(1, 1, 1))
-    colour = torch.where(dice.chance(options.grey), 0.0, vivid)
-    x = grey + (x - grey) * colour.clamp_max(2.5)
+    color = torch.where(dice.chance(options.grey), 0.0, vivid)
+    x = grey + (x - grey) * color.clamp_max(2.5)
     x = torch.where(dice.chance(options.invert), 1 - x, x)
     soft = dice.chosen(options.blur)
     x = x.index_copy(0, soft, _blurred(x[soft]))

@@ -165,7 +165,7 @@ def warnings_of(found: Examination) -> list[str]:
     if found.flat:
         out.append(f"{found.flat} of {found.read} depth maps have one value only")
     if found.black:
-        out.append(f"{found.black} of {found.read} photos are of one colour")
+        out.append(f"{found.black} of {found.read} photos are of one color")
     for name, promised in (("pose", found.card.has_pose), ("sky", found.card.has_sky)):
         if promised and found.read and not found.has[name]:
             out.append(f"no record has a {name}, though the dataset ships it")

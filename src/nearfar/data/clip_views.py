@@ -1,8 +1,8 @@
-"""How a network sees rendered clips: which frames, in what slots, cut and recoloured as one.
+"""How a network sees rendered clips: which frames, in what slots, cut and recolored as one.
 
 A clip of F frames becomes a window of T. Either T that follow each other, or, as in every later
 window of a video, key frames from the first F - (T - K) frames and then the last T - K in order.
-All frames of a clip get the same cut, mirroring and colours; noise differs.
+All frames of a clip get the same cut, mirroring and colors; noise differs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 
-from .augment import AugmentOptions, Crop, cut, draw_crop, recolour, whole_view
+from .augment import AugmentOptions, Crop, cut, draw_crop, recolor, whole_view
 from .sample import DepthBatch
 
 KEYS = 3  # key frames that open a later window
@@ -70,9 +70,9 @@ def augment_clips(
     crop = draw_crop(window, size_hw=size_hw, generator=generator, options=options)
     each = Crop(*(tensor.repeat_interleave(options.window) for tensor in crop))
     out = _unfolded(cut(_folded(window), each, size_hw=size_hw), count)
-    # frames one below the other are one photo, so that all of them get the same colours
+    # frames one below the other are one photo, so that all of them get the same colors
     tall_B3HW = out.image_B3HW.transpose(1, 2).flatten(2, 3)
-    tall_B3HW = recolour(tall_B3HW, generator=generator, options=options)
+    tall_B3HW = recolor(tall_B3HW, generator=generator, options=options)
     image_BT3HW = tall_B3HW.unflatten(2, (options.window, -1)).transpose(1, 2)
     return out._replace(image_B3HW=image_BT3HW.contiguous())
 
@@ -84,7 +84,7 @@ def whole_clips(batch: DepthBatch, *, size_hw: tuple[int, int], window: int) -> 
 
 
 def window_slots(frames: int, window: int, *, start: float, later: bool) -> list[int]:
-    """Frame numbers of a window of a clip; start in 0..1 places a window of neighbours."""
+    """Frame numbers of a window of a clip; start in 0..1 places a window of neighbors."""
     if frames < window:
         raise ConfigError(
             "data.augment.window", f"{window} frames of clips that have {frames}", "Lower it"

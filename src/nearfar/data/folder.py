@@ -143,7 +143,7 @@ class FolderDataset:
 
 
 def fitted(full: DepthSample, *, size_hw: tuple[int, int]) -> DepthSample:
-    """The sample cut to the aspect of `size_hw` (largest centred part) and resized to it."""
+    """The sample cut to the aspect of `size_hw` (largest centered part) and resized to it."""
     image, depth, valid, sky, fov_x_deg = full
     one = DepthBatch(image[None], depth[None], valid[None], sky[None], torch.tensor([fov_x_deg]))
     view = whole_view(one, size_hw=size_hw)

@@ -38,9 +38,9 @@ class DepthRecord:
 
     sample_id: stable and unique, `dataset/scene/frame`. scene: images of one place (statistics).
     rgb_HW3: uint8. depth_HW: float32 z-depth, metres unless `depth_kind` says otherwise, 0 where
-    invalid or sky, never NaN. valid_HW: depth is known; never on sky. sky_HW: None = not labelled.
-    filled_HW: the dataset's own dense in-painted depth. intrinsics_33: pixel centres at +0.5 as
-    everywhere in Nearfar (readers of files with integer centres add 0.5). pose_44: camera to world,
+    invalid or sky, never NaN. valid_HW: depth is known; never on sky. sky_HW: None = not labeled.
+    filled_HW: the dataset's own dense in-painted depth. intrinsics_33: pixel centers at +0.5 as
+    everywhere in Nearfar (readers of files with integer centers add 0.5). pose_44: camera to world,
     OpenCV axes, metres. time_s with `sequence`: place in a video. sources: files read.
     """
 

@@ -15,7 +15,7 @@ class SemanticEncoder(Protocol):
     stride: int  # network pixels per semantic token; equals the coarse patch of the family
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, h*w, D], row-major, for RGB in 0..1; h, w = H, W / stride."""
+        """Un-normalized semantics [B, h*w, D], row-major, for RGB in 0..1; h, w = H, W / stride."""
         ...
 
 
@@ -28,7 +28,7 @@ class ClipEncoder(Protocol):
     stride: int
 
     def clip_semantics(self, frames_BT3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, T, h*w, D], row-major, for clips of RGB in 0..1."""
+        """Un-normalized semantics [B, T, h*w, D], row-major, for clips of RGB in 0..1."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Semantics of Depth Anything V2 (arXiv 2406.09414): its fine-tuned DINOv2 trunk, head dropped.
 
-Spec ppd.md section 4: normalise first, then bicubic (no antialias) to 14/16 of the network image;
+Spec ppd.md section 4: normalize first, then bicubic (no antialias) to 14/16 of the network image;
 semantics are the patch tokens after the last block and the final norm. Not metric.
 """
 
@@ -14,7 +14,7 @@ from .dinov2 import (
     SEMANTIC_STRIDE,
     DinoV2,
     DinoV2Config,
-    normalise_rgb,
+    normalize_rgb,
     patch_grid,
 )
 
@@ -33,10 +33,10 @@ class DepthAnythingV2(nn.Module):
         self.pretrained = DinoV2(config)
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, h*w, D] float32 for RGB in 0..1; h = H/16, row-major."""
+        """Un-normalized semantics [B, h*w, D] float32 for RGB in 0..1; h = H/16, row-major."""
         h, w = patch_grid(*image_B3HW.shape[-2:])
         resized_B3HW = F.interpolate(
-            normalise_rgb(image_B3HW.float()),
+            normalize_rgb(image_B3HW.float()),
             size=(PATCH * h, PATCH * w),
             mode="bicubic",
             align_corners=False,

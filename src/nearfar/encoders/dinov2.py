@@ -55,7 +55,7 @@ PRESETS = {
 
 
 class DinoV2Features(NamedTuple):
-    """Normalised tokens after one block: patches_BLD row-major (no class token), class_BD."""
+    """Normalized tokens after one block: patches_BLD row-major (no class token), class_BD."""
 
     patches_BLD: Tensor
     class_BD: Tensor
@@ -131,7 +131,7 @@ class PatchEmbed(nn.Module):
 
 
 class DinoV2(nn.Module):
-    """The transformer; takes ImageNet-normalised images whose sides are multiples of 14."""
+    """The transformer; takes ImageNet-normalized images whose sides are multiples of 14."""
 
     def __init__(self, config: DinoV2Config) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class DinoV2(nn.Module):
         return torch.cat([self.pos_embed[:, :1], patches_1LD], dim=1)
 
 
-def normalise_rgb(image_B3HW: Tensor) -> Tensor:
+def normalize_rgb(image_B3HW: Tensor) -> Tensor:
     """(RGB 0..1 - mean) / std with the ImageNet statistics."""
     mean_311 = image_B3HW.new_tensor(MEAN_RGB)[:, None, None]
     std_311 = image_B3HW.new_tensor(STD_RGB)[:, None, None]

@@ -1,6 +1,6 @@
 """MoGe-2 (arXiv 2507.02546): semantics for PPD, and metric depth with field of view.
 
-Spec ppd.md sections 4, 9 and 13. Semantics: bilinear resize with antialias, then normalise; patch
+Spec ppd.md sections 4, 9 and 13. Semantics: bilinear resize with antialias, then normalize; patch
 tokens of four blocks through the shared final norm, a 1x1 convolution each, summed. They match
 golden data. The metric part (features + view-plane coordinates -> neck -> heads; points remapped
 by exp; scale = exp(MLP(class token))) is [unverified]: built from the spec and the public model's
@@ -21,14 +21,14 @@ from torch.nn import functional as F
 from nearfar.errors import ConfigError
 
 from .base import MetricGuess
-from .dinov2 import PATCH, SEMANTIC_STRIDE, DinoV2, normalise_rgb, patch_grid
+from .dinov2 import PATCH, SEMANTIC_STRIDE, DinoV2, normalize_rgb, patch_grid
 from .moge2_camera import metric_from_affine, view_plane
 from .moge2_config import MoGe2Config
 from .moge2_decoder import ConvStack
 
 
 class TrunkOutput(NamedTuple):
-    """features_BDhw: summed projections; class_BD: normalised class token of the last block."""
+    """features_BDhw: summed projections; class_BD: normalized class token of the last block."""
 
     features_BDhw: Tensor
     class_BD: Tensor
@@ -63,7 +63,7 @@ class MoGe2Trunk(nn.Module):
             align_corners=False,
             antialias=True,
         )
-        found = self.backbone(normalise_rgb(resized_B3HW), layers=self.layers)
+        found = self.backbone(normalize_rgb(resized_B3HW), layers=self.layers)
         parts_BDhw = [
             conv(tokens.patches_BLD.transpose(1, 2).unflatten(2, (h, w)))
             for tokens, conv in zip(found, self.output_projections)
@@ -90,7 +90,7 @@ class MoGe2(nn.Module):
         self.scale_head = None if config.scale_head is None else _mlp(config.scale_head)
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, h*w, D] float32 for RGB in 0..1; h = H/16, row-major."""
+        """Un-normalized semantics [B, h*w, D] float32 for RGB in 0..1; h = H/16, row-major."""
         grid_hw = patch_grid(*image_B3HW.shape[-2:])
         features_BDhw = self.encoder(image_B3HW, grid_hw=grid_hw).features_BDhw
         return features_BDhw.flatten(2).transpose(1, 2).float()

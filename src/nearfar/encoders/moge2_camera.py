@@ -1,7 +1,7 @@
 """From an affine point map to metres and a field of view (MoGe, arXiv 2410.19115, section 3.2).
 
 The network gives points (x, y, z) that are right up to a scale and a shift of z. For a pinhole
-with square pixels and a centred axis, a pixel at view-plane place (u, v) satisfies
+with square pixels and a centered axis, a pixel at view-plane place (u, v) satisfies
     u = f * x / (z + s),   v = f * y / (z + s)
 so focal f and shift s follow by least squares over all pixels. View-plane unit: half the image
 diagonal is 1, hence tan(fov_x / 2) = u_edge / f with u_edge = a / sqrt(1 + a^2), a = W / H.
@@ -33,7 +33,7 @@ class FocalShift(NamedTuple):
 def view_plane(
     height: int, width: int, *, aspect: float | None = None, device: torch.device | None = None
 ) -> Tensor:
-    """View-plane places [H,W,2] (u right, v down) of pixel centres; `aspect` defaults to W/H."""
+    """View-plane places [H,W,2] (u right, v down) of pixel centers; `aspect` defaults to W/H."""
     aspect = width / height if aspect is None else aspect
     diagonal = math.hypot(1.0, aspect)
     u_W = (torch.arange(width, device=device) + 0.5) * (2 / width) - 1

@@ -47,7 +47,7 @@ def semantic_vectors(
 ) -> Tensor:
     """Semantics [B, h*w, D]: token features and the coarse log depth under each token.
 
-    For a photo of `size_hw` and a token per `stride` pixels. The depth part is standardised, so
+    For a photo of `size_hw` and a token per `stride` pixels. The depth part is standardized, so
     that only its shape is told, not its scale; groups of `frames` together, so that their common
     scale is kept.
     """

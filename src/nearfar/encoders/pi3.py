@@ -1,6 +1,6 @@
 """Semantics of Pi3 (arXiv 2507.13347), which sees all frames of a window together; PPVD's encoder.
 
-Spec ppd.md section 4: frames bilinearly resized (no antialias) to 14/16, then normalised; a DINOv2
+Spec ppd.md section 4: frames bilinearly resized (no antialias) to 14/16, then normalized; a DINOv2
 with four register tokens sees each frame for itself; then 36 blocks, even ones attend within each
 frame, odd ones across all frames. Semantics = outputs of the last two blocks side by side. Of the
 published 1210 tensors 994 are used; two of them, image mean and deviation, are constants of ours.
@@ -97,7 +97,7 @@ class RegisteredDinoV2(DinoV2):
 
 
 class DecoderBlock(nn.Module):
-    """x + ls1 * attn(norm1(x)), then x + ls2 * mlp(norm2(x)); q, k normalised and rotated."""
+    """x + ls1 * attn(norm1(x)), then x + ls2 * mlp(norm2(x)); q, k normalized and rotated."""
 
     def __init__(self, width: int, heads: int, *, mlp_ratio: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Pi3(nn.Module):
         )
 
     def clip_semantics(self, frames_BT3HW: Tensor) -> Tensor:
-        """Un-normalised semantics [B, T, h*w, 2D] float32 for clips of RGB in 0..1; h = H/16."""
+        """Un-normalized semantics [B, T, h*w, 2D] float32 for clips of RGB in 0..1; h = H/16."""
         B, T = frames_BT3HW.shape[:2]
         h, w = dinov2.patch_grid(*frames_BT3HW.shape[-2:])
         image_B3HW = F.interpolate(
@@ -142,7 +142,7 @@ class Pi3(nn.Module):
             align_corners=False,
         )
         last = self.config.trunk.depth - 1
-        seen = self.encoder(dinov2.normalise_rgb(image_B3HW), layers=[last])[0]
+        seen = self.encoder(dinov2.normalize_rgb(image_B3HW), layers=[last])[0]
         registers_BRD = self.register_token[0].expand(B * T, -1, -1)
         x_BLD = torch.cat([registers_BRD, seen.patches_BLD], dim=1)
         within, across = clip_positions(

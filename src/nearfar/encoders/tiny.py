@@ -3,8 +3,8 @@
 Made to be trained on two CPU cores: dense 3x3 convolutions (depthwise ones are slow in bf16), a few
 attention blocks on the 1/8 grid, SiLU and ReLU. It works at a small fixed area, whatever the size
 of the network image, because depth is a global question; detail is the work of the family above.
-Inputs that hide appearance (contrast-normalised grey and its differences) stand beside RGB, since
-colour does not transfer from rendered scenes to photos.
+Inputs that hide appearance (contrast-normalized grey and its differences) stand beside RGB, since
+color does not transfer from rendered scenes to photos.
 
 Shapes: B batch, C channels, H W pixels of the network image, h w tokens, L = h*w, D width, N heads.
 """
@@ -167,7 +167,7 @@ class TinyEncoder(nn.Module):
     def semantics(self, image_B3HW: Tensor) -> Tensor:
         """Semantics [B, (H/8)*(W/8), width]: token features and the coarse log depth under them.
 
-        The depth part is standardised per image, so that only its shape is told, not its scale.
+        The depth part is standardized per image, so that only its shape is told, not its scale.
         """
         return self.meaning(self(image_B3HW), size_hw=_size_of(image_B3HW))
 
@@ -207,7 +207,7 @@ def _size_of(image_B3HW: Tensor) -> tuple[int, int]:
 
 
 def _appearance_and_place(image_B3HW: Tensor) -> Tensor:
-    """RGB, four contrast-normalised grey channels, and pixel coordinates: [B, 9, H, W]."""
+    """RGB, four contrast-normalized grey channels, and pixel coordinates: [B, 9, H, W]."""
     grey_B1HW = image_B3HW.mean(dim=1, keepdim=True)
     mean_B1HW = F.avg_pool2d(grey_B1HW, 9, 1, 4, count_include_pad=False)
     variance_B1HW = F.avg_pool2d((grey_B1HW - mean_B1HW) ** 2, 9, 1, 4, count_include_pad=False)

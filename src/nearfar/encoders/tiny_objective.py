@@ -23,7 +23,7 @@ _FAR = 400.0  # metres; farther is learned as this far
 
 
 class EncoderLosses(NamedTuple):
-    """The scalar to minimise and named scalars for the log."""
+    """The scalar to minimize and named scalars for the log."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -83,7 +83,7 @@ def log_target(depth_BHW: Tensor, valid_BHW: Tensor, sky_BHW: Tensor) -> Tensor:
 
 
 def detail_loss(error_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
-    """Mean absolute differences of the error between usable neighbours at strides 1, 2, 4."""
+    """Mean absolute differences of the error between usable neighbors at strides 1, 2, 4."""
     total = error_BHW.new_zeros(())
     for stride in (1, 2, 4):
         e_BHW, u_BHW = error_BHW[:, ::stride, ::stride], usable_BHW[:, ::stride, ::stride]
@@ -101,7 +101,7 @@ def fov_error(log_tan_B: Tensor, fov_x_deg_B: Tensor) -> Tensor:
 
 
 def resize_nearest(map_BHW: Tensor, size: torch.Size) -> Tensor:
-    """The map at another size by nearest neighbour, dtype kept."""
+    """The map at another size by nearest neighbor, dtype kept."""
     if map_BHW.shape[-2:] == size:
         return map_BHW
     return F.interpolate(map_BHW[:, None].float(), size=size, mode="nearest")[:, 0].to(

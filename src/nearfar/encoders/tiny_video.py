@@ -2,8 +2,8 @@
 
 As in Pi3 (arXiv 2507.13347), blocks within a frame and across all frames take turns. They see the
 stem's tokens and coarse depth and correct the scale of each frame and its depth, so that semantics
-agree between frames; depth in them is standardised once per clip, not per frame. What they correct
-are frames of one mean log depth (`levelled`): neighbours in time differ less than the stem guesses
+agree between frames; depth in them is standardized once per clip, not per frame. What they correct
+are frames of one mean log depth (`leveled`): neighbors in time differ less than the stem guesses
 their scales to. The tokens themselves are given on as the stem made them, so that a network that
 knows the tiny encoder understands them. The stem is frozen and the blocks start as nearly nothing:
 an untrained one is the tiny encoder, but for the levels.
@@ -92,7 +92,7 @@ class TinyVideoEncoder(nn.Module):
         """All outputs of all frames of the clips, clip after clip, for RGB in 0..1 of any size."""
         B, T = frames_BT3HW.shape[:2]
         with torch.no_grad():
-            out, level_B = levelled(self.stem(frames_BT3HW.flatten(0, 1)), frames=T)
+            out, level_B = leveled(self.stem(frames_BT3HW.flatten(0, 1)), frames=T)
         x_BLD = out.tokens_BLD.to(self.registers.dtype)
         x_BLD = x_BLD + self.told(_seen_depth(out, level_B, frames=T).to(x_BLD.dtype))
         registers_BRD = self.registers.expand(B * T, -1, -1)
@@ -142,7 +142,7 @@ class TinyVideoEncoder(nn.Module):
         return semantics_BLD.unflatten(0, (B, T))
 
 
-def levelled(out: EncoderOutput, *, frames: int) -> tuple[EncoderOutput, Tensor]:
+def leveled(out: EncoderOutput, *, frames: int) -> tuple[EncoderOutput, Tensor]:
     """The output with one mean log depth in all frames of a clip, and how far each was above it."""
     mean_BT = out.coarse_B1HW.mean(dim=(1, 2, 3)).unflatten(0, (-1, frames))
     level_B = (mean_BT - mean_BT.mean(dim=1, keepdim=True)).flatten()
@@ -156,8 +156,8 @@ def levelled(out: EncoderOutput, *, frames: int) -> tuple[EncoderOutput, Tensor]
 def _seen_depth(out: EncoderOutput, level_B: Tensor, *, frames: int) -> Tensor:
     """What blocks see of the depth, [B,L,17]: a token's cells about the clip's mean, the level."""
     coarse_BT1HW = out.coarse_B1HW.unflatten(0, (-1, frames))
-    centred_B1HW = (coarse_BT1HW - coarse_BT1HW.mean(dim=(1, 2, 3, 4), keepdim=True)).flatten(0, 1)
-    cells_BCL = F.pixel_unshuffle(centred_B1HW, DEPTH_CELLS).flatten(2)
+    centered_B1HW = (coarse_BT1HW - coarse_BT1HW.mean(dim=(1, 2, 3, 4), keepdim=True)).flatten(0, 1)
+    cells_BCL = F.pixel_unshuffle(centered_B1HW, DEPTH_CELLS).flatten(2)
     level_B1L = level_B[:, None, None].expand(-1, 1, cells_BCL.shape[2])
     return torch.cat([cells_BCL, level_B1L], dim=1).transpose(1, 2)
 

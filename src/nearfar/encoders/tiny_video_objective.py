@@ -4,7 +4,7 @@ e = ln(predicted) - ln(true) on usable pixels of all frames. Shape: root mean sq
 mean over the clip, so a frame whose scale differs from the others' costs as much as wrong shape.
 Detail and scale: as for photos (tiny_objective.py), scale per clip. Steady: mean |change of e| from
 frame to frame at the same pixel; what flickers is a small part of e, which shape alone would never
-get to. Drift, told but not minimised: standard deviation of the frames' mean errors.
+get to. Drift, told but not minimized: standard deviation of the frames' mean errors.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ metrics.py  all image metrics in one pass; the log alignment, flat and row-ramp 
 align.py    the alignments a protocol can name
 crops.py    boxes and masks: which pixels count
 points.py   MoGe's point alignment and metrics, field of view
-warp.py     MoGe's centred view of a sample
+warp.py     MoGe's centered view of a sample
 tta.py      flip average and two-window blend of DAR
 families.py  what a prediction's numbers are, and the conversions a protocol allows
 protocol.py  locked protocols: load, hash, override

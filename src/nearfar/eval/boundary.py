@@ -1,4 +1,4 @@
-"""Sharpness of depth boundaries: relations between neighbouring pixels that pass a ratio.
+"""Sharpness of depth boundaries: relations between neighboring pixels that pass a ratio.
 
 `boundary_f1` and `boundary_recall` are those of Depth Pro (arXiv 2410.02073, spec evaluation.md
 section 3.1), `windowed_boundary_f1` that of MoGe (arXiv 2410.19115, spec section 2.5). All are
@@ -65,7 +65,7 @@ class _Counts(NamedTuple):
 def boundary_f1(
     prediction_HW: NDArray, truth_HW: NDArray, *, valid_HW: NDArray[np.bool_] | None = None
 ) -> BoundaryScores:
-    """F1 of the relations i[p] / i[q] > t between neighbours, i = 1 / max(z, 1e-6).
+    """F1 of the relations i[p] / i[q] > t between neighbors, i = 1 / max(z, 1e-6).
 
     Precision and recall are means over the four relations (left, right, top, bottom) of
     |A & B| / max(|A|, 1) and |A & B| / max(|B|, 1); F1 = 2 P R / (P + R), 0 if both are 0. Without
@@ -100,7 +100,7 @@ def boundary_recall(prediction_HW: NDArray, alpha_HW: NDArray) -> BoundaryRecall
     """The share of a matte's borders (alpha > 0.1) that are depth edges falling the same way.
 
     Mean over the four relations of |A & B| / max(|B|, 1). B: the first pixel is foreground, the
-    second is not. A: of each run of neighbours whose ratio passes t, only the first maximum.
+    second is not. A: of each run of neighbors whose ratio passes t, only the first maximum.
     """
     prediction_HW, alpha_HW = _maps(prediction_HW, alpha_HW, None)
     foreground_HW = alpha_HW > ALPHA_FOREGROUND
@@ -231,6 +231,6 @@ def _peaks_on(
 
 
 def _disc(radius: int) -> list[tuple[int, int]]:
-    """Offsets (down, right) within the radius, without the centre."""
+    """Offsets (down, right) within the radius, without the center."""
     reach = range(-radius, radius + 1)
     return [(y, x) for y in reach for x in reach if 0 < y * y + x * x <= radius * radius]

@@ -16,7 +16,7 @@ _LEAST = 1e-3  # metres
 def case_pictures(preview: Preview) -> dict[str, NDArray[np.uint8]]:
     """Title -> picture [H,W,3]; what a preview lacks is left out.
 
-    Truth and prediction share their colours (logarithm of depth, near is warm, the range is that of
+    Truth and prediction share their colors (logarithm of depth, near is warm, the range is that of
     the truth); black is unknown. Error: |d - g| / g, black 0, bright 0.5 and more.
     """
     truth_HW = np.asarray(preview.truth, np.float64)

@@ -45,7 +45,7 @@ def eigen_box_nyu_like(size_hw: tuple[int, int]) -> Box:
 
 
 def kb_crop_box(size_hw: tuple[int, int]) -> Box:
-    """KITTI benchmark crop 352x1216: bottom, centred, left = int((W - 1216) / 2)."""
+    """KITTI benchmark crop 352x1216: bottom, centered, left = int((W - 1216) / 2)."""
     height, width = size_hw
     if height < KB_HEIGHT or width < KB_WIDTH:
         raise ConfigError("kb_crop", f"{height}x{width} is smaller than {KB_HEIGHT}x{KB_WIDTH}")
@@ -145,7 +145,7 @@ def ppd_diode_mask(
 
 
 def sobel_magnitude(depth_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """|sobel_0| + |sobel_1|, unnormalised 3x3, mirrored at the border (scipy.ndimage.sobel)."""
+    """|sobel_0| + |sobel_1|, unnormalized 3x3, mirrored at the border (scipy.ndimage.sobel)."""
     padded = np.pad(depth_HW.astype(np.float64), 1, mode="symmetric")
     total_HW = np.zeros(depth_HW.shape, np.float32)
     for values in (padded, padded.T):

@@ -208,9 +208,9 @@ def _flies(
     truth_HW = np.where(valid_HW, _metres(truth_HW), np.nan)
     padded = np.pad(truth_HW, _REACH, constant_values=np.nan)
     width, side = padded.shape[1], 2 * _REACH + 1
-    centre = place[0] * width + place[1]
+    center = place[0] * width + place[1]
     window = np.array([row * width + column for row in range(side) for column in range(side)])
-    near_P = padded.ravel()[centre[:, None] + window]  # 25 values a pixel, NaN where unknown
+    near_P = padded.ravel()[center[:, None] + window]  # 25 values a pixel, NaN where unknown
     below, above = np.fmin.reduce(near_P, axis=1), np.fmax.reduce(near_P, axis=1)
     flies_P: NDArray[np.bool_] = (below < depth_P) & (depth_P < above)
     log_P = np.log(depth_P[flies_P])[:, None]
@@ -229,6 +229,6 @@ def _same_size(depth_HW: NDArray, zone_HW: NDArray[np.bool_]) -> NDArray[np.floa
         raise DataError(
             "edge_chamfer",
             f"prediction is {depth_HW.shape}, truth {zone_HW.shape}",
-            "Resize it by nearest neighbour: interpolated depth flies",
+            "Resize it by nearest neighbor: interpolated depth flies",
         )
     return _metres(depth_HW)

@@ -162,7 +162,7 @@ def _plane_points(
     depth: NDArray[np.float64], used_HW: NDArray[np.bool_], intrinsics_33: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Points [P,3], OpenCV axes. The published formula counts pixels from 1; cameras here have
-    centres at +0.5, files of iBims-1 at whole numbers from 0: hence + 1 and + 0.5.
+    centers at +0.5, files of iBims-1 at whole numbers from 0: hence + 1 and + 0.5.
     """
     row, column = np.nonzero(used_HW)
     x = (column + 1 + 0.5 - intrinsics_33[0, 2]) / intrinsics_33[0, 0] * depth

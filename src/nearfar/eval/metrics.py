@@ -236,7 +236,7 @@ def align_log1p(
 ) -> NDArray[np.float64]:
     """Metres [H,W] float64: exp(a * log_depth + b) - 1 with a, b by least squares on valid pixels.
 
-    Minimises sum (a p + b - ln(g + 1))^2 (`lstsq_log1p`). A constant map gets the minimum-norm
+    Minimizes sum (a p + b - ln(g + 1))^2 (`lstsq_log1p`). A constant map gets the minimum-norm
     solution, i.e. the best constant. A negative slope is kept: it is the prediction's fault.
     """
     fit = fit_lstsq_log1p(log_depth, truth, valid)

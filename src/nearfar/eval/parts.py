@@ -42,7 +42,7 @@ class ImagePart:
     size: tuple[int, ...]
     interpolation: str
     antialias: bool
-    colour: str
+    colour: str  # the word of the locked files
     warp: str
 
 

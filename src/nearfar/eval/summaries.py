@@ -52,7 +52,7 @@ def column(rows: Sequence[SampleRow], name: str, average: AveragePart) -> Column
     )
 
 
-def summarise(part: Column, average: AveragePart) -> Summary:
+def summarize(part: Column, average: AveragePart) -> Summary:
     """Mean, median, spread and interval of a column; all None if it is empty."""
     values, scenes = _units(part, average)
     if not values.size:
@@ -74,7 +74,7 @@ def summarise(part: Column, average: AveragePart) -> Summary:
 
 def summaries(table: SampleTable, average: AveragePart) -> dict[str, Summary]:
     """Every metric of a table that has at least one value."""
-    out = {name: summarise(column(table.rows, name, average), average) for name in table.metrics}
+    out = {name: summarize(column(table.rows, name, average), average) for name in table.metrics}
     return {name: summary for name, summary in out.items() if summary.n}
 
 

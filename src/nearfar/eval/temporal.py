@@ -1,7 +1,7 @@
 """Whether the depth of a clip is steady: temporal alignment error, warping error, flicker, drift.
 
 Depth is metres after one fit for the whole clip. Cameras are as everywhere in Nearfar (pixel
-centres at +0.5); the published formulas count pixel centres in whole numbers, so 0.5 is taken off
+centers at +0.5); the published formulas count pixel centers in whole numbers, so 0.5 is taken off
 inside.
 """
 
@@ -188,7 +188,7 @@ def opw(
         warped = _warp(np.concatenate([photos[now - 1], depth[now - 1][None]]), flow_2HW)
         change_3HW = warped[:3] - photos[now]
         weight_HW = np.exp(-_OPW_SHARPNESS * change_3HW**2).sum(axis=0)
-        jump_HW = np.abs(_normalised(depth[now]) - _normalised(warped[3]))
+        jump_HW = np.abs(_normalized(depth[now]) - _normalized(warped[3]))
         errors.append(10 * float(np.mean(weight_HW * jump_HW)))
     return WarpError(sum(errors) / frames, tuple(errors), rgb_range)
 
@@ -236,7 +236,7 @@ def _directed_pairs(
     static_THW: NDArray[np.bool_] | None,
     nearest_within: float | None,
 ) -> list[PairError]:
-    """Errors of i -> i+1 and i+1 -> i for all neighbours of the clip."""
+    """Errors of i -> i+1 and i+1 -> i for all neighbors of the clip."""
     frames = len(depth_THW)
     if frames < 2 or len(poses_T44) != frames:
         raise DataError("tae", f"{frames} frames and {len(poses_T44)} poses", "Give 2 or more")
@@ -309,12 +309,12 @@ def _warp(maps_CHW: NDArray[np.float64], flow_2HW: NDArray[np.float64]) -> NDArr
     return warped_CHW
 
 
-def _normalised(map_HW: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normalized(map_HW: NDArray[np.float64]) -> NDArray[np.float64]:
     """The map less its lower median, by the mean distance from it; a flat map becomes 0."""
     middle = (map_HW.size - 1) // 2
-    centred_HW = map_HW - np.partition(map_HW.ravel(), middle)[middle]
-    spread = np.abs(centred_HW).mean()
-    return np.asarray(centred_HW / (spread if spread else 1.0))
+    centered_HW = map_HW - np.partition(map_HW.ravel(), middle)[middle]
+    spread = np.abs(centered_HW).mean()
+    return np.asarray(centered_HW / (spread if spread else 1.0))
 
 
 def _logs(depth: NDArray, valid: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ def track_back(
 ) -> Track:
     """The track of a frame into the one before; depths in metres, 0 where unknown.
 
-    Pixel centres lie at +0.5. Points behind the earlier camera stay where they are, not `same`.
+    Pixel centers lie at +0.5. Points behind the earlier camera stay where they are, not `same`.
     """
     height, width = truth_HW.shape
     known_HW = truth_HW > 0

@@ -1,7 +1,7 @@
-"""The MoGe evaluation's view of a sample: warped to a centred pinhole camera at the target size.
+"""The MoGe evaluation's view of a sample: warped to a centered pinhole camera at the target size.
 
-Spec evaluation.md section 2.5 (arXiv 2410.19115). Cameras are in pixels with centres at +0.5, so
-that K / (W, H) is the normalised K of the released code. OpenCV's remap works on 1/32 pixel, here
+Spec evaluation.md section 2.5 (arXiv 2410.19115). Cameras are in pixels with centers at +0.5, so
+that K / (W, H) is the normalized K of the released code. OpenCV's remap works on 1/32 pixel, here
 on exact positions: a grey level or two apart.
 """
 
@@ -30,7 +30,7 @@ class Warped(NamedTuple):
 
 
 class _View(NamedTuple):
-    """rotation_33: source camera axes to target axes. camera_33: the target's normalised K."""
+    """rotation_33: source camera axes to target axes. camera_33: the target's normalized K."""
 
     rotation_33: NDArray[np.float64]
     camera_33: NDArray[np.float64]
@@ -52,7 +52,7 @@ def moge_warp(
     if rgb_HW3.shape[:2] != (height, width):
         raise ConfigError("warp", f"photo {rgb_HW3.shape[:2]}, depth {depth_HW.shape} differ")
     camera_33 = intrinsics_33 / np.array([[width], [height], [1.0]])
-    view = _centred_view(camera_33, size_hw)
+    view = _centered_view(camera_33, size_hw)
     focal_x, focal_y = camera_33[0, 0], camera_33[1, 1]
     between_hw = (
         max(1, int(size_hw[0] / (focal_y / view.camera_33[1, 1]))),
@@ -81,8 +81,8 @@ def moge_warp(
     return Warped(rgb, np.where(valid, depth, np.float32(0)), valid, scale_33 @ view.camera_33)
 
 
-def _centred_view(camera_33: NDArray[np.float64], size_hw: tuple[int, int]) -> _View:
-    """The view straight along the ray of the image centre that stays inside the photo."""
+def _centered_view(camera_33: NDArray[np.float64], size_hw: tuple[int, int]) -> _View:
+    """The view straight along the ray of the image center that stays inside the photo."""
     aspect = size_hw[1] / size_hw[0]
     rotation_33 = _rotation_to_z(np.linalg.solve(camera_33, [0.5, 0.5, 1.0]))
     corners = np.array([[0.0, 0, 1], [0, 1, 1], [1, 1, 1], [1, 0, 1]])
@@ -112,7 +112,7 @@ def _rotation_to_z(ray_3: NDArray) -> NDArray[np.float64]:
 def _rays(
     camera_33: NDArray[np.float64], size_hw: tuple[int, int], rows: slice = slice(None)
 ) -> NDArray[np.float64]:
-    """Rays [H,W,3] with z = 1 through the pixel centres of the rows."""
+    """Rays [H,W,3] with z = 1 through the pixel centers of the rows."""
     v_H = ((np.arange(size_hw[0]) + 0.5) / size_hw[0])[rows]
     u_W = (np.arange(size_hw[1]) + 0.5) / size_hw[1]
     rays_HW3 = np.ones((len(v_H), len(u_W), 3))

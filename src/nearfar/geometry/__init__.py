@@ -3,7 +3,7 @@
 Numpy (usable without torch, by io and viz):
 camera.py       intrinsics and field of view
 clouds.py       back-projection, point clouds, statistical outlier filter
-neighbours.py   exact nearest-neighbour distances of unordered points
+neighbors.py   exact nearest-neighbor distances of unordered points
 meshes.py       triangle mesh of a depth map, cut at depth edges
 edges.py        pixels beside depth jumps
 canny.py        OpenCV's Canny edges of an 8-bit picture
@@ -15,7 +15,7 @@ masked_resize.py  nearest resize of a map with holes, by MoGe's float32 recipe
 upsample.py     nearest and photo-guided up-sampling that never invents a depth
 
 Torch:
-depth_space.py  log, inverse and normalised depth
+depth_space.py  log, inverse and normalized depth
 gradient_loss.py  multi-scale gradient loss of depth maps
 depth_curves.py  depth maps as images in -1..1 by linear, log and square-root disparity curves
 resize.py       network sizes and resizing with stated parity

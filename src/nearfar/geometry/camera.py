@@ -1,6 +1,6 @@
-"""Pinhole cameras: intrinsics in pixels of the original image, pixel centres at +0.5.
+"""Pinhole cameras: intrinsics in pixels of the original image, pixel centers at +0.5.
 
-The pixel in column u has its centre at u + 0.5, so the middle of an image is at (W / 2, H / 2).
+The pixel in column u has its center at u + 0.5, so the middle of an image is at (W / 2, H / 2).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)  # what the EXIF 35 mm equivalent ref
 
 
 def intrinsics_from_fov(fov_x_deg: float, size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Intrinsics [3,3] of a centred camera with square pixels: fx = W / (2 tan(fov_x / 2))."""
+    """Intrinsics [3,3] of a centered camera with square pixels: fx = W / (2 tan(fov_x / 2))."""
     if not 0 < fov_x_deg < 180:
         raise ConfigError(
             "fov_x_deg", f"{fov_x_deg} is not between 0 and 180 degrees", "Give the horizontal one"
@@ -26,7 +26,7 @@ def intrinsics_from_fov(fov_x_deg: float, size_hw: tuple[int, int]) -> NDArray[n
 
 
 def intrinsics_from_focal(focal_px: float, size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Intrinsics [3,3] of a centred camera with square pixels and this focal length in pixels."""
+    """Intrinsics [3,3] of a centered camera with square pixels and this focal length in pixels."""
     if not (math.isfinite(focal_px) and focal_px > 0):
         raise ConfigError("focal_px", f"{focal_px} is not a positive number of pixels")
     height, width = size_hw
@@ -40,7 +40,7 @@ def fov_from_intrinsics(intrinsics_33: NDArray[np.float64], size_hw: tuple[int, 
 
 
 def fov_from_focal(focal_px: float, size_hw: tuple[int, int]) -> float:
-    """Horizontal field of view in degrees of a centred camera: 2 atan(W / (2 f))."""
+    """Horizontal field of view in degrees of a centered camera: 2 atan(W / (2 f))."""
     return fov_from_intrinsics(intrinsics_from_focal(focal_px, size_hw), size_hw)
 
 

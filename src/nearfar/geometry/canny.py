@@ -2,7 +2,7 @@
 
 3x3 Sobel gradients over replicated borders, magnitude |gx| + |gy| (zero outside the picture), the
 direction in one of four sectors by fixed-point tangents of 22.5 and 67.5 degrees, a pixel kept only
-where its magnitude is a maximum across the edge, then hysteresis over 8 neighbours.
+where its magnitude is a maximum across the edge, then hysteresis over 8 neighbors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def canny(picture_HW: NDArray[np.uint8], *, low: float, high: float) -> NDArray[
     if 0 in picture_HW.shape:
         return np.zeros(picture_HW.shape, np.bool_)
     gx_HW, gy_HW = _sobel(picture_HW)
-    # a frame of zeros around the picture: neighbours never need a test
+    # a frame of zeros around the picture: neighbors never need a test
     magnitude = np.pad(np.abs(gx_HW) + np.abs(gy_HW), 1)
     width = magnitude.shape[1]
     flat = magnitude.ravel()
@@ -90,7 +90,7 @@ def _is_maximum(
 def _connected(
     thin: NDArray[np.intp], seeds: NDArray[np.intp], size: int, width: int
 ) -> NDArray[np.bool_]:
-    """Flat mask of the seeds and of the thin pixels that a chain of 8 neighbours ties to one."""
+    """Flat mask of the seeds and of the thin pixels that a chain of 8 neighbors ties to one."""
     edges, open_ = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     open_[thin] = True
     open_[seeds] = False

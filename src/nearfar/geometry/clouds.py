@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nearfar.errors import ConfigError
 
 from .edges import depth_edges
-from .neighbours import mean_neighbour_distance
+from .neighbors import mean_neighbor_distance
 
 _STRIP_PIXELS = 1 << 14  # rows are worked on in strips that stay in the cache
 
@@ -25,22 +25,22 @@ _STRIP_PIXELS = 1 << 14  # rows are worked on in strips that stay in the cache
 class CloudOptions:
     """Which points of a depth map become the cloud.
 
-    relative: jump of depth that makes an edge. neighbours, ratio: the statistical outlier rule.
+    relative: jump of depth that makes an edge. neighbors, ratio: the statistical outlier rule.
     max_points: larger maps are thinned by an even stride in rows and columns; None keeps all.
     """
 
     edge_filter: bool = True
     outlier_filter: bool = True
     relative: float = 0.04
-    neighbours: int = 20
+    neighbors: int = 20
     ratio: float = 3.0
     max_points: int | None = 1_000_000
 
     def __post_init__(self) -> None:
         if not self.relative > 0:
             raise ConfigError("CloudOptions.relative", f"{self.relative} is not above 0")
-        if self.neighbours < 1:
-            raise ConfigError("CloudOptions.neighbours", f"{self.neighbours} is not at least 1")
+        if self.neighbors < 1:
+            raise ConfigError("CloudOptions.neighbors", f"{self.neighbors} is not at least 1")
         if not self.ratio > 0:
             raise ConfigError("CloudOptions.ratio", f"{self.ratio} is not above 0")
         if self.max_points is not None and self.max_points < 1:
@@ -48,10 +48,10 @@ class CloudOptions:
 
 
 class PointCloud(NamedTuple):
-    """points_P3: float32 metres, OpenCV axes. colours_P3: uint8 RGB, or None."""
+    """points_P3: float32 metres, OpenCV axes. colors_P3: uint8 RGB, or None."""
 
     points_P3: NDArray[np.float32]
-    colours_P3: NDArray[np.uint8] | None
+    colors_P3: NDArray[np.uint8] | None
 
 
 def backproject(
@@ -59,7 +59,7 @@ def backproject(
 ) -> NDArray[np.float32]:
     """Points [H,W,3] in the unit of depth, OpenCV axes; NaN stays NaN.
 
-    X = (u + 0.5 - cx) / fx * Z, Y = (v + 0.5 - cy) / fy * Z: pixel centres lie at +0.5.
+    X = (u + 0.5 - cx) / fx * Z, Y = (v + 0.5 - cy) / fy * Z: pixel centers lie at +0.5.
     """
     height, width = depth_HW.shape
     (fx, _, cx), (_, fy, cy) = intrinsics_33[0], intrinsics_33[1]
@@ -91,11 +91,11 @@ def point_cloud(
     points_HW3 = backproject(depth_HW, intrinsics_33)[::step, ::step]
     keep_HW = keep_HW[::step, ::step]
     if options.outlier_filter:
-        keep_HW = organised_inliers(
-            points_HW3, keep_HW, neighbours=options.neighbours, ratio=options.ratio
+        keep_HW = organized_inliers(
+            points_HW3, keep_HW, neighbors=options.neighbors, ratio=options.ratio
         )
-    colours_P3 = None if image_HW3 is None else image_HW3[::step, ::step][keep_HW]
-    return PointCloud(points_HW3[keep_HW], colours_P3)
+    colors_P3 = None if image_HW3 is None else image_HW3[::step, ::step][keep_HW]
+    return PointCloud(points_HW3[keep_HW], colors_P3)
 
 
 def even_stride(pixels: int, limit: int | None) -> int:
@@ -106,28 +106,28 @@ def even_stride(pixels: int, limit: int | None) -> int:
 
 
 def statistical_outliers(
-    points_P3: NDArray[np.float32], *, neighbours: int = 20, ratio: float = 3.0
+    points_P3: NDArray[np.float32], *, neighbors: int = 20, ratio: float = 3.0
 ) -> NDArray[np.bool_]:
-    """Keep mask [P] (False = outlier) of an unordered cloud, with exact nearest neighbours."""
-    distance_P = mean_neighbour_distance(points_P3, neighbours=neighbours)
+    """Keep mask [P] (False = outlier) of an unordered cloud, with exact nearest neighbors."""
+    distance_P = mean_neighbor_distance(points_P3, neighbors=neighbors)
     return distance_P <= _limit(distance_P, ratio)
 
 
-def organised_inliers(
+def organized_inliers(
     points_HW3: NDArray[np.float32],
     usable_HW: NDArray[np.bool_],
     *,
-    neighbours: int = 20,
+    neighbors: int = 20,
     ratio: float = 3.0,
 ) -> NDArray[np.bool_]:
     """Keep mask [H,W] of a cloud that still lies in its image grid; several times faster.
 
-    The nearest neighbours are sought only among the pixels of a square window with at least twice
-    as many places, so d_i is never below the exact one; a pixel with fewer usable neighbours takes
+    The nearest neighbors are sought only among the pixels of a square window with at least twice
+    as many places, so d_i is never below the exact one; a pixel with fewer usable neighbors takes
     the mean over those, and one without any is an outlier.
     """
     radius = 1
-    while (2 * radius + 1) ** 2 - 1 < 2 * neighbours:
+    while (2 * radius + 1) ** 2 - 1 < 2 * neighbors:
         radius += 1
     height, width = usable_HW.shape
     distance_HW = np.full((height, width), np.inf, np.float32)
@@ -137,14 +137,14 @@ def organised_inliers(
     strip = max(1, _STRIP_PIXELS // max(width, 1))
     for start in range(0, height, strip):
         rows = planes_3HW[:, start : start + strip + 2 * radius]
-        distance_HW[start : start + strip] = _window_distance(rows, radius, neighbours)
+        distance_HW[start : start + strip] = _window_distance(rows, radius, neighbors)
     distance_HW[~usable_HW] = np.inf
     known_HW = np.isfinite(distance_HW)
     return known_HW & (distance_HW <= _limit(distance_HW[known_HW], ratio))
 
 
 def _window_distance(
-    planes_3HW: NDArray[np.float32], radius: int, neighbours: int
+    planes_3HW: NDArray[np.float32], radius: int, neighbors: int
 ) -> NDArray[np.float32]:
     """Mean distance to the nearest in the window; inf (or NaN at unusable pixels) if there is none.
 
@@ -153,13 +153,13 @@ def _window_distance(
     height, width = planes_3HW.shape[1] - 2 * radius, planes_3HW.shape[2] - 2 * radius
     places = [divmod(i, 2 * radius + 1) for i in range((2 * radius + 1) ** 2)]
     places.remove((radius, radius))
-    centre_3HW = planes_3HW[:, radius : radius + height, radius : radius + width]
-    centre_3HW = np.where(np.isfinite(centre_3HW), centre_3HW, np.float32(0))
+    center_3HW = planes_3HW[:, radius : radius + height, radius : radius + width]
+    center_3HW = np.where(np.isfinite(center_3HW), center_3HW, np.float32(0))
     squares = np.empty((height, width, len(places)), np.float32)
     for i, (down, right) in enumerate(places):
         other_3HW = planes_3HW[:, down : down + height, right : right + width]
-        squares[..., i] = np.square(other_3HW - centre_3HW).sum(axis=0)
-    nearest = np.partition(squares, neighbours - 1, axis=2)[..., :neighbours]
+        squares[..., i] = np.square(other_3HW - center_3HW).sum(axis=0)
+    nearest = np.partition(squares, neighbors - 1, axis=2)[..., :neighbors]
     there = np.isfinite(nearest)
     total = np.sqrt(nearest, out=np.zeros_like(nearest), where=there).sum(axis=2)
     number = there.sum(axis=2)

@@ -32,7 +32,7 @@ def metres_from_log_depth(log_depth: Tensor) -> Tensor:
     return torch.expm1(log_depth)
 
 
-def normalise_log_depth(depth_BHW: Tensor, usable_BHW: Tensor, stats_BHW: Tensor) -> LogDepthTarget:
+def normalize_log_depth(depth_BHW: Tensor, usable_BHW: Tensor, stats_BHW: Tensor) -> LogDepthTarget:
     """PPD's training target of a map in metres.
 
     Quantiles are taken over `stats_BHW` (known depth below 80 m); over `usable_BHW` (with sky) for

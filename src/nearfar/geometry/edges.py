@@ -1,4 +1,4 @@
-"""Depth edges: where neighbouring pixels lie on different surfaces, or fly between two."""
+"""Depth edges: where neighboring pixels lie on different surfaces, or fly between two."""
 
 from __future__ import annotations
 

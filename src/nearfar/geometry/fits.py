@@ -62,17 +62,17 @@ def fit_line(x_P: NDArray[np.float64], y_P: NDArray[np.float64]) -> Fit:
     """Least-squares line y ~ s x + t; minimum-norm (s, t) where x is constant.
 
     Same answer as numpy.linalg.lstsq on [x, 1] with rcond = eps * max(n, 2), in closed form:
-    singular values from the centred moments, the pseudo-inverse of rank 1 below the cut-off.
+    singular values from the centered moments, the pseudo-inverse of rank 1 below the cut-off.
     """
     count = x_P.size
     mean_x, mean_y = float(x_P.mean()), float(y_P.mean())
-    x_centred_P = x_P - mean_x
-    variance = float(x_centred_P @ x_centred_P) / count
+    x_centered_P = x_P - mean_x
+    variance = float(x_centered_P @ x_centered_P) / count
     trace = variance + mean_x**2 + 1  # of the design's Gram matrix over n; its determinant: var
     top = (trace + math.sqrt(max(trace**2 - 4 * variance, 0.0))) / 2
     cut_off = np.finfo(np.float64).eps * max(count, 2)
     if math.sqrt(variance) > cut_off * top:  # smallest / largest singular value
-        scale = float(x_centred_P @ (y_P - mean_y)) / (count * variance)
+        scale = float(x_centered_P @ (y_P - mean_y)) / (count * variance)
         return Fit(scale, mean_y - scale * mean_x, False)
     power = mean_x**2 + 1  # all rows are (mean_x, 1)
     return Fit(mean_x * mean_y / power, mean_y / power, True)

@@ -8,7 +8,7 @@ STRIDES = (1, 2, 4, 8)
 
 
 def gradient_loss(guess_BHW: Tensor, target_BHW: Tensor, usable_BHW: Tensor) -> Tensor:
-    """Scalar: differences of the error between usable neighbours, summed over strides 1, 2, 4, 8.
+    """Scalar: differences of the error between usable neighbors, summed over strides 1, 2, 4, 8.
 
     e = m (guess - target); per stride sum |e_x+1 - e_x| + |e_y+1 - e_y| over pairs that both count,
     divided by sum m. Strided, not averaged; 0 if nothing is usable.

@@ -28,9 +28,9 @@ class NearestSource(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """centre_L: output centres on the source axis; first_L: first source index of the window."""
+    """center_L: output centers on the source axis; first_L: first source index of the window."""
 
-    centre_L: NDArray[np.float32]
+    center_L: NDArray[np.float32]
     first_L: NDArray[np.int64]
     window: int
 
@@ -39,7 +39,7 @@ def masked_nearest_source(valid_HW: NDArray[np.bool_], size_hw: tuple[int, int])
     """Where each pixel of a [h,w] map comes from; not found where its window has no valid pixel.
 
     Window of ceil(f) pixels per axis, f = max(1, side / new side), from round-half-even(c - f/2);
-    of its valid pixels the one whose centre (j + 0.5) is nearest, the first in row-major on ties.
+    of its valid pixels the one whose center (j + 0.5) is nearest, the first in row-major on ties.
     """
     if min(*size_hw, *valid_HW.shape) < 1:
         raise ConfigError("size_hw", f"cannot resize {list(valid_HW.shape)} to {list(size_hw)}")
@@ -51,13 +51,13 @@ def masked_nearest_source(valid_HW: NDArray[np.bool_], size_hw: tuple[int, int])
         row_h = rows.first_L + down
         inside_h = (row_h >= 0) & (row_h < height)
         row_h = np.clip(row_h, 0, height - 1)
-        row_offset_h = np.square(row_h.astype(np.float32) + np.float32(0.5) - rows.centre_L)
+        row_offset_h = np.square(row_h.astype(np.float32) + np.float32(0.5) - rows.center_L)
         for right in range(columns.window):
             column_w = columns.first_L + right
             inside_w = (column_w >= 0) & (column_w < width)
             column_w = np.clip(column_w, 0, width - 1)
             column_offset_w = np.square(
-                column_w.astype(np.float32) + np.float32(0.5) - columns.centre_L
+                column_w.astype(np.float32) + np.float32(0.5) - columns.center_L
             )
             distance_hw = column_offset_w[None] + row_offset_h[:, None]
             usable_hw = valid_HW[row_h[:, None], column_w] & inside_h[:, None] & inside_w
@@ -71,9 +71,9 @@ def masked_nearest_source(valid_HW: NDArray[np.bool_], size_hw: tuple[int, int])
 
 
 def _axis(side: int, new_side: int) -> _Axis:
-    """Centres and windows of one axis; float32 from the rounding of the places onwards."""
+    """Centers and windows of one axis; float32 from the rounding of the places onwards."""
     place_L = np.linspace(0.5 / new_side, 1 - 0.5 / new_side, new_side).astype(np.float32)
-    centre_L = place_L * np.float32(side)
+    center_L = place_L * np.float32(side)
     step = max(1.0, side / new_side)
-    first_L = np.rint(centre_L - np.float32(step / 2)).astype(np.int64)
-    return _Axis(centre_L, first_L, math.ceil(step))
+    first_L = np.rint(center_L - np.float32(step / 2)).astype(np.int64)
+    return _Axis(center_L, first_L, math.ceil(step))

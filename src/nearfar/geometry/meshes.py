@@ -14,13 +14,13 @@ class DepthMesh(NamedTuple):
     """A surface seen from the camera; triangles face it (normals towards the viewer).
 
     vertices_P3: float32 metres, OpenCV axes. triangles: [n,3] uint32. uv_P2: float32 place in the
-    photo, 0..1 from its upper left corner. colours_P3: uint8 RGB, or None.
+    photo, 0..1 from its upper left corner. colors_P3: uint8 RGB, or None.
     """
 
     vertices_P3: NDArray[np.float32]
     triangles: NDArray[np.uint32]
     uv_P2: NDArray[np.float32]
-    colours_P3: NDArray[np.uint8] | None
+    colors_P3: NDArray[np.uint8] | None
 
 
 def depth_mesh(
@@ -32,7 +32,7 @@ def depth_mesh(
     relative: float = 0.04,
     max_vertices: int | None = 1_000_000,
 ) -> DepthMesh:
-    """The mesh of a metric map: two triangles for each square of neighbouring pixels.
+    """The mesh of a metric map: two triangles for each square of neighboring pixels.
 
     A triangle is left out when a corner is not usable or when its farthest corner is more than
     (1 + relative) times as deep as its nearest. Maps of more than `max_vertices` pixels are
@@ -58,7 +58,7 @@ def depth_mesh(
     flat = np.flatnonzero(used)
     place = np.stack([flat % width, flat // width], axis=1) * step + 0.5
     uv_P2 = (place / [depth_HW.shape[1], depth_HW.shape[0]]).astype(np.float32)
-    colours_P3 = None if image_HW3 is None else image_HW3[::step, ::step].reshape(-1, 3)[flat]
+    colors_P3 = None if image_HW3 is None else image_HW3[::step, ::step].reshape(-1, 3)[flat]
     return DepthMesh(
-        depth_HW3.reshape(-1, 3)[flat], new_number[corners].astype(np.uint32), uv_P2, colours_P3
+        depth_HW3.reshape(-1, 3)[flat], new_number[corners].astype(np.uint32), uv_P2, colors_P3
     )

@@ -1,7 +1,7 @@
 """Resizing of tensors as OpenCV does it, and the size a photo gets inside a network.
 
 Every method is separable: output row i is a weighted sum of a few input rows (its taps). Pixel
-centres are at +0.5 (OpenCV's and torch's align_corners=False convention); rows beyond the border
+centers are at +0.5 (OpenCV's and torch's align_corners=False convention); rows beyond the border
 repeat the last one. Released PPD code (spec ppd.md section 3) uses these cv2 methods on 8-bit
 photos; here values stay float32, so they differ from it by rounding only (half a grey level).
 """
@@ -90,24 +90,24 @@ def _nearest_index(size_in: int, size_out: int, like: Tensor) -> Tensor:
     return torch.arange(size_out, device=like.device) * size_in // size_out
 
 
-def _centres(size_in: int, size_out: int) -> Tensor:
-    """Position of every output centre on the input's index axis, float64."""
+def _centers(size_in: int, size_out: int) -> Tensor:
+    """Position of every output center on the input's index axis, float64."""
     return (torch.arange(size_out, dtype=torch.float64) + 0.5) * (size_in / size_out) - 0.5
 
 
 def _linear_taps(size_in: int, size_out: int) -> Taps:
-    centre_L = _centres(size_in, size_out)
-    share_L = centre_L - centre_L.floor()
-    index_LK = centre_L.floor().long()[:, None] + torch.arange(2)
+    center_L = _centers(size_in, size_out)
+    share_L = center_L - center_L.floor()
+    index_LK = center_L.floor().long()[:, None] + torch.arange(2)
     weight_LK = torch.stack([1 - share_L, share_L], dim=1)
     return Taps(index_LK.clamp(0, size_in - 1), weight_LK.float())
 
 
 def _cubic_taps(size_in: int, size_out: int) -> Taps:
     """Keys' cubic convolution with a = -0.75."""
-    centre_L = _centres(size_in, size_out)
-    index_LK = centre_L.floor().long()[:, None] + torch.arange(-1, 3)
-    distance_LK = (centre_L[:, None] - index_LK).abs()
+    center_L = _centers(size_in, size_out)
+    index_LK = center_L.floor().long()[:, None] + torch.arange(-1, 3)
+    distance_LK = (center_L[:, None] - index_LK).abs()
     near_LK = ((CUBIC_A + 2) * distance_LK - (CUBIC_A + 3)) * distance_LK**2 + 1
     far_LK = CUBIC_A * (((distance_LK - 5) * distance_LK + 8) * distance_LK - 4)
     weight_LK = torch.where(distance_LK <= 1, near_LK, far_LK)

@@ -136,7 +136,7 @@ def l1_points(
 def weighted_median(
     values_P: NDArray[np.float64], w_P: NDArray[np.float64], *, truncation: float | None = None
 ) -> float:
-    """The value minimising sum w |v - value|: the first with 2 cumsum - total >= 0 when sorted."""
+    """The value minimizing sum w |v - value|: the first with 2 cumsum - total >= 0 when sorted."""
     ones_P = np.ones_like(values_P)
     return float(best_scales(ones_P[None], values_P[None], w_P[None], truncation).scale_L[0])
 

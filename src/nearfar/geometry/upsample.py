@@ -19,7 +19,7 @@ _STRIP_PIXELS = 1 << 15  # rows are worked on in strips that stay in the cache
 def upsample_nearest(
     depth_hw: NDArray[np.generic], size_hw: tuple[int, int]
 ) -> NDArray[np.generic]:
-    """The map at `size_hw`, each pixel taken from the low-resolution cell its centre lies in."""
+    """The map at `size_hw`, each pixel taken from the low-resolution cell its center lies in."""
     rows = _nearest(depth_hw.shape[0], size_hw[0])
     columns = _nearest(depth_hw.shape[1], size_hw[1])
     return depth_hw[rows[:, None], columns[None, :]]
@@ -49,8 +49,8 @@ def guided_indices(
     """Flat index [H,W] into the low-resolution grid: which cell each image pixel belongs to.
 
     Among the 3x3 cells around the pixel, the one with the least
-    |image - guide|^2 + spatial * |pixel centre - cell centre|^2
-    (colours 0..1, distance in cells). Apply it to depth, masks and uncertainty alike.
+    |image - guide|^2 + spatial * |pixel center - cell center|^2
+    (colors 0..1, distance in cells). Apply it to depth, masks and uncertainty alike.
     """
     guide_3hw = _planes(guide_hw3)
     height, width = image_HW3.shape[:2]
@@ -93,14 +93,14 @@ def _candidates(cells: int, size: int) -> _Candidates:
 
 
 def _nearest(cells: int, size: int) -> NDArray[np.intp]:
-    """The cell in which each output pixel's centre lies: floor((i + 0.5) * cells / size)."""
+    """The cell in which each output pixel's center lies: floor((i + 0.5) * cells / size)."""
     return (2 * np.arange(size) + 1) * cells // (2 * size)
 
 
 def _squared_difference(
     image_3HW: NDArray[np.float32], guide_3hW: NDArray[np.float32], rows: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """Sum over colours of (image - guide)^2, the guide's rows repeated to the image's."""
+    """Sum over colors of (image - guide)^2, the guide's rows repeated to the image's."""
     total = np.zeros(image_3HW.shape[1:], np.float32)
     for image_HW, guide_hW in zip(image_3HW, guide_3hW):
         difference = image_HW - guide_hW[rows]
@@ -110,7 +110,7 @@ def _squared_difference(
 
 
 def _planes(image_HW3: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Float colour planes 0..1 of uint8 or float pixels."""
+    """Float color planes 0..1 of uint8 or float pixels."""
     planes = np.ascontiguousarray(np.moveaxis(image_HW3, 2, 0), np.float32)
     if image_HW3.dtype == np.uint8:
         planes *= np.float32(1 / 255)

@@ -44,7 +44,7 @@ def read_depth_array(path: str | Path) -> NDArray[np.float32]:
 def decode_picture(content: bytes, where: str) -> NDArray[np.generic]:
     """The values of an encoded PNG, TIFF, PGM, ... as stored: [H,W] or [H,W,channels].
 
-    Palette pictures give their indices. No colour conversion, no rotation.
+    Palette pictures give their indices. No color conversion, no rotation.
     """
     return _picture(io.BytesIO(content), where, any_mode=True)
 

@@ -1,6 +1,6 @@
 """Building blocks used by two or more families; tensors in, tensors out, no depth in here.
 
-attention.py  qk-normalised self-attention; fused kernel and its plain twin
+attention.py  qk-normalized self-attention; fused kernel and its plain twin
 rope.py       2-D rotary position tables and their application
 norm.py       LayerNorm modulated by shift and scale; fused and plain
 adaln.py      adaLN-zero transformer block

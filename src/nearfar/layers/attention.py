@@ -72,7 +72,7 @@ def has_bfloat16_without_tiles() -> bool:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with normalised q and k and optional rotary positions."""
+    """Multi-head self-attention with normalized q and k and optional rotary positions."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -89,6 +89,6 @@ class SelfAttention(nn.Module):
         q_BLNE, k_BLNE = self.q_norm(q_BLNE), self.k_norm(k_BLNE)
         if rope is not None:
             q_BLNE, k_BLNE = apply_rope(q_BLNE, rope), apply_rope(k_BLNE, rope)
-        v_BLNE = v_BLNE.to(q_BLNE.dtype)  # autocast on CUDA leaves normalised q, k in float32
+        v_BLNE = v_BLNE.to(q_BLNE.dtype)  # autocast on CUDA leaves normalized q, k in float32
         out_BNLE = attention(q_BLNE.transpose(1, 2), k_BLNE.transpose(1, 2), v_BLNE.transpose(1, 2))
         return self.proj(out_BNLE.transpose(1, 2).flatten(2))

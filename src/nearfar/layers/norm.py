@@ -24,7 +24,7 @@ def modulated_layer_norm(x_BLD: Tensor, *, shift_BD: Tensor, scale_BD: Tensor) -
 
 def modulated_layer_norm_reference(x_BLD: Tensor, *, shift_BD: Tensor, scale_BD: Tensor) -> Tensor:
     """The plain twin of `modulated_layer_norm`: mean and variance written out."""
-    centred_BLD = x_BLD - x_BLD.mean(-1, keepdim=True)
-    variance_BL1 = centred_BLD.square().mean(-1, keepdim=True)
-    normal_BLD = centred_BLD * (variance_BL1 + EPS).rsqrt()
+    centered_BLD = x_BLD - x_BLD.mean(-1, keepdim=True)
+    variance_BL1 = centered_BLD.square().mean(-1, keepdim=True)
+    normal_BLD = centered_BLD * (variance_BL1 + EPS).rsqrt()
     return normal_BLD * (1 + scale_BD[:, None]) + shift_BD[:, None]

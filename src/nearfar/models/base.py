@@ -129,7 +129,7 @@ class VideoPredictor(Protocol):
 
 
 class Losses(NamedTuple):
-    """The scalar to minimise and named scalars for the log."""
+    """The scalar to minimize and named scalars for the log."""
 
     total: Tensor
     parts: dict[str, Tensor]

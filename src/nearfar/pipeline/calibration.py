@@ -30,7 +30,7 @@ from .ensemble import Ensemble
 
 METHOD = "gain_floor"
 LEVEL = 0.9  # the interval that is made to cover its share
-_PIXELS = 4096  # of a scene; neighbours say the same
+_PIXELS = 4096  # of a scene; neighbors say the same
 _RATIOS = np.r_[0.0, np.geomspace(1e-2, 1e3, 101)]  # floor / gain, in typical spreads per unit
 _ABSOLUTE = (DepthKind.AFFINE_DEPTH, DepthKind.AFFINE_LOG_DEPTH)
 

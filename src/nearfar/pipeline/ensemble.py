@@ -80,9 +80,9 @@ def _fit_affine(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least-squares scale and shift of every map to the target; a map with scale <= 0 keeps 1."""
     mean_S, target_mean = maps_SP.mean(axis=1), target_P.mean()
-    centred_SP = maps_SP - mean_S[:, None]
-    power_S = (centred_SP**2).mean(axis=1)
-    scale_S = (centred_SP * (target_P - target_mean)).mean(axis=1) / np.maximum(power_S, 1e-20)
+    centered_SP = maps_SP - mean_S[:, None]
+    power_S = (centered_SP**2).mean(axis=1)
+    scale_S = (centered_SP * (target_P - target_mean)).mean(axis=1) / np.maximum(power_S, 1e-20)
     scale_S = np.where((scale_S > 0) & (power_S > 1e-16), scale_S, 1.0)
     shift_S = target_mean - scale_S * mean_S
     gauge = 1.0 / scale_S.mean()

@@ -3,7 +3,7 @@
 config.py       sizes of a tokenizer
 presets.py      named sizes: var and switti are published, tiny, tiny_depth, tiny_depth10 ours
 phi.py          which correction convolution serves which scale
-quantiser.py    residual quantisation over scales, partial sums, next-scale inputs
+quantizer.py    residual quantization over scales, partial sums, next-scale inputs
 autoencoder.py  convolutional encoder and decoder
 vqvae.py        all together: image to features, tokens, image
 objective.py    training: image, gradient, codebook and commitment losses

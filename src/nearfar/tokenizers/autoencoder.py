@@ -64,7 +64,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size: nearest neighbour, then a 3x3 convolution."""
+    """Twice the size: nearest neighbor, then a 3x3 convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ Our attribute names are the published ones but for the correction convolutions, 
 names by how they are shared: one for all `quantize.quant_resi.qresi.*`, several
 `quantize.quant_resi.qresi_ls.{i}.*`, one a scale `quantize.quant_resi.{i}.*`. VAR and Switti files
 hold 324 tensors: 323 of the network, and the counter `quantize.ema_vocab_hit_SV`, which is dropped.
-DepthART keeps the tokenizer under `vae_proxy.`, its quantiser once more under `vae_quant_proxy.`.
+DepthART keeps the tokenizer under `vae_proxy.`, its quantizer once more under `vae_quant_proxy.`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Tokenizer(NamedTuple):
 
 
 def bare_name(published: str) -> str:
-    """The name without prefixes; a quantiser alone (`vae_quant_proxy.`) gets its `quantize.`."""
-    name, quantiser_alone = published, False
+    """The name without prefixes; a quantizer alone (`vae_quant_proxy.`) gets its `quantize.`."""
+    name, quantizer_alone = published, False
     while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
         name = name.removeprefix(prefix)
-        quantiser_alone |= prefix == "vae_quant_proxy."
-    return f"quantize.{name}" if quantiser_alone else name
+        quantizer_alone |= prefix == "vae_quant_proxy."
+    return f"quantize.{name}" if quantizer_alone else name
 
 
 def our_name(published: str) -> str | None:

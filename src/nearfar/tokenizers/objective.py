@@ -28,7 +28,7 @@ DepthToImage = Callable[[Tensor, Tensor], Tensor]
 
 
 class TokenizerLosses(NamedTuple):
-    """The scalar to minimise and named scalars for the log."""
+    """The scalar to minimize and named scalars for the log."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -137,7 +137,7 @@ class TokenizerObjective:
 
 
 def error_gradient(error_BCHW: Tensor, usable_B1HW: Tensor) -> Tensor:
-    """Mean |difference of the error| between usable neighbours, summed over strides 1, 2, 4, 8."""
+    """Mean |difference of the error| between usable neighbors, summed over strides 1, 2, 4, 8."""
     total = error_BCHW.new_zeros(())
     for stride in STRIDES:
         e_BCHW, m_B1HW = error_BCHW[..., ::stride, ::stride], usable_B1HW[..., ::stride, ::stride]
@@ -150,7 +150,7 @@ def error_gradient(error_BCHW: Tensor, usable_B1HW: Tensor) -> Tensor:
 
 
 def squash_nearest(map_BHW: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """A depth map or mask at another size and shape by nearest neighbour, dtype kept."""
+    """A depth map or mask at another size and shape by nearest neighbor, dtype kept."""
     if map_BHW.shape[-2:] == size_hw:
         return map_BHW
     resized_B1HW = F.interpolate(map_BHW[:, None].float(), size=size_hw, mode="nearest-exact")

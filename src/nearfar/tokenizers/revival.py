@@ -1,6 +1,6 @@
 """Use of the codebook: how many codes live, and new places for those that nobody takes.
 
-`MultiScaleQuantiser.hits_V` counts choices since the last sweep. At a sweep a code that was chosen
+`MultiScaleQuantizer.hits_V` counts choices since the last sweep. At a sweep a code that was chosen
 less than `dead_below` times the mean is put on a random residual of the batch, then counting starts
 again. Everything follows from the counts and the generator, so a resumed run repeats it.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, distributed
 
-from .quantiser import MultiScaleQuantiser, TrainingPass
+from .quantizer import MultiScaleQuantizer, TrainingPass
 
 HITS_PER_SWEEP = 64  # mean choices per code between two sweeps
 DEAD_BELOW = 0.02  # share of the mean
@@ -49,7 +49,7 @@ def count_hits(indices_P: Tensor, *, codebook: int) -> Tensor:
 
 @torch.no_grad()
 def count_and_revive(
-    quantiser: MultiScaleQuantiser,
+    quantizer: MultiScaleQuantizer,
     taken: TrainingPass,
     *,
     generator: torch.Generator,
@@ -61,13 +61,13 @@ def count_and_revive(
     hits_per_sweep 0 never sweeps. All processes end with the codes of the first. A batch that is
     not finite moves nothing: the trainer skips it.
     """
-    hits_V, size = quantiser.hits_V, quantiser.config.codebook
+    hits_V, size = quantizer.hits_V, quantizer.config.codebook
     hits_V += count_hits(taken.indices_P, codebook=size)
     total = int(hits_V.sum())
     if not 0 < hits_per_sweep * size <= total:
         return 0
     dead = torch.nonzero(hits_V < dead_below * total / size)[:, 0]
-    weight_VC = quantiser.embedding.weight
+    weight_VC = quantizer.embedding.weight
     residuals_PC = taken.residuals_PC[torch.isfinite(taken.residuals_PC).all(dim=1)]
     if len(dead):
         draw_P = torch.rand(len(dead), generator=generator, device=generator.device)

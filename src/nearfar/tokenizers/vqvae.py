@@ -11,11 +11,11 @@ from nearfar.errors import ConfigError
 
 from .autoencoder import Decoder, Encoder
 from .config import VQConfig
-from .quantiser import MultiScaleQuantiser, QuantisedScales
+from .quantizer import MultiScaleQuantizer, QuantizedScales
 
 
 class VQVAE(nn.Module):
-    """Encoder, multi-scale quantiser and decoder; images are in -1..1."""
+    """Encoder, multi-scale quantizer and decoder; images are in -1..1."""
 
     def __init__(self, config: VQConfig) -> None:
         super().__init__()
@@ -23,17 +23,17 @@ class VQVAE(nn.Module):
         width = config.code_width
         self.encoder = Encoder(config)
         self.quant_conv = nn.Conv2d(width, width, 3, padding=1)
-        self.quantize = MultiScaleQuantiser(config)
+        self.quantize = MultiScaleQuantizer(config)
         self.post_quant_conv = nn.Conv2d(width, width, 3, padding=1)
         self.decoder = Decoder(config)
 
     def features(self, image_BCHW: Tensor) -> Tensor:
-        """f [B,C,H/stride,W/stride], float32: what is quantised. Image in -1..1."""
+        """f [B,C,H/stride,W/stride], float32: what is quantized. Image in -1..1."""
         self._require_image(image_BCHW)
         x_BCHW = image_BCHW.to(self.quant_conv.weight.dtype)
         return self.quant_conv(self.encoder(x_BCHW)).float()
 
-    def encode(self, image_BCHW: Tensor, *, scales: Sequence[int] | None = None) -> QuantisedScales:
+    def encode(self, image_BCHW: Tensor, *, scales: Sequence[int] | None = None) -> QuantizedScales:
         """Tokens and partial sums of images in -1..1."""
         return self.quantize.encode(self.features(image_BCHW), scales=scales)
 
@@ -53,7 +53,7 @@ class VQVAE(nn.Module):
         return self.decode(self.quantize.partial_sums(indices, scales=scales)[-1])
 
     def cast(self, dtype: torch.dtype) -> VQVAE:
-        """Itself with the convolutions in `dtype`; the quantiser stays float32."""
+        """Itself with the convolutions in `dtype`; the quantizer stays float32."""
         for part in (self.encoder, self.quant_conv, self.post_quant_conv, self.decoder):
             part.to(dtype=dtype)
         return self

@@ -11,7 +11,7 @@ targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
 clips.py       the source of rendered clips, and how they are seen
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
-muon.py        orthogonalised momentum for matrices, AdamW for the rest
+muon.py        orthogonalized momentum for matrices, AdamW for the rest
 optimizer.py   AdamW or Muon over groups and the learning rate of a step
 ema.py         moving average of the weights
 checkpoint.py  everything an exact resume needs, written in one piece

@@ -1,6 +1,6 @@
 """Everything an exact resume needs, in one file that exists completely or not at all.
 
-folder/checkpoints/00001200.pt holds network, average, optimiser and counters after 1200 steps.
+folder/checkpoints/00001200.pt holds network, average, optimizer and counters after 1200 steps.
 Nothing random is saved: random numbers depend on the step alone (sources.py).
 """
 
@@ -22,7 +22,7 @@ _FOLDER = "checkpoints"
 
 
 class Progress(NamedTuple):
-    """How far a run is. step: optimiser steps done; seconds: of training, over all sessions."""
+    """How far a run is. step: optimizer steps done; seconds: of training, over all sessions."""
 
     step: int = 0
     samples: int = 0

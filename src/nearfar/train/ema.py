@@ -29,7 +29,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the weights after optimiser step number `step` (from 0) into the average."""
+        """Take the weights after optimizer step number `step` (from 0) into the average."""
         if not self.decay:
             return
         decay = min(self.decay, (1 + step) / (10 + step))

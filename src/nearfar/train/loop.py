@@ -214,7 +214,7 @@ def _loop(run: _Run, batches: Iterator[DepthBatch], log: RunLog) -> None:
 
 
 def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
-    """One optimiser step; it is skipped, and counted, if loss or gradient is not finite."""
+    """One optimizer step; it is skipped, and counted, if loss or gradient is not finite."""
     train, accelerator = run.recipe.train, run.accelerator
     step = run.progress.step
     set_learning_rate(run.optimizer, learning_rate(step, train))
@@ -379,7 +379,7 @@ def _start(run: _Run, path: Path | None) -> list[str]:
 
 
 def _networks(recipe: Recipe, accelerator: Accelerator, build: TargetBuilder) -> dict[str, Any]:
-    """Target, wrapped module, optimiser and average, on the accelerator's device."""
+    """Target, wrapped module, optimizer and average, on the accelerator's device."""
     target = build(recipe, accelerator.device)
     network = target.network.train()
     if recipe.train.channels_last:

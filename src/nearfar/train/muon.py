@@ -1,4 +1,4 @@
-"""Muon with AdamW beside it: matrices get an orthogonalised momentum, everything else AdamW.
+"""Muon with AdamW beside it: matrices get an orthogonalized momentum, everything else AdamW.
 
 Muon (K. Jordan and others, 2024): M <- m M + (1 - m) G, then W <- W - rate * sqrt(max(1, r / c)) *
 O(M') with M' = (1 - m) G + m M (Nesterov) and O(X) near U V' of X = U S V', by five steps of
@@ -26,7 +26,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     Group keys: lr, weight_decay (decoupled), orthogonal; momentum for orthogonal groups, betas for
     the others. Parameters of orthogonal groups need two or more dimensions. dtype: what matrices
-    are orthogonalised in; bf16 does where it is faster.
+    are orthogonalized in; bf16 does where it is faster.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def _orthogonal_step(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """Matrices of one shape are orthogonalised together; split ones whole, by every process."""
+        """Matrices of one shape are orthogonalized together; split ones whole, by every process."""
         alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         directions: dict[Tensor, Tensor] = {}
         for parameter in parameters:
@@ -75,7 +75,7 @@ class MuonAdamW(torch.optim.Optimizer):
             alike[matrix.shape[0], matrix.shape[1]].append(parameter)
         for (rows, columns), members in alike.items():
             together = torch.stack([directions[p] for p in members])
-            updates = orthogonalised(together, dtype=self._dtype)
+            updates = orthogonalized(together, dtype=self._dtype)
             gain = max(1.0, rows / columns) ** 0.5
             for parameter, update in zip(members, updates):
                 step = part_of(update.reshape(parameter.shape), parameter)
@@ -102,7 +102,7 @@ class MuonAdamW(torch.optim.Optimizer):
             weight.addcdiv_(mean, spread, value=-group["lr"] / (1 - slow**count))
 
 
-def orthogonalised(matrices: Tensor, *, dtype: torch.dtype) -> Tensor:
+def orthogonalized(matrices: Tensor, *, dtype: torch.dtype) -> Tensor:
     """Near-orthogonal matrices [n,r,c] float32 with the singular vectors of the given ones.
 
     dtype: of the iteration; it needs no more digits than bfloat16 has.

@@ -22,7 +22,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     """The optimizer of a recipe; decay only on weights of two or more dimensions.
 
     Norm gains, biases and gates are left without decay: pulling them to 0 has no use. With
-    `optimizer = "muon"`, weights of two or more dimensions are orthogonalised unless their name
+    `optimizer = "muon"`, weights of two or more dimensions are orthogonalized unless their name
     contains one of `adamw_names` (first and last layers, embeddings). Weights whose rate is a share
     of the others' (`rate_shares`) stand in groups of their own.
     """

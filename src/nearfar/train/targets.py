@@ -69,7 +69,7 @@ class TrainedObjective(nn.Module):
     """Network and objective as one module, so that DDP and FSDP see the call they must wrap.
 
     Only the network is registered: what the objective holds besides (a frozen encoder) is not
-    trained, not synchronised and not saved. dtype: the recipe's, settled: bf16 or fp32.
+    trained, not synchronized and not saved. dtype: the recipe's, settled: bf16 or fp32.
     """
 
     def __init__(self, network: nn.Module, objective: Objective, *, dtype: str) -> None:
@@ -93,7 +93,7 @@ def autocast(device: torch.device, dtype: str) -> torch.autocast:
 
 
 def build_target(recipe: Recipe, device: torch.device) -> Target:
-    """Network (initialised from train.seed) and objective of the recipe, on the device."""
+    """Network (initialized from train.seed) and objective of the recipe, on the device."""
     kind = recipe.model.kind
     if kind not in TARGETS:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Pictures of depth results; numpy only, may import errors and result, never torch.
 
-colormap.py  depth to colour: near is warm, invalid is black
+colormap.py  depth to color: near is warm, invalid is black
 charts.py    histograms and curves as SVG
 panel.py     pictures side by side, contact sheets
-luts.npz     the colour tables (scripts/make_luts.py writes them)
+luts.npz     the color tables (scripts/make_luts.py writes them)
 """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nearfar.errors import ConfigError
 
-COLOURS = ("#1f6f8b", "#c8553d", "#588157", "#7d5ba6", "#b08900", "#555555")
+COLORS = ("#1f6f8b", "#c8553d", "#588157", "#7d5ba6", "#b08900", "#555555")
 WIDTH, HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 44
 _LEGEND = 130  # what a legend on the right needs
@@ -69,16 +69,16 @@ def curves_svg(
     parts = _frame(axes, x_label, y_label)
     margin = _LEFT + 8 if legend == "left" else WIDTH - _RIGHT - _LEGEND
     for number, curve in enumerate(kept):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         points = " ".join(f"{axes.x(a):.1f},{axes.y(b):.1f}" for a, b in zip(curve.x_S, curve.y_S))
         dash = ' stroke-dasharray="5 4"' if curve.dashed else ""
         parts.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="2"{dash} points="{points}"/>'
+            f'<polyline fill="none" stroke="{color}" stroke-width="2"{dash} points="{points}"/>'
         )
         top = _TOP + 14 + 15 * number
         parts.append(
             f'<line x1="{margin}" x2="{margin + 18}" y1="{top - 4}" y2="{top - 4}" '
-            f'stroke="{colour}" stroke-width="2"{dash}/>'
+            f'stroke="{color}" stroke-width="2"{dash}/>'
         )
         parts.append(_text(margin + 23, top, curve.label, anchor="start"))
     return _svg(parts, f"{y_label} over {x_label}")
@@ -111,15 +111,15 @@ def histogram_svg(
         wide, tall = axes.x(right) - x, axes.y(0.0) - y
         parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(wide - 1, 1):.1f}" '
-            f'height="{tall:.1f}" fill="{COLOURS[0]}"/>'
+            f'height="{tall:.1f}" fill="{COLORS[0]}"/>'
         )
     for place, (name, value) in enumerate((marks or {}).items(), start=1):
         if not low <= value <= high:
             continue
-        x, colour = axes.x(value), COLOURS[place % len(COLOURS)]
+        x, color = axes.x(value), COLORS[place % len(COLORS)]
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}" '
-            f'stroke="{colour}" stroke-width="2" stroke-dasharray="5 4"/>'
+            f'stroke="{color}" stroke-width="2" stroke-dasharray="5 4"/>'
         )
         parts.append(_text(x + 4, _TOP + 12 * place, f"{name} {value:.3g}", anchor="start"))
     return _svg(parts, f"histogram of {label}")

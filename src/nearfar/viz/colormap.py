@@ -1,4 +1,4 @@
-"""Colour pictures of depth: near is warm (or bright), far is cold (or dark), invalid is black."""
+"""Color pictures of depth: near is warm (or bright), far is cold (or dark), invalid is black."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _NEAREST = 1e-3  # metres: where logarithms of a range begin
 _WARM_FIRST = ("spectral",)  # tables that begin at their warm end; the others end there
 
 
-class ColourRange(NamedTuple):
-    """The values painted in the nearest and in the farthest colour, in the space of `painted`."""
+class ColorRange(NamedTuple):
+    """The values painted in the nearest and in the farthest color, in the space of `painted`."""
 
     near: float
     far: float
 
 
-def colour_depth(
-    result: DepthResult, colormap: str = "spectral", *, limits: ColourRange | None = None
+def color_depth(
+    result: DepthResult, colormap: str = "spectral", *, limits: ColorRange | None = None
 ) -> NDArray[np.uint8]:
     """RGB picture [H,W,3]: near warm, far cold, sky as the farthest, invalid black.
 
     Metric and scale-invariant maps are painted by the logarithm of depth, the affine kinds by
-    their own values, so that all kinds look alike. `limits` keeps the colours of a series (a video)
-    equal; by default they are `colour_range(result)`.
+    their own values, so that all kinds look alike. `limits` keeps the colors of a series (a video)
+    equal; by default they are `color_range(result)`.
     """
     values, valid = _painted(result)
     if limits is None:
-        limits = colour_range(result)
+        limits = color_range(result)
     span = limits.far - limits.near
     share = (values - limits.near) / span if span > 0 else np.full_like(values, 0.5)
     share = np.clip(np.where(valid, share, 0), 0, 1)
@@ -48,7 +48,7 @@ def colour_depth(
     return picture
 
 
-def colour_range(*results: DepthResult) -> ColourRange:
+def color_range(*results: DepthResult) -> ColorRange:
     """2nd and 98th percentile of the valid, non-sky values of all results together."""
     parts = []
     for result in results:
@@ -56,24 +56,24 @@ def colour_range(*results: DepthResult) -> ColourRange:
         parts.append(values[valid] if result.sky is None else values[valid & ~result.sky])
     known = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     if not len(known):
-        return ColourRange(0.0, 1.0)
+        return ColorRange(0.0, 1.0)
     near, far = np.percentile(known, [2, 98])
-    return ColourRange(float(near), float(far))
+    return ColorRange(float(near), float(far))
 
 
-def range_of_depths(kind: DepthKind, near: float, far: float) -> ColourRange:
-    """The colour range from `near` to `far`, given in the unit of maps of this kind."""
+def range_of_depths(kind: DepthKind, near: float, far: float) -> ColorRange:
+    """The color range from `near` to `far`, given in the unit of maps of this kind."""
     if kind not in (DepthKind.METRIC, DepthKind.SCALE_INVARIANT):
-        return ColourRange(near, far)
+        return ColorRange(near, far)
     near = max(near, _NEAREST)
-    return ColourRange(math.log(near), math.log(max(far, near)))
+    return ColorRange(math.log(near), math.log(max(far, near)))
 
 
 def apply_colormap(x_01: NDArray[np.floating], name: str) -> NDArray[np.uint8]:
     """RGB of values 0..1 (clipped; NaN becomes 0) by linear steps of the named table of 256."""
     if name not in COLORMAPS:
         raise ConfigError(
-            "colormap", f"unknown colour map {name!r}", f"Use one of {', '.join(COLORMAPS)}"
+            "colormap", f"unknown color map {name!r}", f"Use one of {', '.join(COLORMAPS)}"
         )
     step = np.clip(np.nan_to_num(np.asarray(x_01, np.float32)), 0, 1) * 255
     return np.take(_tables()[name], np.rint(step).astype(np.intp), axis=0)

@@ -42,6 +42,6 @@ def contact_sheet(
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)
         top, left = sum(heights[:row]) + gap * row, sum(widths[:column]) + gap * column
-        colour = tile if tile.ndim == 3 else tile[..., None]
-        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = colour
+        color = tile if tile.ndim == 3 else tile[..., None]
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = color
     return sheet

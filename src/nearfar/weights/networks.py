@@ -1,6 +1,6 @@
 """Families by name: config from a file's metadata, network on the meta device, tensors put in.
 
-Nothing is initialised and nothing copied twice: the network is built without memory and takes the
+Nothing is initialized and nothing copied twice: the network is built without memory and takes the
 file's tensors as its own.
 """
 

@@ -26,7 +26,7 @@ FORMAT = "1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
-    """A recognised file: tensors under our names, checked against the network they belong to.
+    """A recognized file: tensors under our names, checked against the network they belong to.
 
     ignored: part left out -> number of tensors. entry: name in the registry, or empty.
     encoder_sha256: of the encoder's file in training, empty if unknown.
@@ -48,7 +48,7 @@ class Weights:
 
 
 def read_weights(path: Path, *, encoder: str | None = None) -> Weights:
-    """The recognised and checked content of a file, ours or released; WeightsError otherwise.
+    """The recognized and checked content of a file, ours or released; WeightsError otherwise.
 
     encoder: tag of PPD's encoder, needed where neither metadata nor file name tell it.
     """
@@ -57,11 +57,11 @@ def read_weights(path: Path, *, encoder: str | None = None) -> Weights:
             "encoder", f"unknown tag {encoder!r}", f"Use one of {', '.join(ENCODER_ENTRIES)}"
         )
     if is_pickle(path):
-        return _recognise(path, flatten(read_pickle(path), path), encoder)
+        return _recognize(path, flatten(read_pickle(path), path), encoder)
     tensors, metadata = read_safetensors(path)
     if under_either_name(metadata, "nearfar_format") is not None:
         return _own(path, tensors, metadata, encoder)
-    return _recognise(path, flatten(tensors, path), encoder)
+    return _recognize(path, flatten(tensors, path), encoder)
 
 
 def _own(
@@ -90,7 +90,7 @@ def _own(
     )
 
 
-def _recognise(path: Path, flat: Flat, encoder: str | None) -> Weights:
+def _recognize(path: Path, flat: Flat, encoder: str | None) -> Weights:
     """A released checkpoint: kind, sizes and tag found out, tensors checked against them."""
     kind = identify(flat, path)
     try:

@@ -56,7 +56,7 @@ _PARTS = (
 )
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """tensors: by our names. dropped: published names left out."""
 
     family: str
@@ -151,7 +151,7 @@ def _bare(name: str) -> tuple[str, set[str]]:
 
 
 def _require_known_constant(name: str, value: Tensor, where: object) -> None:
-    """Colour statistics in a file must be those our encoders use."""
+    """Color statistics in a file must be those our encoders use."""
     ours = {"image_mean": MEAN_RGB, "image_std": STD_RGB}.get(name.split(".")[-1])
     if ours is not None:
         found = value.flatten().float()
@@ -159,33 +159,33 @@ def _require_known_constant(name: str, value: Tensor, where: object) -> None:
             raise WeightsError(where, f"{name} is {found.tolist()}, our encoder uses {ours}")
 
 
-def _ppd(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _ppd(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     tag = _ppd_tag(path, encoder)
-    return Recognised("ppd", tag, _ppd_config(flat.tensors), flat.tensors, [])
+    return Recognized("ppd", tag, _ppd_config(flat.tensors), flat.tensors, [])
 
 
-def _ppd_video(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _ppd_video(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     """A video network; only one was released, for Pi3's semantics."""
     tag = _encoder_tag(path, encoder, pi3.Pi3.name)
     tensors = {name: t for name, t in flat.tensors.items() if keys.our_video_name(name)}
     dropped = [name for name in flat.tensors if name not in tensors]
     config = keys.video_config_of(tensors)
-    return Recognised("ppd_video", tag, config, tensors, dropped)
+    return Recognized("ppd_video", tag, config, tensors, dropped)
 
 
-def _pi3(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _pi3(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     tag = _encoder_tag(path, encoder, pi3.Pi3.name)
     found = pi3.from_published(flat.tensors, where=path)
     dropped = [name for name in flat.tensors if name not in found.tensors]
-    return Recognised("pi3", tag, found.config, found.tensors, dropped)
+    return Recognized("pi3", tag, found.config, found.tensors, dropped)
 
 
-def _moge2(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _moge2(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     tag = _encoder_tag(path, encoder, "moge2")
-    return Recognised("moge2", tag, _moge2_config(flat, path), flat.tensors, [])
+    return Recognized("moge2", tag, _moge2_config(flat, path), flat.tensors, [])
 
 
-def _dav2(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _dav2(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     tag, config = _encoder_tag(path, encoder, "dav2"), _dinov2_config(flat.tensors, "")
     if "pretrained." not in flat.prefixes and encoder != "dav2":
         raise WeightsError(
@@ -194,31 +194,31 @@ def _dav2(flat: Flat, path: Path, encoder: str | None) -> Recognised:
             "If it is: nearfar models convert --encoder dav2",
         )
     tensors = {f"pretrained.{name}": tensor for name, tensor in flat.tensors.items()}
-    return Recognised("depth_anything_v2", tag, config, tensors, [])
+    return Recognized("depth_anything_v2", tag, config, tensors, [])
 
 
-def _next_scale(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _next_scale(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     """A DepthART with its tokenizer, or a VAR without."""
     config, tensors, dropped = depthart_keys.from_published(flat.tensors, where=path)
     is_whole = any(name.startswith(depthart_keys.TOKENIZER) for name in tensors)
-    return Recognised("depthart" if is_whole else "var", "", config, tensors, dropped)
+    return Recognized("depthart" if is_whole else "var", "", config, tensors, dropped)
 
 
-def _switti(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _switti(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     part = var_depth_keys.from_switti(flat.tensors, where=path)
-    return Recognised("switti", "", part.config, part.tensors, part.dropped)
+    return Recognized("switti", "", part.config, part.tensors, part.dropped)
 
 
-def _tokenizer(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _tokenizer(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     """A VQ-VAE; its scales, which no shape tells, are those of the released file of this name."""
     family = "depth_tokenizer"
     known = find_by_file(path.name, family=family)
     scales = None if known is None else FAMILIES[family].presets[known.preset].scales
     found = tokenizer_keys.from_published(flat.tensors, where=path, scales=scales)
-    return Recognised(family, "", found.config, found.tensors, found.dropped)
+    return Recognized(family, "", found.config, found.tensors, found.dropped)
 
 
-def _dar(flat: Flat, path: Path, encoder: str | None) -> Recognised:
+def _dar(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     """A checkpoint of the public DAR code: the preset whose names and shapes it has.
 
     No tensor tells the nearest and farthest metres: those of the preset are taken.
@@ -233,7 +233,7 @@ def _dar(flat: Flat, path: Path, encoder: str | None) -> Recognised:
         if shapes == {name: tensor.shape for name, tensor in expected.items()}:
             near, far = config.near, config.far
             log.warning("%s: no tensor tells its range; taken as %g..%g m", path, near, far)
-            return Recognised("dar", "", config, ours, dropped)
+            return Recognized("dar", "", config, ours, dropped)
     remedy = f"A checkpoint of another preset; known sizes: {', '.join(presets)}"
     require_fit(build("dar", presets["released"]), ours, path, remedy=remedy)
     raise AssertionError("it fits after all")
@@ -313,7 +313,7 @@ def _block_count(names: Iterable[str], prefix: str) -> int:
     return 1 + max((int(n) for n in numbers if n.isdigit()), default=-1)
 
 
-READERS: Mapping[str, Callable[[Flat, Path, str | None], Recognised]] = {
+READERS: Mapping[str, Callable[[Flat, Path, str | None], Recognized]] = {
     "ppd": _ppd,
     "ppd_video": _ppd_video,
     "pi3": _pi3,

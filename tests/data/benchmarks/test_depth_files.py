@@ -51,9 +51,9 @@ def test_pictures_that_nearfar_writes(tmp_path):
     save(tmp_path / "d.png", codes, text={"nearfar": "{}", "kind": "metric", "unit": "millimetre"})
     stored = read(tmp_path / "d.png")
     assert stored.values_HW[0, 1] / stored.units_per_metre == 1.5
-    text = {"nearfar": "{}", "kind": "affine_depth", "unit": "normalised", "near": "1", "far": "2"}
+    text = {"nearfar": "{}", "kind": "affine_depth", "unit": "normalized", "near": "1", "far": "2"}
     save(tmp_path / "d.png", codes, text=text)
-    with pytest.raises(DataError, match=r"d\.png: is a normalised map of kind affine_depth"):
+    with pytest.raises(DataError, match=r"d\.png: is a normalized map of kind affine_depth"):
         read(tmp_path / "d.png")
 
 
@@ -86,7 +86,7 @@ def test_damaged_files_are_named(name, content, finding):
     assert f"folder/{name}: {finding}" in str(error.value)
 
 
-def test_eight_bits_and_colours_are_refused(tmp_path):
+def test_eight_bits_and_colors_are_refused(tmp_path):
     small = np.ones((2, 2), np.uint8)
     save(tmp_path / "d.png", small)
     Image.fromarray(small).save(tmp_path / "d.tif")

@@ -53,7 +53,7 @@ def test_known_metres_have_no_nan_and_no_negative_values():
     assert valid.tolist() == [[True, False, False], [False, False, True]]
 
 
-def test_pinhole_moves_the_first_pixel_centre_to_a_half():
+def test_pinhole_moves_the_first_pixel_center_to_a_half():
     assert pinhole(2, 3, 10, 20).tolist() == [[2, 0, 10.5], [0, 3, 20.5], [0, 0, 1]]
 
 

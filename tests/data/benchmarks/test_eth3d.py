@@ -17,7 +17,7 @@ def test_raw_floats_camera_and_pose(tmp_path):
     assert not record.valid_HW[expected["unknown_row"]].any() and record.valid_HW[1:].all()
     np.testing.assert_allclose(record.intrinsics_33, expected["camera"])
     assert not record.camera_exact
-    assert record.pose_44[:3, 3].tolist() == expected["centre"]
+    assert record.pose_44[:3, 3].tolist() == expected["center"]
 
 
 def test_pose_is_the_inverse_of_colmap(tmp_path):

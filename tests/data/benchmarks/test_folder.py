@@ -98,7 +98,7 @@ def test_kits(tmp_path):
     np.testing.assert_array_equal(record.depth_HW, expected)
     assert not record.valid_HW[told["masked_row"]].any() and not record.valid_HW[0, 0]
     assert record.intrinsics_33.tolist() == told["intrinsics"] and record.scene == "desk"
-    half = open_dataset("folder", tmp_path / "k", options={"centre": "half"}).record(0)
+    half = open_dataset("folder", tmp_path / "k", options={"center": "half"}).record(0)
     assert half.intrinsics_33[0, 2] == told["intrinsics"][0][2] - 0.5
     other = data.record(1)
     assert other.intrinsics_33 is None and other.depth_kind == "affine" and other.valid_HW[0, 0]

@@ -35,10 +35,10 @@ def test_cameras_and_poses_in_every_notation():
                    "9 8 4 3", "[9; 8; 4; 3]"):  # fmt: skip
         assert entry_of(K=matrix).camera == (9, 8, 4.5, 3.5)
         assert entry_of(intrinsics=matrix).camera == (9, 8, 4, 3)
-    for centre, expected in (("half", 4), ("integer", 4.5)):
+    for center, expected in (("half", 4), ("integer", 4.5)):
         for name in ("K", "intrinsics"):
             row = json.dumps({"rgb": "a.png", "depth": "a.npy", name: [9, 8, 4, 3]})
-            assert entries(row, "x.jsonl", centre=centre)[0].camera[2] == expected
+            assert entries(row, "x.jsonl", center=center)[0].camera[2] == expected
     pose = np.eye(4).tolist()
     assert entry_of(pose=pose).pose == entry_of(pose=" ".join("1000010000100001")).pose
     assert entry_of().camera is None and entry_of().pose is None

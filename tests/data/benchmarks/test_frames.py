@@ -6,7 +6,7 @@ import pytest
 
 from nearfar.data.benchmarks.frames import (
     FrameDataset,
-    centred_at_half,
+    centered_at_half,
     in_list_order,
     names_of,
     span_of,
@@ -76,6 +76,6 @@ def test_spans_and_names():
 
 
 def test_numbers_of_records():
-    assert centred_at_half(5, 6, 3.5, 2.5).tolist() == [[5, 0, 4], [0, 6, 3], [0, 0, 1]]
+    assert centered_at_half(5, 6, 3.5, 2.5).tolist() == [[5, 0, 4], [0, 6, 3], [0, 0, 1]]
     depth = where_known(np.array([[np.nan, 2.0]]), np.array([[False, True]]))
     assert depth.dtype == np.float32 and depth.tolist() == [[0, 2]]

@@ -49,12 +49,12 @@ def test_record_follows_the_contract_with_an_exact_camera(record):
 
 
 def test_depth_and_camera_agree_with_the_renderer():
-    """Same surface seen at two sizes: pixel centres at +0.5 make 3-D points of one scene agree."""
+    """Same surface seen at two sizes: pixel centers at +0.5 make 3-D points of one scene agree."""
     small, large = (
         open_rendered(options={"count": 1, "height": side * 3, "width": side * 4}).record(0)
         for side in (8, 24)
     )
-    middle = large.depth_HW[1::3, 1::3]  # the centre of a small pixel is that of a large one
+    middle = large.depth_HW[1::3, 1::3]  # the center of a small pixel is that of a large one
     both = small.valid_HW & large.valid_HW[1::3, 1::3]
     assert np.median(np.abs(middle / small.depth_HW - 1)[both]) < 1e-4
     assert np.allclose(small.intrinsics_33[:2] * 3, large.intrinsics_33[:2])

@@ -12,7 +12,7 @@ def test_frames_are_in_natural_order_on_the_depth_grid(tmp_path):
     assert data.sample_ids == expected["ids"]
     assert data.keys[:2] == ["scene0000_00/000020", "scene0000_00/000100"]
     lost, found = data.record(0), data.record(1)
-    assert lost.pose_44 is None and found.pose_44[:3, 3].tolist() == expected["centre_100"]
+    assert lost.pose_44 is None and found.pose_44[:3, 3].tolist() == expected["center_100"]
     assert found.depth_HW.shape == (6, 8) == found.rgb_HW3.shape[:2]
     assert found.notes["photo_size_hw"] == [12, 16]
     assert found.depth_HW[1, 1] == expected["depth_1_1"]

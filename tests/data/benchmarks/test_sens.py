@@ -21,7 +21,7 @@ def test_header_and_frames(store):
     header = read_header(store, "a.sens")
     assert (header.frames, header.depth_size_hw, header.units_per_metre) == (3, (6, 8), 1000)
     assert header.depth_intrinsics_44[0].tolist() == [5, 0, 4, 0]
-    assert header.colour_intrinsics_44.tolist() == np.eye(4).tolist()
+    assert header.color_intrinsics_44.tolist() == np.eye(4).tolist()
     offsets = frame_offsets(store, "a.sens", header)
     assert len(offsets) == 3 and offsets[0] == header.start
     frame = read_frame(store, "a.sens", header, offsets[2])

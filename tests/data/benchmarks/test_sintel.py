@@ -13,9 +13,9 @@ def test_depth_sky_and_cameras(tmp_path):
     told = write_sintel(tmp_path / "s")
     data = open_dataset("sintel", tmp_path / "s")
     assert list(data.sample_ids) == [f"sintel/{frame}" for frame in told["frames"]]
-    for i, centre in enumerate(told["centres"]):
+    for i, center in enumerate(told["centers"]):
         record = data.record(i)
-        assert record.pose_44[:3, 3].tolist() == [0, 0, centre]
+        assert record.pose_44[:3, 3].tolist() == [0, 0, center]
         assert record.sky_HW[told["sky_row"]].all() and not record.sky_HW[1:].any()
         np.testing.assert_array_equal(record.valid_HW, ~record.sky_HW)
         assert (record.depth_HW[1:] == told["depth_m"]).all()

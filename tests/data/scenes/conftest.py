@@ -20,10 +20,10 @@ def extents():
 
     def measure(b):
         scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
-        used = scene.centre[:, 1] > -1000
-        centre, half, axes = (t[used].numpy() for t in (scene.centre, scene.half, scene.axes))
+        used = scene.center[:, 1] > -1000
+        center, half, axes = (t[used].numpy() for t in (scene.center, scene.half, scene.axes))
         reach = np.einsum("kij,ki->kj", np.abs(axes), half)
-        return centre - reach, centre + reach
+        return center - reach, center + reach
 
     return measure
 

@@ -31,11 +31,11 @@ def test_shapes_land_in_the_slots_of_their_kind():
     b.tube([7, 8, 9], [0.5, 1, 0.5], wood)
     assert b.free() == (BOXES - 1, ELLIPSOIDS - 1, SLOTS - BOXES - ELLIPSOIDS - 1)
     scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=7)
-    assert scene.centre[0].tolist() == [1, 2, 3]
-    assert scene.centre[BOXES].tolist() == [4, 5, 6]
-    assert scene.centre[BOXES + ELLIPSOIDS].tolist() == [7, 8, 9]
+    assert scene.center[0].tolist() == [1, 2, 3]
+    assert scene.center[BOXES].tolist() == [4, 5, 6]
+    assert scene.center[BOXES + ELLIPSOIDS].tolist() == [7, 8, 9]
     assert scene.half[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert (scene.centre[1:BOXES, 1] < -1000).all()
+    assert (scene.center[1:BOXES, 1] < -1000).all()
     assert scene.texture.dtype == torch.int64 and scene.noise_seed.item() == 7
 
 
@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_left_out():
     for i in range(BOXES + 5):
         b.box([i, 0, 0], [1, 1, 1], stone)
     scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
-    assert scene.centre[BOXES - 1, 0].item() == BOXES - 1
+    assert scene.center[BOXES - 1, 0].item() == BOXES - 1
     assert b.free()[0] == 0
 
 
@@ -71,7 +71,7 @@ def test_lights_keep_their_kind_and_missing_ones_are_dark():
     scene = b.build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
     assert scene.light_position[0].tolist() == [0, 1, 0]
     assert scene.light_is_sun.tolist() == [1, 1]
-    assert scene.light_colour[1].abs().max() == 0
+    assert scene.light_color[1].abs().max() == 0
 
 
 @pytest.mark.parametrize("rotation", [turn(0.7), tilt_x(0.2), tilt_z(-1.0)])
@@ -91,5 +91,5 @@ def test_any_rotation_is_a_rotation_and_varies():
 def test_stacking_adds_a_batch_axis():
     scene = builder().build(CAMERA, sensor=neutral_sensor(), noise_seed=0)
     stacked = stack_scenes([scene, scene], torch.device("cpu"))
-    assert stacked.centre.shape == (2, SLOTS, 3) and stacked.tan_half_x.shape == (2,)
+    assert stacked.center.shape == (2, SLOTS, 3) and stacked.tan_half_x.shape == (2,)
     assert stacked.primitives().half_BK3.shape == (2, SLOTS, 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nearfar.data.scenes.materials import FAMILIES, NATURAL, draw_colour, draw_material
+from nearfar.data.scenes.materials import FAMILIES, NATURAL, draw_color, draw_material
 from nearfar.data.scenes.textures import PATTERNS, texture_index
 
 INDEX = texture_index()
@@ -18,7 +18,7 @@ def test_materials_of_every_family_are_physical(family):
     allowed = {number for pattern in patterns for number in INDEX.ranges[pattern]}
     assert all(pattern in PATTERNS or pattern == "photo" for pattern in patterns)
     for material in drawn(family, plain=0.5):
-        assert all(0 <= c < 1.5 for c in material.colour)
+        assert all(0 <= c < 1.5 for c in material.color)
         assert material.texture in allowed
         assert 0 <= material.contrast <= 1 and material.size_m >= 0 and 0 <= material.gloss <= 1
 
@@ -29,12 +29,12 @@ def test_plain_share_is_about_as_asked():
     assert not any(m.contrast <= 0.3 for m in drawn("package", plain=1.0, natural=0.0))
 
 
-def test_colours_are_mostly_muted_unless_vivid():
+def test_colors_are_mostly_muted_unless_vivid():
     def spread(vivid):
         rng = np.random.default_rng(1)
-        colours = np.array([draw_colour(rng, 0.05, 0.6, vivid) for _ in range(300)])
-        assert colours.min() > 0 and colours.max() < 1
-        return np.median(colours.max(1) / colours.min(1))
+        colors = np.array([draw_color(rng, 0.05, 0.6, vivid) for _ in range(300)])
+        assert colors.min() > 0 and colors.max() < 1
+        return np.median(colors.max(1) / colors.min(1))
 
     assert spread(0.0) < 1.8 < spread(1.0)
 
@@ -48,7 +48,7 @@ def test_switches_choose_older_surfaces_and_blank_packages():
     assert all(m.contrast >= 0.7 for m in drawn("carton", plain=1.0, prints=1.0))
 
 
-def test_cardboard_is_brown_and_prints_keep_their_own_colours():
+def test_cardboard_is_brown_and_prints_keep_their_own_colors():
     for material in drawn("cardboard", plain=0.5):
-        assert material.colour[0] > material.colour[1] > material.colour[2]
-    assert all(len(set(m.colour)) == 1 for m in drawn("carton", plain=0.5))
+        assert material.color[0] > material.color[1] > material.color[2]
+    assert all(len(set(m.color)) == 1 for m in drawn("carton", plain=0.5))

@@ -18,7 +18,7 @@ def floor(*, with_box=False, fog=0.0, surface=GREY, bounce=0.0, fill=0.0):
     if with_box:
         b.box([0, 2.0, 3.0], [0.4, 0.05, 0.4], GREY)
     b.sun([0, 1, 0], 3.0, 0.01)
-    b.bounce, b.fill_colour = bounce, np.array([fill] * 3)
+    b.bounce, b.fill_color = bounce, np.array([fill] * 3)
     b.fill_direction = np.array([0, 0.39, 0.92])
     b.ambient, b.fog, b.clouds = 0.2, fog, 0.0
     camera = Camera(np.array([0.0, 1.2, 0.0]), look(0, -0.4, 0), 0.7)
@@ -60,7 +60,7 @@ def test_glowing_things_are_bright(photo):
     assert glowing.image_B3HW[0, :, 40:].mean() > glowing.image_B3HW[0, :, :3].mean()
 
 
-def test_bounced_light_has_the_colour_of_the_neighbour(photo):
+def test_bounced_light_has_the_color_of_the_neighbor(photo):
     red = Material((0.8, 0.02, 0.02), 0, 0, 0.0, 1.0)
 
     def wall(bounce):

@@ -26,16 +26,16 @@ BALL, TUBE = BOXES, BOXES + ELLIPSOIDS
 
 
 def world(*shapes):
-    """Primitives of one scene from (slot, centre, half, axes or None)."""
-    centre = torch.zeros(1, SLOTS, 3)
-    centre[..., 1] = -1e4
+    """Primitives of one scene from (slot, center, half, axes or None)."""
+    center = torch.zeros(1, SLOTS, 3)
+    center[..., 1] = -1e4
     half = torch.full((1, SLOTS, 3), 0.01)
     axes = torch.eye(3).repeat(1, SLOTS, 1, 1)
     for slot, c, h, r in shapes:
-        centre[0, slot], half[0, slot] = torch.tensor(c), torch.tensor(h)
+        center[0, slot], half[0, slot] = torch.tensor(c), torch.tensor(h)
         if r is not None:
             axes[0, slot] = torch.tensor(np.asarray(r), dtype=torch.float32)
-    return Primitives(centre, half, axes)
+    return Primitives(center, half, axes)
 
 
 def vector(x, y, z):
@@ -177,10 +177,10 @@ def test_corners_are_darker_than_open_floor():
         vector([0.02, 0.3, 3.0], [0, 0, 0], [0, 0, 0]),
         vector([0.0] * 3, [1.0] * 3, [0.0] * 3),
     )
-    colour = torch.zeros(1, SLOTS, 3)
-    colour[0, 1] = torch.tensor([0.9, 0.5, 0.1])
-    near = ambient_share(room, point, up, colour)
+    color = torch.zeros(1, SLOTS, 3)
+    color[0, 1] = torch.tensor([0.9, 0.5, 0.1])
+    near = ambient_share(room, point, up, color)
     share = near.open_share[0]
-    assert near.colour[0][0, 0] > 1.5 * near.colour[1][0, 0] > 2 * near.colour[2][0, 0]
+    assert near.color[0][0, 0] > 1.5 * near.color[1][0, 0] > 2 * near.color[2][0, 0]
     assert share[0] < share[1] < share[2] and share[2] > 0.97
     assert math.isclose(share[0].item(), math.exp(-1.2 * 0.5), rel_tol=0.2)

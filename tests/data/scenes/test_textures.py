@@ -25,7 +25,7 @@ def test_every_texture_has_mean_one_on_all_levels(atlas):
     assert len(atlas.level_start_L) == LEVELS
 
 
-def test_look_up_hits_texel_centres_and_repeats(atlas):
+def test_look_up_hits_texel_centers_and_repeats(atlas):
     texture, at = torch.tensor([3]), torch.tensor([(5 + 0.5) / SIZE])
     row = torch.tensor([(9 + 0.5) / SIZE])
     level = torch.zeros(1)

@@ -21,7 +21,7 @@ def test_exact_cameras_tone_mapping_and_poses(tmp_path):
         np.array([[6.7519, 0, 4], [0, 6.7519, 1.4471], [0, 0, 1]]), abs=1e-4
     )
     assert plain.rgb_HW3[3, 3].tolist() == [204] * 3 and plain.rgb_HW3[5, 7].tolist() == [255] * 3
-    assert plain.rgb_HW3[4, 4].tolist() == [0] * 3  # NaN colours
+    assert plain.rgb_HW3[4, 4].tolist() == [0] * 3  # NaN colors
     assert plain.camera_exact and plain.sequence == "ai_001_001/cam_00"
     for record in (plain, tilted):
         np.testing.assert_allclose(record.pose_44[:3, 3], (2.54, 0, 0))
@@ -157,10 +157,10 @@ def test_raw_files_by_marigolds_list(tmp_path):
 
 
 def test_tone_map_of_black_and_empty_pictures():
-    colour = np.full((2, 2, 3), 0.25)
+    color = np.full((2, 2, 3), 0.25)
     nowhere = np.zeros((2, 2), bool)
-    assert (tone_map(colour, nowhere, where="x") == int(0.25 ** (1 / 2.2) * 255)).all()
-    assert (tone_map(colour * 1e-5, ~nowhere, where="x") == 0).all()
+    assert (tone_map(color, nowhere, where="x") == int(0.25 ** (1 / 2.2) * 255)).all()
+    assert (tone_map(color * 1e-5, ~nowhere, where="x") == 0).all()
     half = np.random.default_rng(0).uniform(-1, 3, (40, 30, 3)).astype(np.float16)
     half[0, 0, 0], half[0, 0, 1] = np.nan, np.inf
     known = np.ones((40, 30), bool)
@@ -168,7 +168,7 @@ def test_tone_map_of_black_and_empty_pictures():
     assert (table == tone_map(half.astype(np.float64), known, where="x")).all()
     assert table[0, 0, 0] == 0 and table[0, 0, 1] == 255 and len(np.unique(table)) > 150
     with pytest.raises(DataError, match="differ in size"):
-        tone_map(colour, np.zeros((3, 2), bool), where="x")
+        tone_map(color, np.zeros((3, 2), bool), where="x")
 
 
 def test_nothing_there_says_what_was_looked_for(tmp_path):

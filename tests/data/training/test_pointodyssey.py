@@ -12,7 +12,7 @@ def test_depth_sky_and_cameras(tmp_path):
     assert first.depth_HW[3, 3] == pytest.approx(expected["depth"], rel=1e-6)
     assert first.sky_HW[0].all() and first.sky_HW.sum() == 8
     assert invalid_pixels(first) == expected["invalid"]
-    np.testing.assert_allclose(second.pose_44[:3, 3], expected["centre"])
+    np.testing.assert_allclose(second.pose_44[:3, 3], expected["center"])
     assert second.intrinsics_33[0].tolist() == [10, 0, 4] and second.sequence == "dancing"
     mini_d2.pack(tmp_path / "a", tmp_path / "a.tar")
     assert same(second, records("pointodyssey", tmp_path / "a.tar", split="train")[1])

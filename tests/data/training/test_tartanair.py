@@ -13,7 +13,7 @@ def test_first_version(tmp_path):
     assert first.depth_HW[3, 3] == expected["depth"] and first.depth_HW[1, 1] == expected["far"]
     assert first.sky_HW[0].all() and first.sky_HW.sum() == 8 and not invalid_pixels(first)
     np.testing.assert_allclose(first.pose_44, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose(second.pose_44[:3, 3], expected["centre"])
+    np.testing.assert_allclose(second.pose_44[:3, 3], expected["center"])
     assert first.intrinsics_33 == pytest.approx(np.array([[4, 0, 4], [0, 4, 3], [0, 0, 1]]))
     assert first.sample_id == "tartanair/abandonedfactory/Easy/P000/000000"
     near, _ = records("tartanair", tmp_path / "a", sky_beyond_m="200")

@@ -13,7 +13,7 @@ def test_depth_from_disparity(tmp_path):
     assert invalid_pixels(record) == expected["invalid"]
     assert [tuple(p) for p in np.argwhere(record.sky_HW)] == expected["sky"]
     assert record.rgb_HW3.tolist() == mini_d2.photo().tolist()  # alpha dropped, not blended
-    np.testing.assert_allclose(record.pose_44[:3, 3], expected["centre"])
+    np.testing.assert_allclose(record.pose_44[:3, 3], expected["center"])
     assert record.notes["baseline_m"] == pytest.approx(0.2)
     (other,) = records("unrealstereo4k", tmp_path / "a", split="out_test")
     assert other.scene == "00008" and record.scene == "00000"

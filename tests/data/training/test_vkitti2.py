@@ -23,7 +23,7 @@ def test_depth_sky_camera_and_pose(tmp_path):
     assert last.sky_HW[0].all() and not last.sky_HW[1:].any() and (last.depth_HW[0] == 0).all()
     assert last.intrinsics_33[0, 0] == 725.0087
     assert tuple(last.intrinsics_33[:2, 2]) == expected["cx_cy"]
-    np.testing.assert_allclose(last.pose_44[:3, 3], expected["centre"])
+    np.testing.assert_allclose(last.pose_44[:3, 3], expected["center"])
     assert abs(int(last.rgb_HW3[3, 3, 0]) - 200) < 6  # red is red, through JPEG
     assert last.scene == "Scene01" and last.sequence == "Scene01/clone/Camera_1"
 

@@ -28,7 +28,7 @@ def test_metric_is_millimetres_for_any_reader(result_of, tmp_path, seed):
 
 @pytest.mark.parametrize("kind", ["scale_invariant", "affine_depth", "affine_log_depth"])
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (3e5, 3.1e5), (2.0, 2.0)])
-def test_relative_kinds_are_normalised_and_come_back(result_of, tmp_path, kind, low, high):
+def test_relative_kinds_are_normalized_and_come_back(result_of, tmp_path, kind, low, high):
     result = result_of(kind, low=low, high=high)
     write(result, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:

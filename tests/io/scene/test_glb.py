@@ -28,18 +28,18 @@ def test_gltf_axes_and_texture_the_right_way_up(tmp_path):
     read = only(tmp_path / "a.glb")
     np.testing.assert_allclose(read.vertices, mesh.vertices_P3 * [1, -1, -1], rtol=1e-6)
     assert np.array_equal(read.faces, mesh.triangles)
-    colours = read.visual.to_color().vertex_colors
+    colors = read.visual.to_color().vertex_colors
     upper = read.vertices[:, 1] > 0.3
     lower = read.vertices[:, 1] < -0.3
-    assert upper.any() and (colours[upper, 0] > 200).all() and (colours[upper, 2] < 60).all()
-    assert lower.any() and (colours[lower, 2] > 200).all() and (colours[lower, 0] < 60).all()
+    assert upper.any() and (colors[upper, 0] > 200).all() and (colors[upper, 2] < 60).all()
+    assert lower.any() and (colors[lower, 2] > 200).all() and (colors[lower, 0] < 60).all()
 
 
-def test_vertex_colours_without_texture(tmp_path):
+def test_vertex_colors_without_texture(tmp_path):
     mesh, _ = mesh_and_image()
     write_glb(mesh, tmp_path / "a.glb")
-    colours = only(tmp_path / "a.glb").visual.vertex_colors[:, :3]
-    np.testing.assert_array_equal(colours, mesh.colours_P3)
+    colors = only(tmp_path / "a.glb").visual.vertex_colors[:, :3]
+    np.testing.assert_array_equal(colors, mesh.colors_P3)
 
 
 def test_no_surface(tmp_path):

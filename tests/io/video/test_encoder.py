@@ -52,7 +52,7 @@ def write(path, form, pictures, times):
 
 
 @pytest.mark.parametrize("size_hw", [(48, 64), (47, 63)])
-def test_colour_video_has_the_pictures_and_times(tmp_path, picture_frames, size_hw):
+def test_color_video_has_the_pictures_and_times(tmp_path, picture_frames, size_hw):
     frames = picture_frames(6, size_hw=size_hw)
     times = [Fraction(t, 24) for t in (0, 2, 3, 9, 11, 12)]
     write(tmp_path / "a.mp4", form_of("h264", size_hw), frames, times)
@@ -62,7 +62,7 @@ def test_colour_video_has_the_pictures_and_times(tmp_path, picture_frames, size_
     for frame, picture in zip(seen, frames):
         inside = frame.rgb_HW3[: size_hw[0], : size_hw[1]].astype(int)
         assert np.abs(inside - picture).mean() < 5
-        assert np.abs((inside - picture).mean(axis=(0, 1))).max() < 2  # no colour cast
+        assert np.abs((inside - picture).mean(axis=(0, 1))).max() < 2  # no color cast
 
 
 def test_grey_video_is_lossless_and_carries_its_text(tmp_path):

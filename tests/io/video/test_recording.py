@@ -101,7 +101,7 @@ def test_far_clips_take_coarser_steps(recorded):
     np.testing.assert_allclose(fields["image"][0, 10] / fields["meter"], 200, atol=0.004)
 
 
-def test_the_cloud_lies_where_the_camera_sees_it_in_the_colours_of_the_photo(recorded):
+def test_the_cloud_lies_where_the_camera_sees_it_in_the_colors_of_the_photo(recorded):
     events, _ = recorded([room()])
     cloud, camera = events["/cloud"][0].fields, events["/camera"][0].fields
     points, matrix = cloud["positions"], camera["matrix"]

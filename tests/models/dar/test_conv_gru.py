@@ -44,13 +44,13 @@ def test_two_gates_in_one_call_equal_two_calls():
 
 
 def test_candidates_carry_no_gradient_and_probabilities_are_float32():
-    centres = torch.ones(1, 4, 3, 3, requires_grad=True)
-    features = BinProjection(4, 4, kernel=3)(centres)
+    centers = torch.ones(1, 4, 3, 3, requires_grad=True)
+    features = BinProjection(4, 4, kernel=3)(centers)
     head = ProbabilityHead(4, 4).bfloat16()
     probability = head(features.bfloat16())
     assert probability.dtype == torch.float32
     probability.square().sum().backward()
-    assert centres.grad is None and head.conv2.weight.grad is not None
+    assert centers.grad is None and head.conv2.weight.grad is not None
 
 
 def test_the_decoder_is_eight_times_finer():

@@ -22,17 +22,17 @@ def networks():
 
 
 def step_of(shares):
-    """A step on a grid of 2x2 whose bins are 1 wide, centres 0.5, 1.5, ..."""
+    """A step on a grid of 2x2 whose bins are 1 wide, centers 0.5, 1.5, ..."""
     share_BChw = torch.tensor(shares).view(1, -1, 1, 1).expand(1, len(shares), 2, 2)
     one = torch.ones(1, 1, 2, 2)
     bins = TreeBins(0 * one, one, len(shares))
-    return Step(one, one, bins, Shares(share_BChw, bins.centres()))
+    return Step(one, one, bins, Shares(share_BChw, bins.centers()))
 
 
 def test_the_cost_is_the_cross_entropy_of_both_bins_beside_the_truth(networks):
     linear, logarithmic = networks
     step = step_of([0.1, 0.2, 0.6, 0.1])
-    truth = torch.full((1, 32, 32), 1.75)  # a quarter of the way from centre 1.5 to 2.5
+    truth = torch.full((1, 32, 32), 1.75)  # a quarter of the way from center 1.5 to 2.5
     expected = pytest.approx(-(0.75 * math.log(0.2) + 0.25 * math.log(0.6)), rel=1e-5)
     assert float(bins_cost(linear, step, truth)) == expected
     assert float(bins_cost(logarithmic, step, truth.exp())) == expected
@@ -63,10 +63,10 @@ def test_two_possible_truths_become_a_spread(networks):
     optimizer = torch.optim.Adam([logits], lr=0.3)
     bins = uniform_bins((1, 1), batch=2, near=1e-3, far=10.0, count=16)
     for _ in range(60):
-        share = Shares(logits.softmax(dim=1).expand(2, -1, -1, -1), bins.centres())
+        share = Shares(logits.softmax(dim=1).expand(2, -1, -1, -1), bins.centers())
         optimizer.zero_grad()
         bins_cost(networks[0], Step(truths, truths, bins, share), truths).backward()
         optimizer.step()
-    found = expectation(logits.detach().softmax(dim=1), bins.centres()[:1])
+    found = expectation(logits.detach().softmax(dim=1), bins.centers()[:1])
     assert float(found.depth_B1hw) == pytest.approx(4.0, abs=0.2)
     assert float(found.spread_B1hw) == pytest.approx(2.0, abs=0.2)

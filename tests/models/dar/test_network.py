@@ -105,7 +105,7 @@ def test_bins_in_log_metres(micro):
 def bins_expectation(bins):
     from nearfar.models.dar.tree_bins import expectation
 
-    return expectation(torch.full_like(bins.centres(), 1 / 8), bins.centres())
+    return expectation(torch.full_like(bins.centers(), 1 / 8), bins.centers())
 
 
 def test_what_is_no_photo_is_named(micro):

@@ -22,23 +22,23 @@ def edges_of(bins):
 def test_rules_equal_golden(golden, rule):
     values, bins = golden("mtbin"), first(rule)
     for k in range(5):
-        found = expectation(values["logits"][k].softmax(dim=1), bins.centres())
+        found = expectation(values["logits"][k].softmax(dim=1), bins.centers())
         label = bins.label(found.depth_B1hw)
         torch.testing.assert_close(edges_of(bins), values[f"{rule}.edges"][k], **NEAR)
-        torch.testing.assert_close(bins.centres(), values[f"{rule}.centres"][k], **NEAR)
+        torch.testing.assert_close(bins.centers(), values[f"{rule}.centres"][k], **NEAR)
         torch.testing.assert_close(found.depth_B1hw, values[f"{rule}.depth"][k], **NEAR)
         torch.testing.assert_close(found.spread_B1hw, values[f"{rule}.std"][k], **NEAR)
         assert torch.equal(label[:, 0], values[f"{rule}.label"][k].long())
-        centre = bins.centres().gather(1, label)
-        torch.testing.assert_close(centre, values[f"{rule}.depth_label_centre"][k], **NEAR)
+        center = bins.centers().gather(1, label)
+        torch.testing.assert_close(center, values[f"{rule}.depth_label_centre"][k], **NEAR)
         bins = bins.after(found)
 
 
-def test_released_centres_never_move_and_lost_depth_is_bin_0():
+def test_released_centers_never_move_and_lost_depth_is_bin_0():
     bins = first("released", (1, 1), batch=1)
     near = torch.full((1, 1, 1, 1), 0.5)
     after = bins.after(Expectation(near, near))
-    assert torch.equal(after.centres(), bins.centres())
+    assert torch.equal(after.centers(), bins.centers())
     assert after.label(torch.full((1, 1, 1, 1), 9.0)).item() == 0
 
 

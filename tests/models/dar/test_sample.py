@@ -174,8 +174,8 @@ def test_the_first_bins_spread_around_every_answer(micro):
     for one, other in zip(steps, plain):
         assert torch.equal(one.depth_B1hw, other.depth_B1hw)
         size = tuple(one.depth_B1hw.shape[-2:])
-        share, centres = (at_nearest(map_BChw, size) for map_BChw in first.shares)
-        gap = centres - one.depth_B1hw.log()
+        share, centers = (at_nearest(map_BChw, size) for map_BChw in first.shares)
+        gap = centers - one.depth_B1hw.log()
         wide = (share * gap**2).sum(dim=1, keepdim=True).sqrt() * one.depth_B1hw
         torch.testing.assert_close(one.spread_B1hw, wide)
     torch.testing.assert_close(first.spread_B1hw, plain[0].spread_B1hw)

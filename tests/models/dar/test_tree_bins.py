@@ -14,15 +14,15 @@ def first(size=(6, 8), batch=2):
 def test_paper_rule_equals_golden(golden):
     values, bins = golden("mtbin"), first()
     for k in range(5):
-        found = expectation(values["logits"][k].softmax(dim=1), bins.centres())
+        found = expectation(values["logits"][k].softmax(dim=1), bins.centers())
         label = bins.label(found.depth_B1hw)
         torch.testing.assert_close(bins.edges(), values["paper.edges"][k], **NEAR)
-        torch.testing.assert_close(bins.centres(), values["paper.centres"][k], **NEAR)
+        torch.testing.assert_close(bins.centers(), values["paper.centres"][k], **NEAR)
         torch.testing.assert_close(found.depth_B1hw, values["paper.depth"][k], **NEAR)
         torch.testing.assert_close(found.spread_B1hw, values["paper.std"][k], **NEAR)
         assert torch.equal(label[:, 0], values["paper.label"][k].long())
-        centre = bins.centres().gather(1, label)
-        torch.testing.assert_close(centre, values["paper.depth_label_centre"][k], **NEAR)
+        center = bins.centers().gather(1, label)
+        torch.testing.assert_close(center, values["paper.depth_label_centre"][k], **NEAR)
         bins = bins.after(found)
 
 
@@ -31,7 +31,7 @@ def test_the_interval_holds_the_depth_and_shrinks():
     bins = first((5, 7))
     for _ in range(5):
         logits = 4 * torch.randn(2, 16, 5, 7, generator=generator)
-        found = expectation(logits.softmax(dim=1), bins.centres())
+        found = expectation(logits.softmax(dim=1), bins.centers())
         after = bins.after(found)
         low, high = after.edges()[:, :1], after.edges()[:, -1:]
         assert ((low - 1e-5 <= found.depth_B1hw) & (found.depth_B1hw <= high + 1e-5)).all()
@@ -49,7 +49,7 @@ def test_borders_and_beyond():
     depth[..., 3] = edge
     assert bins.label(depth).flatten().tolist() == [0, 0, 15, 5]
     widths = bins.after(Expectation(depth, depth)).step_B1hw / bins.step_B1hw * 16
-    assert widths.flatten().round().tolist() == [2, 2, 2, 3]  # a boundary bin has one neighbour
+    assert widths.flatten().round().tolist() == [2, 2, 2, 3]  # a boundary bin has one neighbor
 
 
 def test_other_grids_take_the_nearest_bins():
@@ -63,7 +63,7 @@ def test_other_grids_take_the_nearest_bins():
 
 def test_no_gradient_through_the_bins():
     logits = torch.zeros(1, 16, 1, 1, requires_grad=True)
-    found = expectation(logits.softmax(dim=1), first((1, 1), batch=1).centres())
+    found = expectation(logits.softmax(dim=1), first((1, 1), batch=1).centers())
     after = first((1, 1), batch=1).after(found)
-    assert found.depth_B1hw.requires_grad and not after.centres().requires_grad
+    assert found.depth_B1hw.requires_grad and not after.centers().requires_grad
     assert not found.spread_B1hw.requires_grad

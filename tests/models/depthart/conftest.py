@@ -55,10 +55,10 @@ class Feed:
     def __init__(self, indices):
         self.indices, self.logits = indices, []
 
-    def __call__(self, logits_BLV, quantiser, generators):
+    def __call__(self, logits_BLV, quantizer, generators):
         index = self.indices[len(self.logits)]
         self.logits.append(logits_BLV)
-        vectors = quantiser.embed(index)
+        vectors = quantizer.embed(index)
         return vectors.mean(dim=2) if index.ndim == 3 else vectors
 
 
@@ -68,10 +68,10 @@ class Watch(Feed):
     def __init__(self):
         self.logits, self.indices = [], []
 
-    def __call__(self, logits_BLV, quantiser, generators):
+    def __call__(self, logits_BLV, quantizer, generators):
         self.logits.append(logits_BLV)
         self.indices.append(logits_BLV.argmax(dim=-1))
-        return quantiser.embed(self.indices[-1])
+        return quantizer.embed(self.indices[-1])
 
 
 @pytest.fixture

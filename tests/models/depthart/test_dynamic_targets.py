@@ -18,10 +18,10 @@ def test_targets_equal_golden(networks, golden):
 
 def test_first_scale_is_static_and_the_rest_is_what_is_missing(networks, golden):
     network, io = networks["depthart"], golden("depthart")
-    quantiser, f = network.tokenizer.quantize, io["out.f_depth"]
+    quantizer, f = network.tokenizer.quantize, io["out.f_depth"]
     rollout = roll_out(network, network.photo_vectors(io["in.image01"], None), f)
-    static = quantiser.encode(f).indices
+    static = quantizer.encode(f).indices
     assert torch.equal(rollout.target_BL[:, :1], static[0])
     missing = f - rollout.before_last_BCHW
-    assert torch.equal(rollout.target_BL[:, 14:], quantiser.nearest_at(missing, scale=3))
+    assert torch.equal(rollout.target_BL[:, 14:], quantizer.nearest_at(missing, scale=3))
     assert not torch.equal(rollout.target_BL[:, 14:], static[3])

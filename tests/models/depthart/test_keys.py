@@ -57,7 +57,7 @@ def published(name):
 
 
 @pytest.mark.parametrize("name", ["depthart", "d16", "d20", "d24", "d30", "d36"])
-def test_published_files_are_recognised_by_their_keys(name, caplog):
+def test_published_files_are_recognized_by_their_keys(name, caplog):
     found = from_published({"trainer": {"var_wo_ddp": published(name)}}, where="x.pth")
     assert found.config == PRESETS[name]
     with torch.device("meta"):

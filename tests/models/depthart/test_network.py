@@ -38,8 +38,8 @@ def test_mask_equals_golden(networks, golden):
 
 def test_teacher_forced_logits_equal_golden(networks, golden, photo):
     network, io = networks["depthart"], golden("depthart")
-    quantiser = network.tokenizer.quantize
-    inputs = quantiser.teacher_inputs(quantiser.encode(io["out.f_depth"]).partial_sums)
+    quantizer = network.tokenizer.quantize
+    inputs = quantizer.teacher_inputs(quantizer.encode(io["out.f_depth"]).partial_sums)
     for placed, key in ((True, "depthvar_tf_posstart"), (False, "depthvar_tf")):
         logits = network.masked_logits(
             photo, inputs, detach_inputs=False, with_start_position=placed
@@ -51,14 +51,14 @@ def test_teacher_forced_logits_equal_golden(networks, golden, photo):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_one_masked_pass_equals_the_cached_run(networks, photo, name, dtype):
     network = copy.deepcopy(networks[name]).cast(dtype)
-    quantiser = network.tokenizer.quantize
+    quantizer = network.tokenizer.quantize
     index = [torch.arange(2 * p * p).view(2, -1) % 64 for p in (1, 2, 3, 4)]
-    sums = quantiser.partial_sums(index)
-    whole = network.masked_logits(photo, quantiser.teacher_inputs(sums), detach_inputs=False)
+    sums = quantizer.partial_sums(index)
+    whole = network.masked_logits(photo, quantizer.teacher_inputs(sums), detach_inputs=False)
     cache, logits = network.begin(photo)
     steps = [logits]
     for scale in (1, 2, 3):
-        inputs = quantiser.inputs_of_next_scale(sums[scale - 1], scale=scale - 1)
+        inputs = quantizer.inputs_of_next_scale(sums[scale - 1], scale=scale - 1)
         steps.append(network.step(inputs, scale=scale, cache=cache))
     assert cache.length == cache.keys[0].shape[2] == 60 and cache.keys[0].dtype == dtype
     stepped = torch.cat(steps, dim=1)

@@ -1,4 +1,4 @@
-"""Squashing to the tokenizer's square; depth as in the golden normalisation."""
+"""Squashing to the tokenizer's square; depth as in the golden normalization."""
 
 import torch
 

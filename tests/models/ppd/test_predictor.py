@@ -14,7 +14,7 @@ from nearfar.result import DepthKind
 
 
 class FakeEncoder:
-    """Semantics = mean colour of each coarse token, repeated; knows metres."""
+    """Semantics = mean color of each coarse token, repeated; knows metres."""
 
     name, width, stride = "fake", 96, 16
 

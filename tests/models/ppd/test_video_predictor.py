@@ -15,7 +15,7 @@ from nearfar.result import DepthKind
 
 
 class FakeClipEncoder:
-    """Semantics = mean colour of each coarse token; remembers the windows that it saw."""
+    """Semantics = mean color of each coarse token; remembers the windows that it saw."""
 
     name, width, stride = "fake", 48, 16
 

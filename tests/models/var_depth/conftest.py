@@ -45,7 +45,7 @@ def published_keys():
 
 @pytest.fixture(scope="session")
 def golden_network(golden):
-    """The golden transformer and quantiser; what has no golden weights stays without memory."""
+    """The golden transformer and quantizer; what has no golden weights stays without memory."""
     tensors = {
         f"transformer.{name[2:]}": value
         for name, value in golden("model_tiny").items()

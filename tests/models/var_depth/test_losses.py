@@ -29,16 +29,16 @@ def test_uniform_weights_give_the_released_loss(generator):
 
 
 def test_soft_targets_forgive_near_codes(micro, generator):
-    quantiser = micro().tokenizer.quantize
+    quantizer = micro().tokenizer.quantize
     with torch.no_grad():
-        quantiser.embedding.weight.normal_(generator=generator)
-        quantiser.embedding.weight[1] = quantiser.embedding.weight[0] + 0.01
-    sought = (quantiser.embedding.weight[0] + 0.3).expand(1, 5, 4)
+        quantizer.embedding.weight.normal_(generator=generator)
+        quantizer.embedding.weight[1] = quantizer.embedding.weight[0] + 0.01
+    sought = (quantizer.embedding.weight[0] + 0.3).expand(1, 5, 4)
     weight = token_weights((1, 2), balanced=True)
 
     def loss(code):
         logits = 8 * F.one_hot(torch.full((1, 5), code), 16).float()
-        return float(soft_code_loss(logits, sought, quantiser=quantiser, weight_L=weight))
+        return float(soft_code_loss(logits, sought, quantizer=quantizer, weight_L=weight))
 
     assert abs(loss(0) - loss(1)) < 0.3
     assert min(loss(code) for code in range(2, 16)) > loss(1)
@@ -46,11 +46,11 @@ def test_soft_targets_forgive_near_codes(micro, generator):
 
 def test_sure_logits_give_the_f_hat_of_their_codes(micro, generator):
     network = micro()
-    quantiser, scales = network.tokenizer.quantize, network.config.tokenizer.scales
+    quantizer, scales = network.tokenizer.quantize, network.config.tokenizer.scales
     codes = [torch.randint(16, (1, side * side), generator=generator) for side in scales]
     logits = 100 * F.one_hot(torch.cat(codes, dim=1), 16).float()
-    found = expected_f_hat(logits, quantiser)
-    torch.testing.assert_close(found, quantiser.partial_sums(codes)[-1], atol=1e-5, rtol=0)
+    found = expected_f_hat(logits, quantizer)
+    torch.testing.assert_close(found, quantizer.partial_sums(codes)[-1], atol=1e-5, rtol=0)
 
 
 def test_affine_loss_does_not_see_scale_shift_or_holes(generator):

@@ -11,27 +11,27 @@ def features(network, generator):
 @torch.inference_mode()
 def test_teacher_targets_are_the_tokenizers_codes(micro, photo, generator):
     network = micro()
-    f, quantiser = features(network, generator), network.tokenizer.quantize
+    f, quantizer = features(network, generator), network.tokenizer.quantize
     found = teacher_pass(network, network.condition_on(photo), f)
-    assert torch.equal(found.target_BL, torch.cat(quantiser.encode(f).indices, dim=1))
-    assert torch.equal(quantiser.nearest(found.sought_BLC), found.target_BL)
+    assert torch.equal(found.target_BL, torch.cat(quantizer.encode(f).indices, dim=1))
+    assert torch.equal(quantizer.nearest(found.sought_BLC), found.target_BL)
     assert found.logits_BLV.shape == (2, 385, 16)
 
 
 @torch.inference_mode()
 def test_own_targets_are_what_is_left_to_say(micro, photo, generator):
     network = micro()
-    f, quantiser = features(network, generator), network.tokenizer.quantize
+    f, quantizer = features(network, generator), network.tokenizer.quantize
     found = own_pass(network, network.condition_on(photo), f)
     sides = network.config.tokenizer.scales
     codes = found.logits_BLV.argmax(dim=-1).split([side * side for side in sides], dim=1)
-    sums = quantiser.partial_sums(codes)
+    sums = quantizer.partial_sums(codes)
     targets = found.target_BL.split([side * side for side in sides], dim=1)
-    assert torch.equal(targets[0], quantiser.nearest_at(f, scale=0))
+    assert torch.equal(targets[0], quantizer.nearest_at(f, scale=0))
     for scale in range(1, len(sides)):
-        assert torch.equal(targets[scale], quantiser.nearest_at(f - sums[scale - 1], scale=scale))
+        assert torch.equal(targets[scale], quantizer.nearest_at(f - sums[scale - 1], scale=scale))
     # one pass over the same sums gives the same logits
-    inputs = [quantiser.inputs_of_next_scale(s, scale=k) for k, s in enumerate(sums[:-1])]
+    inputs = [quantizer.inputs_of_next_scale(s, scale=k) for k, s in enumerate(sums[:-1])]
     logits = network.all_logits(inputs, network.condition_on(photo))
     torch.testing.assert_close(found.logits_BLV, logits, atol=1e-4, rtol=1e-4)
 

@@ -63,7 +63,7 @@ def test_without_a_photo_nothing_is_added(micro, photo):
         assert said.before[1][1].abs().max() == 0
 
 
-def test_coordinates_are_cell_centres():
+def test_coordinates_are_cell_centers():
     found = coordinates(2, like=torch.zeros(1))
     assert found[0, 0].tolist() == [[-0.5, 0.5], [-0.5, 0.5]]
     assert found[0, 1].tolist() == [[-0.5, -0.5], [0.5, 0.5]]

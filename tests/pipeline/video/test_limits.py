@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nearfar.pipeline.video.config import RangeChoice
-from nearfar.pipeline.video.limits import ColourLimits, DepthCounts
+from nearfar.pipeline.video.limits import ColorLimits, DepthCounts
 from nearfar.result import DepthKind, DepthResult
 
 
@@ -49,12 +49,12 @@ def test_clip_and_fixed_ranges_do_not_move():
         (RangeChoice(), counts.quantiles()),
         (RangeChoice(mode="fixed", fixed=(0.5, 8.0)), (0.5, 8.0)),
     ):
-        limits = ColourLimits(choice, counts)
+        limits = ColorLimits(choice, counts)
         assert {limits.of(result_of([[i, 9.0]]), begins_shot=False) for i in range(4)} == {expected}
 
 
 def test_running_range_is_smooth_and_jumps_at_cuts():
-    limits = ColourLimits(RangeChoice(mode="running"), DepthCounts())
+    limits = ColorLimits(RangeChoice(mode="running"), DepthCounts())
     near = [
         limits.of(result_of(np.linspace(low, low + 10, 1000)), begins_shot=cut).near
         for low, cut in ((1, False), (2, False), (2, False), (50, True))

@@ -56,7 +56,7 @@ def test_an_error_while_writing_leaves_older_files(
 def test_a_recording_follows_the_clip(
     fake_video, make_job, memory_clip, picture_frames, monkeypatch
 ):
-    """Metres, the photos, the times and the range of colours of the clip; clouds as asked for."""
+    """Metres, the photos, the times and the range of colors of the clip; clouds as asked for."""
     fake_rerun.install(monkeypatch)
     job = make_job("rrd", range="0.5,2", cloud=CloudOptions(outlier_filter=False))
     clip = memory_clip(picture_frames(8))

@@ -78,8 +78,8 @@ def test_depth_of_all_frames_with_the_times_of_the_clip(
     assert seen.info.size_hw == (48, 64 + 8 + 64)
 
 
-def test_one_range_of_colours_for_the_clip(fake_video, make_job, memory_clip, picture_frames):
-    """A clip that gets brighter, so farther: with one range its colours change, as they must."""
+def test_one_range_of_colors_for_the_clip(fake_video, make_job, memory_clip, picture_frames):
+    """A clip that gets brighter, so farther: with one range its colors change, as they must."""
     frames = np.stack([np.full((48, 64, 3), 60 + 6 * i, np.uint8) for i in range(8)])
     pictures = {}
     for choice in ("clip", "running", "0.1,0.9"):

@@ -2,7 +2,7 @@
 
 cards.py          what is known of each: licence, splits, counts, fingerprints
 entries.py        samples by the names of their files, shared by the readers below
-nyu.py            NYU Depth V2: labelled .mat, BTS, Marigold
+nyu.py            NYU Depth V2: labeled .mat, BTS, Marigold
 kitti.py          KITTI: Eigen lists, val drives, official selection
 eth3d.py          ETH3D: raw float depth, COLMAP poses
 diode.py          DIODE

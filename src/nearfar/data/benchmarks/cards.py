@@ -19,7 +19,7 @@ NYU = DatasetCard(
     module=f"{_HERE}.nyu:open_nyu",
     place="indoor",
     splits=("test", "train"),
-    size="labelled .mat 2.8 GB, raw about 428 GB",
+    size="labeled .mat 2.8 GB, raw about 428 GB",
     dense=True,
     range_m=(1e-3, 10.0),
     expected_counts={"test": 654, "train": 795, "bts-train": 24231},
@@ -257,7 +257,7 @@ FOLDER = DatasetCard(
     options={
         "unit": (),
         "kind": ("", "metric", "scale", "affine", "disparity"),
-        "centre": ("auto", "half", "integer"),
+        "center": ("auto", "half", "integer"),
     },
     fixture=("folder", "stems", "kit"),
     notes="index.csv, index.jsonl or index.json (a kit), or rgb/ beside depth/ by stem",

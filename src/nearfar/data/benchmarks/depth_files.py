@@ -74,7 +74,7 @@ def _png(content: bytes, where: str) -> StoredDepth:
     text = picture_text_of(content, where)
     if under_either_name(text, "nearfar") is not None:
         if text.get("unit") != "millimetre":
-            finding = f"is a normalised map of kind {text.get('kind', 'unknown')}, not metres"
+            finding = f"is a normalized map of kind {text.get('kind', 'unknown')}, not metres"
             raise DataError(where, finding, "Save npz or exr, or a metric map")
         return _plain(png16_of(content, where), where)._replace(units_per_metre=_MILLIMETRES)
     if "near" in text and "far" in text:

@@ -101,7 +101,7 @@ def known_metres(metres_HW: NDArray[np.generic]) -> Metres:
 
 
 def pinhole(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:
-    """Intrinsics of Nearfar (first pixel centre at 0.5) from a file that has it at 0."""
+    """Intrinsics of Nearfar (first pixel center at 0.5) from a file that has it at 0."""
     return np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]], np.float64)
 
 

@@ -1,7 +1,7 @@
 """ETH3D high-resolution photos with raw float depth (named .JPG, but no JPEG), +inf = unknown.
 
 The owner's tree and Marigold's. Photos are distorted: the camera of the COLMAP files is good for a
-field of view only; the pose is exact. COLMAP counts pixel centres from 0.5, as Nearfar does.
+field of view only; the pose is exact. COLMAP counts pixel centers from 0.5, as Nearfar does.
 """
 
 from __future__ import annotations

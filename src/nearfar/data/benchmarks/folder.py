@@ -35,10 +35,10 @@ def open_folder(
 
     list_file: an index of its own (.csv, .jsonl, .json; paths relative to the folder), or a plain
     list of photos. Options: unit (m, cm, mm or units per metre) and kind where the index says
-    nothing; centre of the first pixel in intrinsics: auto, half or integer.
+    nothing; center of the first pixel in intrinsics: auto, half or integer.
     """
     defaults = Defaults(
-        options.get("unit", ""), options.get("kind", ""), options.get("centre") or "auto"
+        options.get("unit", ""), options.get("kind", ""), options.get("center") or "auto"
     )
     own = list_file is not None and Path(list_file).suffix in _INDEX_SUFFIXES
     rows = _own_rows(store, str(list_file)) if own else _found_rows(store)
@@ -153,8 +153,8 @@ def _depth(store: Store, entry: FolderEntry) -> _Found | None:
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or matrix[0, 0] <= 0:
             raise DataError(where, "its K is no camera 3x3")
         shift = entry.archive_shift
-        centre = (matrix[0, 2] + shift, matrix[1, 2] + shift)
-        camera = (float(matrix[0, 0]), float(matrix[1, 1]), float(centre[0]), float(centre[1]))
+        center = (matrix[0, 2] + shift, matrix[1, 2] + shift)
+        camera = (float(matrix[0, 0]), float(matrix[1, 1]), float(center[0]), float(center[1]))
     return _Found(stored, where, usable, camera)
 
 
@@ -194,7 +194,7 @@ def _photo_at(
 
 
 def _mask(values: NDArray[Any], *, is_matte: bool) -> NDArray[np.bool_]:
-    """Not 0 in any colour (alpha left out); of a matte, more than a tenth."""
+    """Not 0 in any color (alpha left out); of a matte, more than a tenth."""
     if values.ndim == 3:
         values = values[..., :3].max(-1)
     if not is_matte:

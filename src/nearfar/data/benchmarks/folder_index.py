@@ -7,8 +7,8 @@ out or empty; paths are relative to the folder):
     mask, sky     pictures: not 0 = usable depth; not 0 = sky.  alpha: matte of the foreground
     depth_kind    metric, scale, affine, disparity, ordinal
     invalid       a stored value that means unknown
-    intrinsics    "fx,fy,cx,cy" in pixels of the photo, pixel centres at +0.5
-    fx, fy, cx, cy, or K (4 or 9 numbers)   the same with the first pixel's centre at (0, 0)
+    intrinsics    "fx,fy,cx,cy" in pixels of the photo, pixel centers at +0.5
+    fx, fy, cx, cy, or K (4 or 9 numbers)   the same with the first pixel's center at (0, 0)
     pose          16 numbers, camera to world, OpenCV axes, metres
     scene, frame, time, sequence
 
@@ -34,7 +34,7 @@ from nearfar.errors import DataError
 from .depth_files import DEPTH_SUFFIXES
 
 UNITS_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
-CENTRES = ("auto", "half", "integer")
+CENTERS = ("auto", "half", "integer")
 FILE_COLUMNS = ("rgb", "depth", "npz", "mask", "sky", "alpha")
 COLUMNS = (
     *FILE_COLUMNS,
@@ -49,7 +49,7 @@ _CAMERA = ("fx", "fy", "cx", "cy")
 
 class FolderEntry(NamedTuple):
     """One sample. where: file and line. files: column -> name. camera: fx, fy, cx, cy with pixel
-    centres at +0.5; archive_shift: what to add to cx, cy of a K inside an npz."""
+    centers at +0.5; archive_shift: what to add to cx, cy of a K inside an npz."""
 
     sample_id: str
     photo: str
@@ -78,7 +78,7 @@ class Defaults(NamedTuple):
 
     unit: str = ""
     kind: str = ""
-    centre: str = "auto"
+    center: str = "auto"
 
 
 def rows_of(content: bytes, name: str, where: str) -> list[Row]:
@@ -220,8 +220,8 @@ def _entry(row: Row, shared: str, defaults: Defaults) -> FolderEntry:
         kind=str(kind),
         units_per_metre=_units(values, defaults, where),
         invalid=_number(values.get("invalid"), "invalid", where),
-        camera=_camera(values, defaults.centre, where),
-        archive_shift=0.0 if defaults.centre == "half" else 0.5,
+        camera=_camera(values, defaults.center, where),
+        archive_shift=0.0 if defaults.center == "half" else 0.5,
         pose=pose,
         time_s=_number(values.get("time"), "time", where),
         sequence=None if values.get("sequence") is None else str(values["sequence"]),
@@ -246,8 +246,8 @@ def _units(values: Mapping[str, Any], defaults: Defaults, where: str) -> float |
     return units
 
 
-def _camera(values: Mapping[str, Any], centre: str, where: str) -> tuple[float, ...] | None:
-    """fx, fy, cx, cy with pixel centres at +0.5."""
+def _camera(values: Mapping[str, Any], center: str, where: str) -> tuple[float, ...] | None:
+    """fx, fy, cx, cy with pixel centers at +0.5."""
     given = [name for name in ("intrinsics", "K") if name in values]
     given += ["fx"] if any(name in values for name in _CAMERA) else []
     if len(given) > 1:
@@ -267,7 +267,7 @@ def _camera(values: Mapping[str, Any], centre: str, where: str) -> tuple[float, 
     if len(numbers) != 4 or min(numbers[:2]) <= 0:
         finding = f"{given[0]} {str(stated)[:60]!r} is no camera"
         raise DataError(where, finding, 'Write "fx,fy,cx,cy" in pixels')
-    is_half = centre == "half" or (centre == "auto" and given[0] == "intrinsics")
+    is_half = center == "half" or (center == "auto" and given[0] == "intrinsics")
     shift = 0.0 if is_half else 0.5
     return (numbers[0], numbers[1], numbers[2] + shift, numbers[3] + shift)
 

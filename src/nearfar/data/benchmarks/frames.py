@@ -113,7 +113,7 @@ def where_known(depth_HW: NDArray[np.floating], valid_HW: NDArray[np.bool_]) -> 
 
 
 def one_plane(values: NDArray[Any], like: NDArray[Any], where: str) -> NDArray[Any]:
-    """A mask or label picture [H,W] of the size of the depth; of colours the first is taken."""
+    """A mask or label picture [H,W] of the size of the depth; of colors the first is taken."""
     plane = values if values.ndim == 2 else values[..., 0]
     if plane.shape != like.shape[:2]:
         finding = f"is {list(plane.shape)}, the depth {list(like.shape[:2])}"
@@ -121,8 +121,8 @@ def one_plane(values: NDArray[Any], like: NDArray[Any], where: str) -> NDArray[A
     return plane
 
 
-def centred_at_half(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:
-    """Intrinsics [3,3] with pixel centres at +0.5, from ones whose first pixel is at (0, 0)."""
+def centered_at_half(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:
+    """Intrinsics [3,3] with pixel centers at +0.5, from ones whose first pixel is at (0, 0)."""
     return np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]], np.float64)
 
 

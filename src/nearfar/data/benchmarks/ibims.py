@@ -21,7 +21,7 @@ from ..decode import numbers_of, picture_of, png16_of, rgb_of, same_size, text_o
 from ..lists import natural_key, parse_list
 from ..record import DepthRecord, Plane
 from ..store import Store
-from .frames import FrameDataset, centred_at_half, in_list_order, one_plane, where_known
+from .frames import FrameDataset, centered_at_half, in_list_order, one_plane, where_known
 
 PLANES = ("wall", "floor", "table")
 _METRES_PER_CODE = 50 / 65535
@@ -134,7 +134,7 @@ def _read_mat(store: Store, frame: IbimsFrame) -> DepthRecord:
     calib = np.asarray(data["calib"], np.float64)
     if calib.shape != (3, 3):
         raise DataError(where, f"calib is {list(calib.shape)}, not 3x3")
-    centre = calib[2, :2] if calib[2, :2].any() else calib[:2, 2]
+    center = calib[2, :2] if calib[2, :2].any() else calib[:2, 2]
     labels, rows = {}, {}
     for kind in PLANES if frame.with_planes else ():
         if f"mask_{kind}" in data:
@@ -146,7 +146,7 @@ def _read_mat(store: Store, frame: IbimsFrame) -> DepthRecord:
         frame,
         rgb=rgb,
         depth=np.where(np.isfinite(depth), depth, 0),
-        camera=(calib[0, 0], calib[1, 1], centre[0], centre[1]),
+        camera=(calib[0, 0], calib[1, 1], center[0], center[1]),
         masks={
             kind: one_plane(np.asarray(data[kind]), depth, where) > 0
             for kind in ("mask_invalid", "mask_transp", "edges")
@@ -203,7 +203,7 @@ def _record(
 ) -> DepthRecord:
     """The record of what either layout holds."""
     valid = (depth > 0) & masks["mask_invalid"] & masks["mask_transp"]
-    intrinsics = centred_at_half(*camera)
+    intrinsics = centered_at_half(*camera)
     planes = []
     for kind, label in labels.items():
         parameters = rows.get(kind, np.zeros((0, _PLANE_COLUMNS)))

@@ -98,7 +98,7 @@ class Kitti(EntryDataset):
         )
 
     def _camera(self, entry: Entry, photo: str) -> NDArray[np.float64] | None:
-        """Intrinsics of the rectified colour camera, None without calibration."""
+        """Intrinsics of the rectified color camera, None without calibration."""
         match = _PHOTO.match(photo)
         if match is None:
             return None

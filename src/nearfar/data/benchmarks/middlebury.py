@@ -20,7 +20,7 @@ from ..decode import pfm_of, picture_of, rgb_of, same_size, text_of
 from ..lists import natural_key
 from ..record import DepthRecord
 from ..store import Store
-from .frames import FrameDataset, centred_at_half, in_list_order, one_plane, where_known
+from .frames import FrameDataset, centered_at_half, in_list_order, one_plane, where_known
 
 DISPARITIES = ("disp0.pfm", "disp0GT.pfm")
 _CAMERA = re.compile(r"\[\s*(\S+)\s+(\S+)\s+(\S+)\s*;\s*(\S+)\s+(\S+)\s+(\S+)\s*;[^\]]*\]")
@@ -37,7 +37,7 @@ class MiddleburyFrame(NamedTuple):
 
 
 class StereoCalibration(NamedTuple):
-    """Left camera in pixels (first pixel at (0, 0)), baseline, and difference of the centres."""
+    """Left camera in pixels (first pixel at (0, 0)), baseline, and difference of the centers."""
 
     fx: float
     fy: float
@@ -152,7 +152,7 @@ def _read(store: Store, frame: MiddleburyFrame) -> DepthRecord:
         rgb_HW3=rgb,
         depth_HW=where_known(metres, valid),
         valid_HW=valid,
-        intrinsics_33=centred_at_half(calib.fx, calib.fy, calib.cx, calib.cy),
+        intrinsics_33=centered_at_half(calib.fx, calib.fy, calib.cx, calib.cy),
         masks=masks,
         sources=tuple(sources),
         notes={"baseline_mm": calib.baseline_mm, "doffs_px": calib.doffs_px},

@@ -1,4 +1,4 @@
-"""NYU Depth V2: the labelled .mat with splits.mat, the folders of BTS, the folders of Marigold.
+"""NYU Depth V2: the labeled .mat with splits.mat, the folders of BTS, the folders of Marigold.
 
 The .mat and Marigold count images from 1, the official_splits of BTS from 0; official keys count
 from 1. Depth with holes (`gt=raw`) is what papers evaluate, `gt=filled` is the in-painted map.
@@ -26,7 +26,7 @@ from nearfar.extras import load_extra
 from .entries import Entry, EntryDataset, first_existing, known_metres, pinhole
 
 SIZE_HW = (480, 640)
-CAMERA = (518.8579, 519.4696, 325.5824, 253.7362)  # of every photo, integer pixel centres
+CAMERA = (518.8579, 519.4696, 325.5824, 253.7362)  # of every photo, integer pixel centers
 _MAT = "nyu_depth_v2_labeled.mat"
 _LISTS = {"test": "filename_list_test.txt", "train": "filename_list_train.txt"}
 _MARIGOLD = re.compile(r"(?:^|.*/)(train|test)/([^/]+)/rgb_(\d{4})\.png$")
@@ -60,7 +60,7 @@ def open_nyu(
 
 
 class NyuMat(EntryDataset):
-    """The labelled images inside nyu_depth_v2_labeled.mat (HDF5)."""
+    """The labeled images inside nyu_depth_v2_labeled.mat (HDF5)."""
 
     name = "nyu"
 

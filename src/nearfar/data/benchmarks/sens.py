@@ -14,7 +14,7 @@ from nearfar.data.store import Store
 from nearfar.errors import DataError
 
 _VERSION = 4
-_COLOURS = (1, 2)  # png, jpeg
+_COLORS = (1, 2)  # png, jpeg
 _RAW, _ZLIB = 0, 1
 _LARGEST = 1 << 28  # bytes of a photo or a depth map that can be true
 _FRAME = struct.Struct("<64sQQQQ")  # pose, two time stamps, bytes of photo and of depth
@@ -23,7 +23,7 @@ _FRAME = struct.Struct("<64sQQQQ")  # pose, two time stamps, bytes of photo and 
 class SensHeader(NamedTuple):
     """What stands before the frames. start: byte of the first one."""
 
-    colour_intrinsics_44: NDArray[np.float64]
+    color_intrinsics_44: NDArray[np.float64]
     depth_intrinsics_44: NDArray[np.float64]
     depth_compression: int
     depth_size_hw: tuple[int, int]
@@ -52,13 +52,13 @@ def read_header(store: Store, name: str) -> SensHeader:
         numbers = struct.unpack("<iiIIIIfQ", _exactly(file, 36, where))
         start = file.tell()
         size = file.seek(0, os.SEEK_END)
-    colour, depth, _, _, width, height, shift, count = numbers
-    if colour not in _COLOURS or depth not in (_RAW, _ZLIB) or not shift > 0:
-        raise DataError(where, f"compression {colour}, {depth} or depth unit {shift} is unknown")
+    color, depth, _, _, width, height, shift, count = numbers
+    if color not in _COLORS or depth not in (_RAW, _ZLIB) or not shift > 0:
+        raise DataError(where, f"compression {color}, {depth} or depth unit {shift} is unknown")
     if count * _FRAME.size > size:
         raise DataError(where, f"is too small for {count} frames", "Get the scan again")
     return SensHeader(
-        colour_intrinsics_44=matrices[0].astype(np.float64),
+        color_intrinsics_44=matrices[0].astype(np.float64),
         depth_intrinsics_44=matrices[2].astype(np.float64),
         depth_compression=depth,
         depth_size_hw=(height, width),
@@ -75,11 +75,11 @@ def frame_offsets(store: Store, name: str, header: SensHeader) -> list[int]:
         for number in range(header.frames):
             file.seek(offset)
             place = f"{where}: frame {number}"
-            _, _, _, colour, depth = _FRAME.unpack(_exactly(file, _FRAME.size, place))
-            if max(colour, depth) > _LARGEST:
-                raise DataError(place, f"photo of {colour} and depth of {depth} bytes")
+            _, _, _, color, depth = _FRAME.unpack(_exactly(file, _FRAME.size, place))
+            if max(color, depth) > _LARGEST:
+                raise DataError(place, f"photo of {color} and depth of {depth} bytes")
             offsets.append(offset)
-            offset += _FRAME.size + colour + depth
+            offset += _FRAME.size + color + depth
     return offsets
 
 
@@ -88,8 +88,8 @@ def read_frame(store: Store, name: str, header: SensHeader, offset: int) -> Sens
     where = f"{store.where(name)}: byte {offset}"
     with store.open(name) as file:
         file.seek(offset)
-        pose, _, _, colour_bytes, depth_bytes = _FRAME.unpack(_exactly(file, _FRAME.size, where))
-        photo, packed = (_exactly(file, size, where) for size in (colour_bytes, depth_bytes))
+        pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(_exactly(file, _FRAME.size, where))
+        photo, packed = (_exactly(file, size, where) for size in (color_bytes, depth_bytes))
     try:
         raw = zlib.decompress(packed) if header.depth_compression == _ZLIB else packed
         depth = np.frombuffer(raw, "<u2").reshape(header.depth_size_hw)

@@ -22,7 +22,7 @@ from ..decode import rgb_of, same_size
 from ..lists import natural_key
 from ..record import DepthRecord
 from ..store import Store
-from .frames import FrameDataset, centred_at_half, in_list_order, names_of, span_of, where_known
+from .frames import FrameDataset, centered_at_half, in_list_order, names_of, span_of, where_known
 
 PASSES = ("final", "clean")
 SKY_FROM = 10_000.0
@@ -43,7 +43,7 @@ class SintelFrame(NamedTuple):
 
 
 class Camera(NamedTuple):
-    """intrinsics_33: pixel centres at +0.5. pose_44: camera to world."""
+    """intrinsics_33: pixel centers at +0.5. pose_44: camera to world."""
 
     intrinsics_33: NDArray[np.float64]
     pose_44: NDArray[np.float64]
@@ -104,7 +104,7 @@ def cam_of(content: bytes, where: str) -> Camera:
     pose = np.eye(4)
     pose[:3, :3] = outer[:, :3].T
     pose[:3, 3] = -outer[:, :3].T @ outer[:, 3]
-    intrinsics = centred_at_half(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
+    intrinsics = centered_at_half(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
     return Camera(intrinsics, pose)
 
 

@@ -25,7 +25,7 @@ from ..record import DepthRecord
 from ..store import Store
 from .frames import (
     FrameDataset,
-    centred_at_half,
+    centered_at_half,
     in_list_order,
     names_of,
     span_of,
@@ -34,7 +34,7 @@ from .frames import (
 
 LARGEST_GAP_S = 0.02
 UNITS_PER_METRE = 5000
-CAMERAS = {  # focal lengths and centre of the photos, first pixel at (0, 0)
+CAMERAS = {  # focal lengths and center of the photos, first pixel at (0, 0)
     "1": (517.3, 516.5, 318.6, 255.3),
     "2": (520.9, 521.0, 325.1, 249.7),
     "3": (535.4, 539.2, 320.1, 247.6),
@@ -116,7 +116,7 @@ def read_frame(store: Store, frame: RgbdFrame) -> DepthRecord:
         rgb_HW3=rgb,
         depth_HW=where_known(codes / UNITS_PER_METRE, valid),
         valid_HW=valid,
-        intrinsics_33=centred_at_half(*frame.camera),
+        intrinsics_33=centered_at_half(*frame.camera),
         camera_exact=frame.camera_exact,
         pose_44=None if frame.pose is None else pose_matrix(frame.pose),
         time_s=frame.time_s,

@@ -15,7 +15,7 @@ builder.py    a scene as fixed-size arrays
 textures.py   mip-mapped atlas of patterns, prints and photos
 patterns.py   surfaces: wood, stone, cloth, carpet, leaves
 prints.py     packages, cardboard, labels, screens, books
-materials.py  colours and patterns of the surfaces of each use
+materials.py  colors and patterns of the surfaces of each use
 cameras.py    viewpoints, fields of view, smooth paths
 shapes.py     ray intersection, soft shadows, contact shadows
 shading.py    radiance at the hits, sky, fog

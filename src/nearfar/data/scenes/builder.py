@@ -30,7 +30,7 @@ class Scene(NamedTuple):
     As numpy arrays for one scene, or as tensors with a leading batch axis after `stack_scenes`.
     """
 
-    centre: Tensor
+    center: Tensor
     half: Tensor
     axes: Tensor
     texture: Tensor
@@ -38,19 +38,19 @@ class Scene(NamedTuple):
     stain_share: Tensor
     tile_scale: Tensor  # tiles per unit coordinate, per axis [K,3]
     contrast: Tensor
-    colour: Tensor
+    color: Tensor
     gloss: Tensor
     glow: Tensor
     light_position: Tensor  # for suns: unit direction towards it
     light_is_sun: Tensor
-    light_colour: Tensor
+    light_color: Tensor
     light_radius: Tensor  # metres; for suns radians
     fill_direction: Tensor  # unit, towards the middle of a broad soft light without shadows
-    fill_colour: Tensor
-    bounce: Tensor  # strength of the light that neighbours throw back in their colour
-    sky_colour: Tensor
-    horizon_colour: Tensor
-    ground_colour: Tensor
+    fill_color: Tensor
+    bounce: Tensor  # strength of the light that neighbors throw back in their color
+    sky_color: Tensor
+    horizon_color: Tensor
+    ground_color: Tensor
     ambient: Tensor
     clouds: Tensor  # texture number, amount
     fog: Tensor  # per metre
@@ -62,7 +62,7 @@ class Scene(NamedTuple):
 
     def primitives(self) -> Primitives:
         """The geometry of a stacked scene."""
-        return Primitives(self.centre, self.half, self.axes)
+        return Primitives(self.center, self.half, self.axes)
 
 
 def turn(angle: float) -> Array:
@@ -114,7 +114,7 @@ class SceneBuilder:
         self.ground = np.array([0.2, 0.18, 0.15])
         self.ambient = 0.3
         self.fill_direction = np.array([0.0, 1.0, 0.0])
-        self.fill_colour = np.zeros(3)
+        self.fill_color = np.zeros(3)
         self.bounce = 0.0
         self.clouds = 0.3
         self.fog = 0.0
@@ -136,17 +136,17 @@ class SceneBuilder:
         """A random count from low to high - 1, less where clutter is switched down."""
         return round(float(self.rng.integers(low, high)) * self.options.clutter)
 
-    def box(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+    def box(self, center: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
         """Add a box; `half` are half extents along its axes."""
-        self._add(self._boxes, BOXES, centre, half, material, axes)
+        self._add(self._boxes, BOXES, center, half, material, axes)
 
-    def ball(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+    def ball(self, center: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
         """Add an ellipsoid."""
-        self._add(self._ellipsoids, ELLIPSOIDS, centre, half, material, axes)
+        self._add(self._ellipsoids, ELLIPSOIDS, center, half, material, axes)
 
-    def tube(self, centre: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
+    def tube(self, center: object, half: object, material: Material, axes: Array = UPRIGHT) -> None:
         """Add a capped cylinder along its y axis."""
-        self._add(self._cylinders, CYLINDERS, centre, half, material, axes)
+        self._add(self._cylinders, CYLINDERS, center, half, material, axes)
 
     def free(self) -> tuple[int, int, int]:
         """Free slots for boxes, ellipsoids, cylinders."""
@@ -160,77 +160,77 @@ class SceneBuilder:
         """Whether so many slots are free: a thing without its body would float in parts."""
         return all(free >= need for free, need in zip(self.free(), (boxes, balls, tubes)))
 
-    def light(self, position: object, colour: object, radius: float) -> None:
-        """Add a lamp at a place; `colour` is its strength at 1 m."""
+    def light(self, position: object, color: object, radius: float) -> None:
+        """Add a lamp at a place; `color` is its strength at 1 m."""
         self._lights.append(
-            (np.asarray(position, float), False, np.asarray(colour, float) * np.ones(3), radius)
+            (np.asarray(position, float), False, np.asarray(color, float) * np.ones(3), radius)
         )
 
-    def sun(self, direction: object, colour: object, radius: float) -> None:
+    def sun(self, direction: object, color: object, radius: float) -> None:
         """Add a far light; `radius` in radians (large = overcast)."""
         towards = np.asarray(direction, float)
         towards = towards / np.linalg.norm(towards)
-        self._lights.append((towards, True, np.asarray(colour, float) * np.ones(3), radius))
+        self._lights.append((towards, True, np.asarray(color, float) * np.ones(3), radius))
 
-    def soft_light(self, colour: object) -> None:
-        """Broad light from a random side and the colours that surfaces throw at each other."""
+    def soft_light(self, color: object) -> None:
+        """Broad light from a random side and the colors that surfaces throw at each other."""
         rng, strength = self.rng, self.options.lights
         towards = rng.normal(size=3) * [1, 0.4, 1] + [0, 0.5, 0]
         self.fill_direction = towards / np.linalg.norm(towards)
-        self.fill_colour = strength * np.asarray(colour, float) * np.ones(3)
+        self.fill_color = strength * np.asarray(color, float) * np.ones(3)
         self.bounce = strength * rng.uniform(0.3, 0.9)
 
     def _add(
         self,
         kind: list[tuple[Array, Array, Array, Material]],
         limit: int,
-        centre: object,
+        center: object,
         half: object,
         material: Material,
         axes: Array,
     ) -> None:
         if len(kind) < limit:
             size = np.maximum(np.asarray(half, float), 2e-3)
-            kind.append((np.asarray(centre, float), size, axes, material))
+            kind.append((np.asarray(center, float), size, axes, material))
 
     def build(self, camera: Camera, *, sensor: Array, noise_seed: int) -> Scene:
         """The finished scene as numpy arrays."""
-        centre, half = np.zeros((SLOTS, 3)), np.full((SLOTS, 3), 0.01)
-        centre[:, 1] = -1e4
+        center, half = np.zeros((SLOTS, 3)), np.full((SLOTS, 3), 0.01)
+        center[:, 1] = -1e4
         axes = np.tile(np.eye(3), (SLOTS, 1, 1))
         numbers = np.zeros((SLOTS, 2), np.int64)
         looks = np.zeros((SLOTS, 10))
         kinds = ((0, self._boxes), (BOXES, self._ellipsoids), (BOXES + ELLIPSOIDS, self._cylinders))
         for start, shapes in kinds:
             for slot, (c, h, r, m) in enumerate(shapes, start):
-                centre[slot], half[slot], axes[slot] = c, h, r
+                center[slot], half[slot], axes[slot] = c, h, r
                 numbers[slot] = m.texture, m.stain
                 tiles = h / m.size_m if m.size_m > 0 else np.full(3, 0.5)
-                looks[slot] = *tiles, m.contrast, *m.colour, m.gloss, m.glow, m.stain_share
+                looks[slot] = *tiles, m.contrast, *m.color, m.gloss, m.glow, m.stain_share
         lights = (self._lights + [(np.array([0.0, 1, 0]), True, np.zeros(3), 0.1)] * 2)[:LIGHTS]
         cloud_texture = self.textures.draw(self.rng, "clouds")
         arrays = {
-            "centre": centre,
+            "center": center,
             "half": half,
             "axes": axes,
             "texture": numbers[:, 0],
             "stain": numbers[:, 1],
             "tile_scale": looks[:, :3],
             "contrast": looks[:, 3],
-            "colour": looks[:, 4:7],
+            "color": looks[:, 4:7],
             "gloss": looks[:, 7],
             "glow": looks[:, 8],
             "stain_share": looks[:, 9],
             "light_position": np.stack([light[0] for light in lights]),
             "light_is_sun": np.array([float(light[1]) for light in lights]),
-            "light_colour": np.stack([light[2] for light in lights]),
+            "light_color": np.stack([light[2] for light in lights]),
             "light_radius": np.array([light[3] for light in lights]),
             "fill_direction": self.fill_direction,
-            "fill_colour": self.fill_colour,
+            "fill_color": self.fill_color,
             "bounce": np.array(self.bounce),
-            "sky_colour": self.sky,
-            "horizon_colour": self.horizon,
-            "ground_colour": self.ground,
+            "sky_color": self.sky,
+            "horizon_color": self.horizon,
+            "ground_color": self.ground,
             "ambient": np.array(self.ambient),
             "clouds": np.array([cloud_texture, self.clouds]),
             "fog": np.array(self.fog),

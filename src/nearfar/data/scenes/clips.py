@@ -1,6 +1,6 @@
 """Rendered clips: a scene along a camera path, with moving things; and their cache on disk.
 
-Clip i of seed s depends on (s, i, options) only. Frames are neighbours in time; steps of the camera
+Clip i of seed s depends on (s, i, options) only. Frames are neighbors in time; steps of the camera
 grow with the scene's depth, from a hand that rests to a fast walk.
 """
 
@@ -18,7 +18,7 @@ from nearfar.errors import ConfigError
 
 from .builder import Scene
 from .cameras import Camera, camera_path
-from .moving import moved_centres
+from .moving import moved_centers
 from .options import SceneOptions
 from .renderer import (
     RenderedBatch,
@@ -76,11 +76,11 @@ def render_clip(
         scene = one.scene
         is_still, has_motion = generator.random(2) < (options.still, options.moving)
         step = 0.0 if is_still else options.speed * _step_of(scene, generator)
-        centres = None
+        centers = None
         if has_motion:
-            centres = moved_centres(scene, frames=options.frames, generator=generator)
+            centers = moved_centers(scene, frames=options.frames, generator=generator)
         path_seed = int(generator.integers(2**31))
-        clip = _moving(scene, [camera_of(scene)] * options.frames, centres)
+        clip = _moving(scene, [camera_of(scene)] * options.frames, centers)
         for attempt in range(_ATTEMPTS if step > 0 else 0):
             path = camera_path(
                 camera_of(scene),
@@ -88,7 +88,7 @@ def render_clip(
                 generator=np.random.default_rng(path_seed),
                 speed=step * 0.5**attempt,
             )
-            tried = _moving(scene, path, centres)
+            tried = _moving(scene, path, centers)
             if bool(is_usable(tried, _FEWEST_SHAPES).all()):
                 clip = tried
                 break
@@ -103,10 +103,10 @@ def _step_of(scene: Scene, generator: np.random.Generator) -> float:
     return min(0.3, 0.01 * median * math.exp(generator.normal(0.5, 0.6)))
 
 
-def _moving(scene: Scene, path: Sequence[Camera], centres: torch.Tensor | None) -> Scene:
+def _moving(scene: Scene, path: Sequence[Camera], centers: torch.Tensor | None) -> Scene:
     """The scene as a stack of frames from these cameras, with these places of its things."""
     clip = along_path(scene, path)
-    return clip if centres is None else clip._replace(centre=centres)
+    return clip if centers is None else clip._replace(center=centers)
 
 
 class ClipShards(SceneShards):

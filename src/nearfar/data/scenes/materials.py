@@ -1,4 +1,4 @@
-"""Materials: which colours and patterns the surfaces of each use have. Mostly plain and muted."""
+"""Materials: which colors and patterns the surfaces of each use have. Mostly plain and muted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from .textures import TextureIndex
 
-Colour = tuple[float, float, float]  # linear light, 0..1
+Color = tuple[float, float, float]  # linear light, 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """One surface. size_m: metres per texture tile, 0 = stretch one tile over the shape."""
 
-    colour: Colour
+    color: Color
     texture: int
     stain: int  # large, faint variation of brightness
     contrast: float
@@ -27,7 +27,7 @@ class Material:
     stain_share: float = 0.15  # how much of the light the stain takes
 
 
-def draw_colour(rng: np.random.Generator, low: float, high: float, vivid: float) -> Colour:
+def draw_color(rng: np.random.Generator, low: float, high: float, vivid: float) -> Color:
     """A reflectance (linear): mostly grey, beige, brown; saturated with probability `vivid`."""
     value = math.exp(rng.uniform(math.log(low), math.log(high)))
     if rng.random() < vivid:
@@ -50,7 +50,7 @@ class Family(NamedTuple):
     tile_m: tuple[float, float]
     reflectance: tuple[float, float]
     gloss: float
-    vivid: float  # share with a saturated colour
+    vivid: float  # share with a saturated color
     busy: bool = False  # always shows its pattern
 
 
@@ -120,19 +120,19 @@ _WOODS = ("wood", "planks", "veneer")
 _GREENS = ("grass", "foliage")
 
 
-def _tinted(rng: np.random.Generator, family: str, pattern: str, colour: Colour) -> Colour:
-    """The colour where the surface decides its hue: leaves, wood, cardboard, print."""
-    grey = sum(colour) / 3
+def _tinted(rng: np.random.Generator, family: str, pattern: str, color: Color) -> Color:
+    """The color where the surface decides its hue: leaves, wood, cardboard, print."""
+    grey = sum(color) / 3
     if family in _GREENS and rng.random() < 0.85:
         return grey * rng.uniform(0.5, 1.1), grey, grey * rng.uniform(0.2, 0.5)
     if family == "cardboard":
         return grey * rng.uniform(1.3, 1.6), grey, grey * rng.uniform(0.4, 0.7)
     if family in ("carton", "label", "display", "spines"):
-        return grey, grey, grey  # the print has the colours
+        return grey, grey, grey  # the print has the colors
     if pattern in _WOODS and rng.random() < 0.75:
         warm = rng.uniform(0, 1)
         return grey * (1.1 + 0.3 * warm), grey, grey * (0.9 - 0.5 * warm)
-    return colour
+    return color
 
 
 def draw_material(
@@ -156,7 +156,7 @@ def draw_material(
         kind = NATURAL.get(family, kind)
         stain_share = rng.uniform(0, 0.5) if rng.random() < 0.6 else 0.1
     pattern = kind.patterns[int(rng.integers(len(kind.patterns)))]
-    colour = _tinted(rng, family, pattern, draw_colour(rng, *kind.reflectance, kind.vivid))
+    color = _tinted(rng, family, pattern, draw_color(rng, *kind.reflectance, kind.vivid))
     if kind.busy and (family not in PRINTED or rng.random() < prints):
         contrast = rng.uniform(0.7, 1.0)
     elif rng.random() < plain:
@@ -165,7 +165,7 @@ def draw_material(
         contrast = rng.uniform(0.5, 1.0)
     small, large = kind.tile_m
     return Material(
-        colour,
+        color,
         textures.draw(rng, pattern),
         textures.draw(rng, "clouds"),
         contrast,

@@ -29,39 +29,39 @@ class Seen(NamedTuple):
 
 def seen_things(scene: Scene) -> Seen:
     """The small primitives in the (first) scene's view, between 0.3 and 15 m away."""
-    centre_K3 = scene.centre[0].double().cpu().numpy()
+    center_K3 = scene.center[0].double().cpu().numpy()
     reach_K = scene.half[0].amax(-1).double().cpu().numpy()
     rotation_33 = scene.rotation[0].double().cpu().numpy()
-    local_K3 = (centre_K3 - scene.position[0].double().cpu().numpy()) @ rotation_33
+    local_K3 = (center_K3 - scene.position[0].double().cpu().numpy()) @ rotation_33
     z_K, tan_half = local_K3[:, 2], float(scene.tan_half_x[0])
     in_view_K = (np.abs(local_K3[:, :2]) < (tan_half * z_K + reach_K)[:, None]).all(-1)
     is_small_K = (reach_K > _SMALLEST) & (reach_K < _LARGEST)
     return Seen(in_view_K & is_small_K & (z_K > 0.3) & (z_K < 15), z_K, reach_K)
 
 
-def moved_centres(scene: Scene, *, frames: int, generator: np.random.Generator) -> Tensor:
-    """Centres [T,K,3] of one scene's primitives along a clip in which up to three things move.
+def moved_centers(scene: Scene, *, frames: int, generator: np.random.Generator) -> Tensor:
+    """Centers [T,K,3] of one scene's primitives along a clip in which up to three things move.
 
     Larger things in view are likelier to move; speeds change gently and grow with the distance, so
     that motion in the picture is of the same order everywhere. Frame 0 is the scene as it is.
     """
-    centre_K3 = scene.centre[0].double().cpu().numpy()
+    center_K3 = scene.center[0].double().cpu().numpy()
     movable_K, distance_K, reach_K = seen_things(scene)
-    offset_TK3 = np.zeros((frames, *centre_K3.shape))
+    offset_TK3 = np.zeros((frames, *center_K3.shape))
     left_K = movable_K.copy()
     for _ in range(int(generator.integers(1, _MOST + 1))):
         if not left_K.any():
             break
         weight_K = np.where(left_K, reach_K / np.maximum(distance_K, 0.3), 0.0)
         chosen = int(generator.choice(len(weight_K), p=weight_K / weight_K.sum()))
-        apart_K = np.linalg.norm(centre_K3 - centre_K3[chosen], axis=-1)
+        apart_K = np.linalg.norm(center_K3 - center_K3[chosen], axis=-1)
         group_K = left_K & (apart_K < 1.2 * reach_K[chosen] + _TOGETHER)
         step = 0.012 * max(0.5, float(distance_K[chosen])) * math.exp(generator.normal(0, 0.5))
         offset_TK3[:, group_K] = _level_path(frames, step, generator)[:, None]
         left_K &= ~group_K
-    moved_TK3 = torch.tensor(centre_K3 + offset_TK3, dtype=torch.float32)
-    moved_TK3[0] = scene.centre[0].cpu()
-    return moved_TK3.to(scene.centre.device)
+    moved_TK3 = torch.tensor(center_K3 + offset_TK3, dtype=torch.float32)
+    moved_TK3[0] = scene.center[0].cpu()
+    return moved_TK3.to(scene.center.device)
 
 
 def _level_path(frames: int, step: float, generator: np.random.Generator) -> Array:

@@ -25,7 +25,7 @@ class SceneOptions:
 
     Strengths 0..1, each a group of additions that an ablation can switch off. clutter: small things
     and fine structure. prints: packages, labels, cardboard. albedo: natural surfaces (planks,
-    veneer, carpet, stone, stains). lights: fill light, colour bounce, reflections, uneven light.
+    veneer, carpet, stone, stains). lights: fill light, color bounce, reflections, uneven light.
     sensor: tone curve, motion blur, sharpening, blocks of compression.
     """
 

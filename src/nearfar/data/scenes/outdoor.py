@@ -88,7 +88,7 @@ def pole(b: SceneBuilder, f: Frame) -> None:
 
 
 def daylight(b: SceneBuilder) -> None:
-    """Sun or overcast, sky colours, haze."""
+    """Sun or overcast, sky colors, haze."""
     rng = b.rng
     overcast = rng.random() < 0.35
     height = rng.uniform(0.15, 1.3)

@@ -1,6 +1,6 @@
 """Surface patterns of the texture atlas: plaster, wood, stone, cloth, leaves, facades.
 
-Each returns [SIZE,SIZE,3] at any scale; the atlas makes the mean 1, so that pattern and colour are
+Each returns [SIZE,SIZE,3] at any scale; the atlas makes the mean 1, so that pattern and color are
 independent. Natural surfaces are 1/f noise with structure on top; contrasts are small.
 """
 
@@ -207,12 +207,12 @@ def carpet(rng: np.random.Generator) -> Array:
 def concrete(rng: np.random.Generator) -> Array:
     """Stone, concrete or linoleum: 1/f blotches, specks, sometimes veins."""
     tone = rng.uniform(0.04, 0.16) * noise(rng, rng.uniform(1.0, 1.5))
-    colour = 0.02 * noise(rng, 1.3, 3)
+    color = 0.02 * noise(rng, 1.3, 3)
     specks = noise(rng, 0.1)
     tone = tone + rng.uniform(0, 0.35) * np.sign(specks) * (abs(specks) > rng.uniform(1.6, 2.6))
     if rng.random() < 0.3:
         tone = tone - rng.uniform(0.1, 0.4) * (abs(noise(rng, 1.7)) < 0.05)
-    return 1 + tone + colour
+    return 1 + tone + color
 
 
 def folds(rng: np.random.Generator) -> Array:

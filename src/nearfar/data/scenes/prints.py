@@ -17,7 +17,7 @@ _INKS = (
 
 
 def ink(rng: np.random.Generator) -> Array:
-    """A printing colour, linear light [3]: those that packages have, each a little different."""
+    """A printing color, linear light [3]: those that packages have, each a little different."""
     base = np.array(_INKS[int(rng.integers(len(_INKS)))])
     return np.clip(base * np.exp(rng.normal(0, 0.25, 3) + rng.normal(0, 0.2)), 0.012, 0.95)
 
@@ -47,7 +47,7 @@ def poster(rng: np.random.Generator) -> Array:
 
 
 def package(rng: np.random.Generator) -> Array:
-    """A printed box: ground colour, bands, a picture blob, rows of print."""
+    """A printed box: ground color, bands, a picture blob, rows of print."""
     xx, yy = grid()
     out = np.ones((SIZE, SIZE, 3)) * ink(rng)
     for _ in range(int(rng.integers(1, 4))):
@@ -191,10 +191,10 @@ def spines(rng: np.random.Generator) -> Array:
     x = 0
     while x < SIZE:
         wide = int(rng.integers(6, 22))
-        colour = ink(rng)
-        out[:, x : x + wide] = colour
+        color = ink(rng)
+        out[:, x : x + wide] = color
         out[:, x : x + 1] *= 0.3
-        out[: int(rng.integers(0, 30)), x : x + wide] = 0.06  # shorter than its neighbours
+        out[: int(rng.integers(0, 30)), x : x + wide] = 0.06  # shorter than its neighbors
         for _ in range(int(rng.integers(0, 3))):
             top = int(rng.integers(20, 110))
             out[top : top + int(rng.integers(2, 14)), x + 2 : x + wide - 2] = ink(rng)

@@ -76,7 +76,7 @@ class Pixels(NamedTuple):
 
 
 def camera_rays(scene: Scene, size_hw: tuple[int, int]) -> Vector:
-    """World directions [B,H*W] through the pixel centres, with z-depth 1 in the camera."""
+    """World directions [B,H*W] through the pixel centers, with z-depth 1 in the camera."""
     height, width = size_hw
     device = scene.tan_half_x.device
     x = ((torch.arange(width, device=device) + 0.5) / width * 2 - 1).repeat(height)
@@ -106,9 +106,9 @@ def draw_pixels(
     view = View(direction, length, depth, point, depth * scene.tan_half_x[:, None] * (2 / width))
     surface = surface_at(shapes, hits, point, direction)
     sky_BP3 = sky_radiance(scene, atlas, view)
-    colour = shade(scene, atlas, hits, surface, view, sky_BP3)
-    colour = torch.where(sky[..., None], sky_BP3, colour)
-    radiance = colour.view(batch, height, width, 3).permute(0, 3, 1, 2)
+    color = shade(scene, atlas, hits, surface, view, sky_BP3)
+    color = torch.where(sky[..., None], sky_BP3, color)
+    radiance = color.view(batch, height, width, 3).permute(0, 3, 1, 2)
     image = expose(radiance.contiguous(), scene.sensor, scene.noise_seed)
     r, n = scene.rotation, surface.normal
     facing = torch.stack(

@@ -53,8 +53,8 @@ def wall(
 
     def piece(left: float, right: float, bottom: float, top: float) -> None:
         if right - left > 1e-3 and top - bottom > 1e-3:
-            centre = f.at((left + right) / 2, (bottom + top) / 2, -_THICK)
-            b.box(centre, [(right - left) / 2, (top - bottom) / 2, _THICK], paint, f.axes)
+            center = f.at((left + right) / 2, (bottom + top) / 2, -_THICK)
+            b.box(center, [(right - left) / 2, (top - bottom) / 2, _THICK], paint, f.axes)
 
     ends = half + 2 * _THICK
     if hole is None:
@@ -124,14 +124,14 @@ def shell(b: SceneBuilder, room: Room) -> list[Array]:
     doors = 0
     accented = int(rng.integers(4))
     for number, (f, half) in enumerate(wall_frames(room)):
-        colour = accent if number == accented else paint
+        color = accent if number == accented else paint
         style = rng.random()
         if style < 0.38 and half > 0.7:
             width = rng.uniform(0.35, min(1.6, half - 0.25))
             x = rng.uniform(-1, 1) * (half - width - 0.15)
             low = rng.uniform(0.05, min(1.1, room.height - 1.0))
             hole = Opening(x - width, x + width, low, rng.uniform(low + 0.8, room.height - 0.15))
-            wall(b, f, half, room.height, colour, hole)
+            wall(b, f, half, room.height, color, hole)
             window(b, f, hole)
             daylight.append(f.at(x, (hole.bottom + hole.top) / 2, 0.3))
         elif style < 0.55 and half > 0.8 and doors < 1:
@@ -139,10 +139,10 @@ def shell(b: SceneBuilder, room: Room) -> list[Array]:
             width = rng.uniform(0.4, 0.8)
             x = rng.uniform(-1, 1) * (half - width - 0.1)
             top = min(rng.uniform(1.95, 2.3), room.height - 0.05)
-            wall(b, f, half, room.height, colour, Opening(x - width, x + width, 0, top))
+            wall(b, f, half, room.height, color, Opening(x - width, x + width, 0, top))
             next_room(b, f, half, room.height)
         else:
-            wall(b, f, half, room.height, colour, None)
+            wall(b, f, half, room.height, color, None)
             if style < 0.75 and half > 0.8:
                 door_leaf(b, f, rng.uniform(-1, 1) * (half - 0.6))
             pictures(b, f, half, room.height)

@@ -1,7 +1,7 @@
 """From radiance to a photo: exposure, lens, motion, noise, tone curve, sharpening, compression.
 
 All randomness is drawn with the scene (`draw_sensor`) or from a counter-based hash of the scene's
-noise seed and the pixel number, so a photo never depends on its neighbours in the batch.
+noise seed and the pixel number, so a photo never depends on its neighbors in the batch.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _cosines(device: torch.device) -> Tensor:
 def compress(image_B3HW: Tensor, step_B: Tensor) -> Tensor:
     """The photo with its 8x8 blocks' cosine coefficients rounded to multiples of a step.
 
-    Higher frequencies and colour differences get coarser steps. step 0 leaves the photo as it is.
+    Higher frequencies and color differences get coarser steps. step 0 leaves the photo as it is.
     """
     B, _, H, W = image_B3HW.shape
     padded = F.pad(image_B3HW, (0, -W % 8, 0, -H % 8), mode="replicate")

@@ -39,7 +39,7 @@ def _pick(select: Vector, values: Vector) -> Tensor:
 
 
 def reflectance(scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: View) -> Tensor:
-    """Albedo [B,P,3] at the hits: colour x pattern x stain, filtered by the pixel's footprint."""
+    """Albedo [B,P,3] at the hits: color x pattern x stain, filtered by the pixel's footprint."""
     row = torch.arange(hits.slot_BP.shape[0], device=hits.slot_BP.device)[:, None]
     slot = hits.slot_BP
     tiles = scene.tile_scale[row, slot]
@@ -57,7 +57,7 @@ def reflectance(scene: Scene, atlas: Atlas, hits: Hits, surface: Surface, view: 
     contrast = scene.contrast[row, slot][..., None]
     share = scene.stain_share[row, slot][..., None]
     shade = (1 + contrast * (pattern - 1)) * (1 - share + share * stain.mean(-1, keepdim=True))
-    return (scene.colour[row, slot] * shade).clamp(0, 0.95)
+    return (scene.color[row, slot] * shade).clamp(0, 0.95)
 
 
 class Light(NamedTuple):
@@ -84,17 +84,17 @@ def _light(scene: Scene, shapes: Primitives, number: int, start: Vector, view: V
 
 
 def sky_radiance(scene: Scene, atlas: Atlas, view: View) -> Tensor:
-    """Colour of the sky [B,P,3] along the camera's rays; of the horizon below it (haze)."""
+    """Color of the sky [B,P,3] along the camera's rays; of the horizon below it (haze)."""
     up = view.direction[1] / view.length
     rise = up.clamp(0, 1).sqrt()[..., None]
-    sky = scene.horizon_colour[:, None] * (1 - rise) + scene.sky_colour[:, None] * rise
+    sky = scene.horizon_color[:, None] * (1 - rise) + scene.sky_color[:, None] * rise
     flat = 0.15 / (up.clamp_min(0.0) + 0.08)
     u, v = (view.direction[i] / view.length * flat * 0.6 for i in (0, 2))
     texture = scene.clouds[:, 0, None].long().expand_as(up)
     level = (7 - 60 * up.clamp_min(0)).clamp_min(1.0)
     cloud = look_up(atlas, texture, u, v, level).mean(-1, keepdim=True) - 0.8
     mask = (cloud.clamp(0, 0.6) * scene.clouds[:, 1, None, None]).clamp(0, 1)
-    bright = scene.horizon_colour.mean(-1)[:, None, None] * 1.2
+    bright = scene.horizon_color.mean(-1)[:, None, None] * 1.2
     return sky * (1 - mask) + bright * mask
 
 
@@ -110,48 +110,48 @@ def shade(
     start: Vector = tuple(  # type: ignore[assignment]
         p + lift * n for p, n in zip(view.point, surface.normal)
     )
-    near = ambient_share(shapes, start, surface.normal, scene.colour)
+    near = ambient_share(shapes, start, surface.normal, scene.color)
     open_share = near.open_share
     upward = 0.5 + 0.5 * surface.normal[1]
-    above = (scene.sky_colour + scene.horizon_colour)[:, None] * 0.5
-    ambient = above * upward[..., None] + scene.ground_colour[:, None] * (1 - upward)[..., None]
+    above = (scene.sky_color + scene.horizon_color)[:, None] * 0.5
+    ambient = above * upward[..., None] + scene.ground_color[:, None] * (1 - upward)[..., None]
     ambient = ambient * scene.ambient[:, None, None]
     fill = components(scene.fill_direction)
     broad = (0.5 + 0.5 * dot(surface.normal, fill)) ** 2
-    ambient = ambient + scene.fill_colour[:, None] * broad[..., None]
+    ambient = ambient + scene.fill_color[:, None] * broad[..., None]
     diffuse = ambient * open_share[..., None]
     thrown = ambient
     shine = torch.zeros_like(diffuse)
     eye: Vector = tuple(-d / view.length for d in view.direction)  # type: ignore[assignment]
     for number in range(LIGHTS):
         light = _light(scene, shapes, number, start, view)
-        colour = scene.light_colour[:, None, number]
+        color = scene.light_color[:, None, number]
         cosine = dot(surface.normal, light.towards).clamp_min(0)
-        diffuse = diffuse + colour * (cosine * light.strength * open_share.sqrt())[..., None]
-        thrown = thrown + colour * (0.25 * light.falloff)[..., None]
+        diffuse = diffuse + color * (cosine * light.strength * open_share.sqrt())[..., None]
+        thrown = thrown + color * (0.25 * light.falloff)[..., None]
         between: Vector = tuple(a + b for a, b in zip(light.towards, eye))  # type: ignore[assignment]
         facing = dot(surface.normal, between) * torch.rsqrt(dot(between, between) + 1e-9)
         glint = facing.clamp(0, 1) ** 48 * gloss * light.strength
-        shine = shine + colour * glint[..., None]
+        shine = shine + color * glint[..., None]
     closed = scene.bounce[:, None] * (1 - open_share)
-    diffuse = diffuse + thrown * torch.stack(near.colour, -1) * closed[..., None]
+    diffuse = diffuse + thrown * torch.stack(near.color, -1) * closed[..., None]
     shine = shine + _reflected(scene, surface, eye, fill, gloss * open_share)
-    colour = albedo * diffuse + shine + albedo * scene.glow[row, hits.slot_BP][..., None]
+    color = albedo * diffuse + shine + albedo * scene.glow[row, hits.slot_BP][..., None]
     air = (1 - torch.exp(-view.depth * view.length * scene.fog[:, None]))[..., None]
-    return colour * (1 - air) + sky_BP3 * air
+    return color * (1 - air) + sky_BP3 * air
 
 
 def _reflected(scene: Scene, surface: Surface, eye: Vector, fill: Vector, gloss: Tensor) -> Tensor:
-    """What a smooth surface mirrors [B,P,3]: the surroundings' colours and a soft bright field."""
+    """What a smooth surface mirrors [B,P,3]: the surroundings' colors and a soft bright field."""
     facing = dot(surface.normal, eye).clamp(0, 1)
     rim = (1 - facing) ** 4
     mirrored: Vector = tuple(  # type: ignore[assignment]
         2 * facing * n - e for n, e in zip(surface.normal, eye)
     )
     up = (0.5 + 0.5 * mirrored[1])[..., None]
-    sky = (scene.sky_colour + scene.horizon_colour)[:, None] * 0.5
-    around = (sky * up + scene.ground_colour[:, None] * (1 - up)) * scene.ambient[:, None, None]
+    sky = (scene.sky_color + scene.horizon_color)[:, None] * 0.5
+    around = (sky * up + scene.ground_color[:, None] * (1 - up)) * scene.ambient[:, None, None]
     field = dot(mirrored, fill).clamp_min(0) ** 12
     seen = around * (0.15 + rim)[..., None]
-    seen = seen + scene.fill_colour[:, None] * (field * (0.6 + 2 * rim))[..., None]
+    seen = seen + scene.fill_color[:, None] * (field * (0.6 + 2 * rim))[..., None]
     return seen * gloss[..., None]

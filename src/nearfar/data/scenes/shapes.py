@@ -1,7 +1,7 @@
 """Rays against oriented boxes, ellipsoids and capped cylinders: each is one interval of the ray.
 
 A primitive is the image of a unit shape (cube [-1,1]^3, unit ball, unit cylinder along y) under
-x -> R (half * x) + centre. Slots 0..BOXES-1 of every scene are boxes, then ellipsoids, then
+x -> R (half * x) + center. Slots 0..BOXES-1 of every scene are boxes, then ellipsoids, then
 cylinders; unused slots lie far below the ground. Vectors are three contiguous tensors (`Vector`),
 not one with a last axis of 3, so that torch.compile makes each function one vectorised loop over
 primitives per ray.
@@ -27,7 +27,7 @@ Vector = tuple[Tensor, Tensor, Tensor]  # x, y, z
 class Primitives(NamedTuple):
     """Geometry of a batch of scenes: rows of `axes_BK33` are the local axes in the world."""
 
-    centre_BK3: Tensor
+    center_BK3: Tensor
     half_BK3: Tensor
     axes_BK33: Tensor
 
@@ -54,9 +54,9 @@ def _local(shapes: Primitives, vector: Vector) -> Vector:
 
 
 def _local_points(shapes: Primitives, points: Vector) -> Vector:
-    """World points [B,P] relative to each primitive's centre and axes [B,K,P]."""
+    """World points [B,P] relative to each primitive's center and axes [B,K,P]."""
     x, y, z = _local(shapes, points)
-    c = (shapes.axes_BK33 * shapes.centre_BK3[:, :, None, :]).sum(-1)
+    c = (shapes.axes_BK33 * shapes.center_BK3[:, :, None, :]).sum(-1)
     return x - c[:, :, 0, None], y - c[:, :, 1, None], z - c[:, :, 2, None]
 
 
@@ -155,7 +155,7 @@ def trace(shapes: Primitives, origin: Vector, direction: Vector) -> Hits:
 def contains(shapes: Primitives, point_B3: Tensor, *, margin: float = 0.0) -> Tensor:
     """[B] True where the point is inside (or within `margin` metres of) some primitive's box."""
     point = components(point_B3)
-    inside = torch.ones(shapes.centre_BK3.shape[:2], dtype=torch.bool, device=point_B3.device)
+    inside = torch.ones(shapes.center_BK3.shape[:2], dtype=torch.bool, device=point_B3.device)
     for p, half in zip(_local_points(shapes, point), _halves(shapes)):
         inside &= (p.abs() < half + margin)[..., 0]
     return inside.any(1)
@@ -243,16 +243,16 @@ def light_share(shapes: Primitives, rays: SoftRays) -> Tensor:
 
 
 class Near(NamedTuple):
-    """What is near each point: open share of the hemisphere [B,P], colour of the rest [B,P] x 3."""
+    """What is near each point: open share of the hemisphere [B,P], color of the rest [B,P] x 3."""
 
     open_share: Tensor
-    colour: Vector
+    color: Vector
 
 
 def ambient_share(
-    shapes: Primitives, point: Vector, normal: Vector, colour_BK3: Tensor, *, reach: float = 0.35
+    shapes: Primitives, point: Vector, normal: Vector, color_BK3: Tensor, *, reach: float = 0.35
 ) -> Near:
-    """How open the hemisphere near each point is (contact shadows), and what colour closes it.
+    """How open the hemisphere near each point is (contact shadows), and what color closes it.
 
     For every primitive's box: the point nearest to (point + reach * normal) hides
     cos * area / (area + distance^2), area at most reach^2.
@@ -270,7 +270,7 @@ def ambient_share(
     area = torch.maximum(torch.maximum(x * y, y * z), x * z).clamp_max(reach * reach)
     hidden = cosine * area / (area + square)
     total = hidden.sum(1)
-    r, g, b = ((hidden * colour_BK3[:, :, i, None]).sum(1) / (total + 1e-6) for i in range(3))
+    r, g, b = ((hidden * color_BK3[:, :, i, None]).sum(1) / (total + 1e-6) for i in range(3))
     return Near(torch.exp(-1.2 * total), (r, g, b))
 
 
@@ -287,8 +287,8 @@ def surface_at(shapes: Primitives, hits: Hits, point: Vector, direction: Vector)
     scene = torch.arange(point[0].shape[0], device=point[0].device)[:, None]
     axes_BP33 = shapes.axes_BK33[scene, hits.slot_BP]
     half_BP3 = shapes.half_BK3[scene, hits.slot_BP]
-    centre_BP3 = shapes.centre_BK3[scene, hits.slot_BP]
-    offset = [p - centre_BP3[..., i] for i, p in enumerate(point)]
+    center_BP3 = shapes.center_BK3[scene, hits.slot_BP]
+    offset = [p - center_BP3[..., i] for i, p in enumerate(point)]
     half = [half_BP3[..., i] for i in range(3)]
     unit = [
         sum((axes_BP33[..., i, j] * offset[j] for j in (1, 2)), axes_BP33[..., i, 0] * offset[0])

@@ -1,7 +1,7 @@
 """A mip-mapped atlas of patterns and prints, and photos of the user's as more of them.
 
-Textures hold patterns with mean 1, a factor on the material's colour, so that pattern and colour
-are independent; pictures keep their own colours.
+Textures hold patterns with mean 1, a factor on the material's color, so that pattern and color
+are independent; pictures keep their own colors.
 """
 
 from __future__ import annotations

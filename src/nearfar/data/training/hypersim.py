@@ -1,9 +1,9 @@
 """Hypersim: the raw HDF5 files with each scene's own camera, or the PNGs as Marigold prepares them.
 
-Spec datasets 1.1. Raw depth is the distance to the optical centre in metres, NaN without geometry;
+Spec datasets 1.1. Raw depth is the distance to the optical center in metres, NaN without geometry;
 pixels of entity -1 are invalid too. camera=exact (default of the raw files) turns every scene's
 tilted image plane into a true pinhole, depth and pose included; camera=marigold takes one plain
-camera for all scenes, as most training code does. rgb=hdf5 tone-maps the rendered colours,
+camera for all scenes, as most training code does. rgb=hdf5 tone-maps the rendered colors,
 rgb=preview takes the lossy JPEG beside them.
 """
 
@@ -145,8 +145,8 @@ class _Raw:
         if self.is_preview:
             rgb_HW3 = rgb_of(self.store.read(rgb_name), self.store.where(rgb_name))
         else:
-            colour_HW3 = _hdf5(self.store, rgb_name, 3)
-            rgb_HW3 = tone_map(colour_HW3, known_HW, where=self.store.where(rgb_name))
+            color_HW3 = _hdf5(self.store, rgb_name, 3)
+            rgb_HW3 = tone_map(color_HW3, known_HW, where=self.store.where(rgb_name))
         same_size(distance_HW, rgb_HW3, where)
         rotation_33 = np.eye(3)
         if self.is_exact:
@@ -241,32 +241,32 @@ class _Processed:
 
 
 def tone_map(
-    colour_HW3: NDArray[np.floating], known_HW: NDArray[np.bool_] | None, *, where: str
+    color_HW3: NDArray[np.floating], known_HW: NDArray[np.bool_] | None, *, where: str
 ) -> NDArray[np.uint8]:
-    """The photo [H,W,3] of rendered colours: the 90th percentile of brightness becomes 0.8.
+    """The photo [H,W,3] of rendered colors: the 90th percentile of brightness becomes 0.8.
 
     Brightness is .3 R + .59 G + .11 B over known pixels; gamma 1/2.2; values are cut, not rounded.
     """
-    if known_HW is None or known_HW.shape != colour_HW3.shape[:2]:
-        raise DataError(where, f"colours {list(colour_HW3.shape)} and entities differ in size")
-    brightness_P = _finite(colour_HW3[known_HW]) @ np.array([0.3, 0.59, 0.11])
+    if known_HW is None or known_HW.shape != color_HW3.shape[:2]:
+        raise DataError(where, f"colors {list(color_HW3.shape)} and entities differ in size")
+    brightness_P = _finite(color_HW3[known_HW]) @ np.array([0.3, 0.59, 0.11])
     scale = 1.0
     if brightness_P.size:
         bright = float(np.percentile(brightness_P, 90))
         scale = 0.0 if bright < 1e-4 else 0.8**2.2 / bright
-    if colour_HW3.dtype == np.float16:  # a table of all its values, instead of a power per pixel
+    if color_HW3.dtype == np.float16:  # a table of all its values, instead of a power per pixel
         table = _mapped(np.arange(65536, dtype=np.uint16).view(np.float16), scale)
-        return table[np.ascontiguousarray(colour_HW3).view(np.uint16)]
-    return _mapped(colour_HW3, scale)
+        return table[np.ascontiguousarray(color_HW3).view(np.uint16)]
+    return _mapped(color_HW3, scale)
 
 
-def _finite(colour: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The colours, NaN as 0."""
-    return np.nan_to_num(colour.astype(np.float64), posinf=65504.0, neginf=0.0)
+def _finite(color: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The colors, NaN as 0."""
+    return np.nan_to_num(color.astype(np.float64), posinf=65504.0, neginf=0.0)
 
 
-def _mapped(colour: NDArray[np.floating], scale: float) -> NDArray[np.uint8]:
-    mapped = np.clip(np.clip(scale * _finite(colour), 0, None) ** (1 / 2.2), 0, 1)
+def _mapped(color: NDArray[np.floating], scale: float) -> NDArray[np.uint8]:
+    mapped = np.clip(np.clip(scale * _finite(color), 0, None) ** (1 / 2.2), 0, 1)
     return (mapped * 255 + 1e-9).astype(np.uint8)
 
 

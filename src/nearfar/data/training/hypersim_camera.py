@@ -21,7 +21,7 @@ _NOMINAL_FOCAL, _NOMINAL_WIDTH = 886.81, 1024  # (1024 / 2) / tan(30 degrees), a
 
 
 class TiltedCamera(NamedTuple):
-    """intrinsics_33: of the true pinhole, pixel centres at +0.5. rotation_33: old to new axes.
+    """intrinsics_33: of the true pinhole, pixel centers at +0.5. rotation_33: old to new axes.
 
     ray_33: pixel (x, y, 1) to a ray in the axes of the stated (old) camera.
     """
@@ -52,7 +52,7 @@ def exact_z(distance_HW: NDArray[np.floating], camera: TiltedCamera) -> NDArray[
 
 
 def pixel_rays(ray_33: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """The ray [H,W,3] of every pixel's centre (at +0.5), not normalised."""
+    """The ray [H,W,3] of every pixel's center (at +0.5), not normalized."""
     y, x = np.mgrid[: size_hw[0], : size_hw[1]] + 0.5
     return np.stack([x, y, np.ones_like(x)], axis=-1) @ ray_33.T
 
@@ -75,7 +75,7 @@ def nominal_focal(width: int) -> float:
 
 
 def nominal_intrinsics(size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Intrinsics [3,3] of the plain camera, pixel centres at +0.5."""
+    """Intrinsics [3,3] of the plain camera, pixel centers at +0.5."""
     return intrinsics_from_focal(nominal_focal(size_hw[1]), size_hw)
 
 

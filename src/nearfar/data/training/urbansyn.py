@@ -89,7 +89,7 @@ class _UrbanSyn:
         )
 
     def _intrinsics(self, height: int, width: int) -> NDArray[np.float64] | None:
-        """Pixel centres at +0.5: the sensor's middle is (W / 2, H / 2)."""
+        """Pixel centers at +0.5: the sensor's middle is (W / 2, H / 2)."""
         if self.lens is None:
             return None
         focal, wide, high = self.lens

@@ -150,6 +150,6 @@ def _table(store: Store, name: str, count: int) -> dict[tuple[int, int], NDArray
 
 
 def _intrinsics(fx_fy_cx_cy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From pixels counted at their middle to pixel centres at +0.5."""
+    """From pixels counted at their middle to pixel centers at +0.5."""
     fx, fy, cx, cy = fx_fy_cx_cy
     return np.array([[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]])

@@ -2,7 +2,7 @@
 
 Spec datasets 1.10, read without the webdataset package. Photo: rgb.{png,jpg,jpeg,webp}. Depth:
 depth.{png,npy,exr} in stored units; KEY.json gives `depth_scale`, the units per metre (needed for
-PNG, 1 for the others), and may give K ([fx, fy, cx, cy] or 3x3, pixel centres at +0.5), pose (16
+PNG, 1 for the others), and may give K ([fx, fy, cx, cy] or 3x3, pixel centers at +0.5), pose (16
 numbers, camera to world), depth_kind, scene, frame, licence. mask.png: non-zero = depth usable;
 sky.png: non-zero = sky. `rename` maps other endings to these: image.png=rgb.png,d.npy=depth.npy.
 """

@@ -1,6 +1,6 @@
 """Depth file formats; each file has `write(result, path)` and `read(path)`.
 
-png16.py     16-bit PNG: millimetres of metric maps, normalised otherwise
+png16.py     16-bit PNG: millimetres of metric maps, normalized otherwise
 npz.py       NumPy archive with every field
 exr.py       OpenEXR, channel Z
 pfm.py       portable float map

@@ -1,4 +1,4 @@
-"""16-bit PNG. Metric: millimetres, 0 = invalid. Other kinds: normalised, with near and far.
+"""16-bit PNG. Metric: millimetres, 0 = invalid. Other kinds: normalized, with near and far.
 
 Metric values are rounded to whole millimetres (at least 1); pixels of 65.5355 m and more cannot be
 told and are written as 0 = invalid, which is logged. Other kinds: v in 1..65535 stands for
@@ -22,7 +22,7 @@ from ..atomic import atomic_path
 from .metadata import from_json, to_json
 
 _LOG = logging.getLogger(__name__)
-_STEPS = 65534  # of normalised maps, between code 1 (near) and code 65535 (far)
+_STEPS = 65534  # of normalized maps, between code 1 (near) and code 65535 (far)
 
 
 def write(result: DepthResult, path: Path, *, limits: tuple[float, float] | None = None) -> None:
@@ -47,7 +47,7 @@ def write(result: DepthResult, path: Path, *, limits: tuple[float, float] | None
         codes = np.zeros(result.size_hw, np.uint16)
         share = (known - near) / (far - near) if far > near else np.zeros(len(known))
         codes[result.valid] = 1 + np.rint(np.clip(share, 0, 1) * _STEPS).astype(np.uint16)
-        text.add_text("unit", "normalised")
+        text.add_text("unit", "normalised")  # as files always said
         text.add_text("near", repr(near))
         text.add_text("far", repr(far))
     text.add_text("nearfar", to_json(result))

@@ -20,9 +20,9 @@ _MAX_TEXTURE_PX = 4096  # the side that every viewer can load
 
 
 def write_glb(mesh: DepthMesh, path: Path, *, image_HW3: NDArray[np.uint8] | None = None) -> None:
-    """Write one two-sided, matt mesh; without photo in its vertex colours or plain grey."""
+    """Write one two-sided, matt mesh; without photo in its vertex colors or plain grey."""
     if not len(mesh.triangles):
-        raise InputError(path, "there is no surface to write: no usable neighbouring pixels")
+        raise InputError(path, "there is no surface to write: no usable neighboring pixels")
     trimesh = load_extra("trimesh", package="trimesh")
     surface = trimesh.Trimesh(
         vertices=mesh.vertices_P3 * _TO_GLTF, faces=mesh.triangles, process=False
@@ -37,8 +37,8 @@ def write_glb(mesh: DepthMesh, path: Path, *, image_HW3: NDArray[np.uint8] | Non
         # trimesh counts v from the lower edge and turns it for glTF
         uv = np.stack([mesh.uv_P2[:, 0], 1 - mesh.uv_P2[:, 1]], axis=1)
         surface.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
-    elif mesh.colours_P3 is not None:
-        surface.visual = trimesh.visual.ColorVisuals(surface, vertex_colors=mesh.colours_P3)
+    elif mesh.colors_P3 is not None:
+        surface.visual = trimesh.visual.ColorVisuals(surface, vertex_colors=mesh.colors_P3)
     with atomic_path(path) as temporary:
         temporary.write_bytes(surface.export(file_type="glb"))
 

@@ -22,15 +22,15 @@ _COMMENTS = {
 def write_ply(cloud: PointCloud, path: Path, *, axes: Axes = "opencv") -> None:
     """Write x y z float32 and, where present, red green blue uint8."""
     layout = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
-    if cloud.colours_P3 is not None:
+    if cloud.colors_P3 is not None:
         layout += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
     vertices = np.empty(len(cloud.points_P3), np.dtype(layout))
     signs = (1, 1, 1) if axes == "opencv" else (1, -1, -1)
     for i, name in enumerate("xyz"):
         vertices[name] = cloud.points_P3[:, i] * signs[i]
-    if cloud.colours_P3 is not None:
+    if cloud.colors_P3 is not None:
         for i, name in enumerate(("red", "green", "blue")):
-            vertices[name] = cloud.colours_P3[:, i]
+            vertices[name] = cloud.colors_P3[:, i]
     types = {"<f4": "float", "u1": "uchar"}
     header = [
         "ply",

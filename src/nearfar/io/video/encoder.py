@@ -1,6 +1,6 @@
 """Video files frame by frame: whole under their name at the end, or not there.
 
-h264: colour pictures for every player (8 bit, near-lossless quality, odd sizes padded by one pixel)
+h264: color pictures for every player (8 bit, near-lossless quality, odd sizes padded by one pixel)
 in MP4. ffv1: 16-bit grey, lossless, in Matroska. The source's sound is copied, not encoded anew.
 """
 

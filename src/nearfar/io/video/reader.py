@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _GREY = 128  # what shows through transparent pixels
 _UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
-_HD_HEIGHT = 720  # from here on untagged colours are BT.709, below BT.601
+_HD_HEIGHT = 720  # from here on untagged colors are BT.709, below BT.601
 _FALLBACK_RATE = Fraction(25)
 _FINEST = Fraction(1, 90000)  # times are kept on this grid where the file's own is finer
 _HOPELESS = 8  # failed reads in a row after which the rest is given up

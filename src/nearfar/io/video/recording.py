@@ -1,4 +1,4 @@
-"""A Rerun recording of a clip: camera, photo, depth and coloured cloud, by frame and by time.
+"""A Rerun recording of a clip: camera, photo, depth and colored cloud, by frame and by time.
 
 `.rrd` files open in the Rerun viewer (package `rerun-sdk`, the extra `rerun`). A recording is to
 look at: pictures and maps are thinned to a long side of 640, clouds to 50 000 points a frame. The
@@ -105,7 +105,7 @@ class RecordingWriter:
         return self
 
     def add(self, result: DepthResult, time: Fraction, *, number: int, limits: DepthRange) -> None:
-        """One more frame; `limits` are the depths its colours span. The photo is `result.image`."""
+        """One more frame; `limits` are the depths its colors span. The photo is `result.image`."""
         rerun, stream = load_rerun(), self._stream
         stream.set_time("frame", sequence=number)
         stream.set_time("time", duration=float(time))
@@ -185,7 +185,7 @@ class RecordingWriter:
             options=replace(self._form.cloud, max_points=min(points or _POINTS, _POINTS)),
         )
         rerun = load_rerun()
-        self._stream.log(CLOUD, rerun.Points3D(cloud.points_P3, colors=cloud.colours_P3))
+        self._stream.log(CLOUD, rerun.Points3D(cloud.points_P3, colors=cloud.colors_P3))
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

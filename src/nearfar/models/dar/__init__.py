@@ -18,7 +18,7 @@ applies the mask nor refreshes the bins; we build the paper, and keep the code's
 | 3b, 10.9    | parts joined; positions, levels, feedback       | network.py                       |
 | 6           | loss over all steps; how bins learn to spread   | objective.py, likelihood.py      |
 | 7           | CutDepth, cut flip                              | strips.py                        |
-| 3, 4        | initialisation                                  | initial.py                       |
+| 3, 4        | initialization                                  | initial.py                       |
 | 8           | photo to metres, flip, `stop_at`                | predictor.py                     |
 | 9           | sizes; published names, dead weights            | presets.py, keys.py              |
 

@@ -13,7 +13,7 @@ _VIT_L = DinoV2Config(width=1024, depth=24, heads=16)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DARConfig:
-    """The paper's behaviour at the size `small`; the last eleven fields hold the decisions.
+    """The paper's behavior at the size `small`; the last eleven fields hold the decisions.
 
     vit or tiny: the photo encoder. token_width: of the tokens outside the transformer. near, far:
     metres of the bins. last_grid: finest tokens of a photo of 3:4; fractions: the steps' share of

@@ -2,7 +2,7 @@
 
 z = sigmoid(Wz [h, x]), r = sigmoid(Wr [h, x]), q = tanh(Wq [r h, x]), h <- (1 - z) h + z q, first
 with 1x5 then with 5x1 convolutions of their own. h is the step's own decoded map (nothing is
-carried over steps), x the projected bin centres beside the photo's context.
+carried over steps), x the projected bin centers beside the photo's context.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class BinProjection(nn.Module):
-    """Three convolutions on the bin centres, in metres, without gradient to them."""
+    """Three convolutions on the bin centers, in metres, without gradient to them."""
 
     def __init__(self, bins: int, width: int, *, kernel: int = 7) -> None:
         super().__init__()
@@ -21,9 +21,9 @@ class BinProjection(nn.Module):
         self.convd2 = nn.Conv2d(width, width, 3, padding=1)
         self.convd3 = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, centres_BChw: Tensor) -> Tensor:
+    def forward(self, centers_BChw: Tensor) -> Tensor:
         """Features of the candidates [B,C,h,w]."""
-        x_BChw = F.relu(self.convd1(centres_BChw.detach()))
+        x_BChw = F.relu(self.convd1(centers_BChw.detach()))
         return F.relu(self.convd3(F.relu(self.convd2(x_BChw))))
 
 

@@ -47,7 +47,7 @@ class Injected(NamedTuple):
 class DARNetwork(nn.Module):
     """Depth in metres from a photo, in K steps of finer tokens and narrower bins.
 
-    Construct with `initial.new_network` (initialised) or under `torch.device("meta")` before
+    Construct with `initial.new_network` (initialized) or under `torch.device("meta")` before
     `load_state_dict(..., assign=True)`.
     """
 
@@ -181,16 +181,16 @@ class DARNetwork(nn.Module):
         """
         h, w = context_BChw.shape[-2:]
         hidden_BChw = _bilinear(self.token_decoder(tokens_BChw), (h, w))
-        centres_BChw = bins.centres()
-        candidates_BChw = self.bin_projection(centres_BChw.to(context_BChw.dtype))
+        centers_BChw = bins.centers()
+        candidates_BChw = self.bin_projection(centers_BChw.to(context_BChw.dtype))
         hidden_BChw = self.gru(hidden_BChw, torch.cat([candidates_BChw, context_BChw], dim=1))
         start_BChw = None
         if prior_B1hw is not None:
-            width_B1hw = centres_BChw[:, 1:2] - centres_BChw[:, :1]
-            start_BChw = -0.5 * ((centres_BChw - prior_B1hw) / width_B1hw) ** 2
+            width_B1hw = centers_BChw[:, 1:2] - centers_BChw[:, :1]
+            start_BChw = -0.5 * ((centers_BChw - prior_B1hw) / width_B1hw) ** 2
         probability_BChw = self.probability(hidden_BChw, start_BChw)
-        found = expectation(probability_BChw, centres_BChw)
-        return Injected(hidden_BChw, found, Shares(probability_BChw, centres_BChw))
+        found = expectation(probability_BChw, centers_BChw)
+        return Injected(hidden_BChw, found, Shares(probability_BChw, centers_BChw))
 
     def next_input(self, tokens_BChw: Tensor, hidden_BChw: Tensor, size_hw: GridSize) -> Tensor:
         """The next step's input map: this one's tokens, with what the ConvGRU made of them.

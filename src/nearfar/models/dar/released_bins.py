@@ -1,6 +1,6 @@
 """Bin rules of the public code beside the paper's, for parity (spec dar.md section 5).
 
-Released code: after a step the range is edge(max(t-2, 0)) to edge(min(t+3, N-1)), but the centres
+Released code: after a step the range is edge(max(t-2, 0)) to edge(min(t+3, N-1)), but the centers
 stay those of the first step, and a depth outside the range counts as bin 0. So the tree has no
 effect on the prediction. Elastic, from an older file (the rule of IEBins): the range is as wide as
 bin t plus the spread, from edge(t) - spread / 2; edges are clamped to [near, far].
@@ -18,14 +18,14 @@ from .tree_bins import Expectation, TreeBins
 
 
 class ReleasedBins(NamedTuple):
-    """first: the bins of step one, whose centres serve all steps; narrow: the refined ones."""
+    """first: the bins of step one, whose centers serve all steps; narrow: the refined ones."""
 
     first: TreeBins
     narrow: TreeBins
 
-    def centres(self) -> Tensor:
-        """Centres [B,N,h,w] of the first step."""
-        return self.first.centres()
+    def centers(self) -> Tensor:
+        """Centers [B,N,h,w] of the first step."""
+        return self.first.centers()
 
     def label(self, depth_B1hw: Tensor) -> Tensor:
         """Index [B,1,h,w] of the refined bin that holds the depth; 0 if none does."""
@@ -36,7 +36,7 @@ class ReleasedBins(NamedTuple):
         return ReleasedBins(self.first.resized(size_hw), self.narrow.resized(size_hw))
 
     def after(self, found: Expectation) -> ReleasedBins:
-        """Refined range, two bins to the left and three to the right edge; unchanged centres."""
+        """Refined range, two bins to the left and three to the right edge; unchanged centers."""
         edges_BChw, count = self.narrow.edges(), self.narrow.total
         label_B1hw = self.label(found.depth_B1hw)
         left_B1hw = edges_BChw.gather(1, (label_B1hw - 2).clamp_min(0))
@@ -52,8 +52,8 @@ class ElasticBins(NamedTuple):
     near: float
     far: float
 
-    def centres(self) -> Tensor:
-        """Centres [B,N,h,w] between the edges."""
+    def centers(self) -> Tensor:
+        """Centers [B,N,h,w] between the edges."""
         return (self.edges_BChw[:, :-1] + self.edges_BChw[:, 1:]) / 2
 
     def label(self, depth_B1hw: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Multi-way tree bins (arXiv 2411.11361, "MTBin"; spec dar.md section 5).
 
 N uniform bins per pixel over [near, far]. A step gives probabilities p_i of the bins; with their
-centres c_i, depth D = sum p_i c_i and spread = sqrt(sum p_i (c_i - D)^2). With t the bin that
+centers c_i, depth D = sum p_i c_i and spread = sqrt(sum p_i (c_i - D)^2). With t the bin that
 holds D, the next step's bins divide [edge(max(t-1, 0)), edge(min(t+2, N))] into N again: a bin and
-its neighbours. No gradient passes edges, centres or t. Released code: see released_bins.py.
+its neighbors. No gradient passes edges, centers or t. Released code: see released_bins.py.
 
 Uniform bins need two numbers per pixel: the first edge and the width of a bin.
 """
@@ -25,21 +25,21 @@ class Expectation(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """probability_BChw: of the bins; centres_BChw: theirs."""
+    """probability_BChw: of the bins; centers_BChw: theirs."""
 
     probability_BChw: Tensor
-    centres_BChw: Tensor
+    centers_BChw: Tensor
 
 
 class Bins(Protocol):
     """Bins in force at a step."""
 
-    def centres(self) -> Tensor:
-        """Centres [B,N,h,w], the N bins as channels."""
+    def centers(self) -> Tensor:
+        """Centers [B,N,h,w], the N bins as channels."""
         ...
 
     def resized(self, size_hw: tuple[int, int]) -> Bins:
-        """The same bins on another grid, by nearest pixel: edges of neighbours never mix."""
+        """The same bins on another grid, by nearest pixel: edges of neighbors never mix."""
         ...
 
     def after(self, found: Expectation) -> Bins:
@@ -58,8 +58,8 @@ class TreeBins(NamedTuple):
         """The total + 1 edges [B,N+1,h,w]."""
         return self.left_B1hw + self._numbers(self.total + 1) * self.step_B1hw
 
-    def centres(self) -> Tensor:
-        """Centres [B,N,h,w], the N bins as channels."""
+    def centers(self) -> Tensor:
+        """Centers [B,N,h,w], the N bins as channels."""
         return self.left_B1hw + (self._numbers(self.total) + 0.5) * self.step_B1hw
 
     def label(self, depth_B1hw: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class TreeBins(NamedTuple):
         return place_B1hw.clamp(0, self.total - 1).long()
 
     def resized(self, size_hw: tuple[int, int]) -> TreeBins:
-        """The same bins on another grid, by nearest pixel: edges of neighbours never mix."""
+        """The same bins on another grid, by nearest pixel: edges of neighbors never mix."""
         if tuple(self.left_B1hw.shape[-2:]) == size_hw:
             return self
         left_B1hw = F.interpolate(self.left_B1hw, size=size_hw, mode="nearest")
@@ -77,7 +77,7 @@ class TreeBins(NamedTuple):
         )
 
     def after(self, found: Expectation) -> TreeBins:
-        """The bin that holds the depth with its neighbours, divided again."""
+        """The bin that holds the depth with its neighbors, divided again."""
         label_B1hw = self.label(found.depth_B1hw)
         first_B1hw = (label_B1hw - 1).clamp_min(0)
         last_B1hw = (label_B1hw + 2).clamp_max(self.total)
@@ -105,21 +105,21 @@ def uniform_bins(
     return TreeBins(left_B1hw, torch.full_like(left_B1hw, (far - near) / count), count)
 
 
-def expectation(probability_BChw: Tensor, centres_BChw: Tensor) -> Expectation:
+def expectation(probability_BChw: Tensor, centers_BChw: Tensor) -> Expectation:
     """Mean and standard deviation of the bins; the spread carries no gradient."""
-    depth_B1hw = (probability_BChw * centres_BChw).sum(dim=1, keepdim=True)
-    shares = Shares(probability_BChw, centres_BChw)
+    depth_B1hw = (probability_BChw * centers_BChw).sum(dim=1, keepdim=True)
+    shares = Shares(probability_BChw, centers_BChw)
     return Expectation(depth_B1hw, spread_around(depth_B1hw, shares))
 
 
 @torch.no_grad()
 def spread_around(depth_B1hw: Tensor, shares: Shares) -> Tensor:
     """Root mean square distance [B,1,h,w] of bins from a depth; they may be of a coarser grid."""
-    probability_BChw, centres_BChw = shares
+    probability_BChw, centers_BChw = shares
     size_hw = (depth_B1hw.shape[-2], depth_B1hw.shape[-1])
-    if tuple(centres_BChw.shape[-2:]) != size_hw:
-        probability_BChw, centres_BChw = (
+    if tuple(centers_BChw.shape[-2:]) != size_hw:
+        probability_BChw, centers_BChw = (
             F.interpolate(map_BChw, size=size_hw, mode="nearest") for map_BChw in shares
         )
-    square_BChw = (centres_BChw - depth_B1hw) ** 2
+    square_BChw = (centers_BChw - depth_B1hw) ** 2
     return (probability_BChw * square_BChw).sum(dim=1, keepdim=True).sqrt()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
-from nearfar.encoders.dinov2 import PATCH, DinoV2, normalise_rgb
+from nearfar.encoders.dinov2 import PATCH, DinoV2, normalize_rgb
 from nearfar.encoders.outputs import EncoderOutput
 
 from .config import DARConfig
@@ -124,7 +124,7 @@ class VitEncoder(nn.Module):
         H, W = image_B3HW.shape[-2:]
         # Released code: 2 x - 1 whatever the ViT was trained with
         is_imagenet = self.config.pixels == "imagenet"
-        pixels_B3HW = normalise_rgb(image_B3HW) if is_imagenet else 2 * image_B3HW - 1
+        pixels_B3HW = normalize_rgb(image_B3HW) if is_imagenet else 2 * image_B3HW - 1
         depth = len(self.backbone.blocks)
         features = self.backbone(pixels_B3HW, layers=range(depth - 4, depth))
         patches = [feature.patches_BLD for feature in features]

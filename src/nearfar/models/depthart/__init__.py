@@ -7,7 +7,7 @@ the target of a scale is what is left to say after the tokens it chose itself.
 
 | spec depthart.md | what                                              | file                     |
 |------------------|---------------------------------------------------|--------------------------|
-| 1                | VQ-VAE, residual quantisation                     | tokenizers/              |
+| 1                | VQ-VAE, residual quantization                     | tokenizers/              |
 | 2                | transformer: embeddings, blocks, head             | transformer.py           |
 | 2                | class-conditional VAR with guidance               | class_sample.py          |
 | 3                | photo and depth as one sequence, mask             | network.py               |

@@ -12,7 +12,7 @@ from torch import Tensor
 class KVCache:
     """One buffer of keys and one of values a block; `length` tokens of them are filled.
 
-    Keys are stored as attention uses them (after normalisation). No mask is needed: what is in the
+    Keys are stored as attention uses them (after normalization). No mask is needed: what is in the
     cache may be seen.
     """
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p
-from nearfar.tokenizers.quantiser import MultiScaleQuantiser
+from nearfar.tokenizers.quantizer import MultiScaleQuantizer
 
 TOP_K, TOP_P, DRAWS = 900, 0.9, 5
 
@@ -27,7 +27,7 @@ class Choose(Protocol):
     def __call__(
         self,
         logits_BLV: Tensor,
-        quantiser: MultiScaleQuantiser,
+        quantizer: MultiScaleQuantizer,
         generators: Sequence[torch.Generator],
     ) -> Tensor: ...
 
@@ -39,10 +39,10 @@ class Greedy:
     def __call__(
         self,
         logits_BLV: Tensor,
-        quantiser: MultiScaleQuantiser,
+        quantizer: MultiScaleQuantizer,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        return quantiser.embed(logits_BLV.argmax(dim=-1))
+        return quantizer.embed(logits_BLV.argmax(dim=-1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ class MeanOfDraws:
     def __call__(
         self,
         logits_BLV: Tensor,
-        quantiser: MultiScaleQuantiser,
+        quantizer: MultiScaleQuantizer,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         likely_BLV = filter_top_p(filter_top_k(logits_BLV, self.top_k), self.top_p)
@@ -72,7 +72,7 @@ class MeanOfDraws:
                 for row_LV, generator in zip(likely_BLV, generators, strict=True)
             ]
         )
-        return quantiser.embed(index_BLS).mean(dim=2)
+        return quantizer.embed(index_BLS).mean(dim=2)
 
 
 CHOICES: Mapping[str, Choose] = {

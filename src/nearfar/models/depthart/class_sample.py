@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 from nearfar.sampling.categorical import guided_logits
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 from .cache import empty_cache
 from .choose import Choose
@@ -33,7 +33,7 @@ def sample_classes(
     config, transformer = network.config, network.transformer
     if config.modulation == "constant":
         raise ConfigError("VAR", "its modulation is folded to one condition: it knows no classes")
-    quantiser, scales = network.tokenizer.quantize, config.tokenizer.scales
+    quantizer, scales = network.tokenizer.quantize, config.tokenizer.scales
     both_B = torch.cat([label_B, torch.full_like(label_B, transformer.unconditional)])
     modulated = transformer.modulated(both_B)
     cache = empty_cache(
@@ -48,7 +48,7 @@ def sample_classes(
     )
     for scale, side in enumerate(scales):
         if scale > 0:
-            inputs_BChw = quantiser.inputs_of_next_scale(f_hat_BCHW, scale=scale - 1)
+            inputs_BChw = quantizer.inputs_of_next_scale(f_hat_BCHW, scale=scale - 1)
             x_BLD = transformer.embed(inputs_BChw.flatten(2).transpose(1, 2), first=first)
             x_BLD = x_BLD.repeat(2, 1, 1)
         first += side * side
@@ -56,8 +56,8 @@ def sample_classes(
         cond_BLV, uncond_BLV = logits_BLV.chunk(2)
         share = scale / max(1, len(scales) - 1)
         chosen_BLV = guided_logits(cond_BLV, uncond_BLV, guidance_scale * share)
-        codes_BChw = as_map(choose(chosen_BLV, quantiser, generators))
-        f_hat_BCHW = quantiser.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
+        codes_BChw = as_map(choose(chosen_BLV, quantizer, generators))
+        f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
     return f_hat_BCHW
 
 

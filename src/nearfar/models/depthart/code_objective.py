@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.models.base import Losses
-from nearfar.tokenizers.quantiser import float32_island
+from nearfar.tokenizers.quantizer import float32_island
 
 from .network import DepthARTNetwork
 from .square import squash

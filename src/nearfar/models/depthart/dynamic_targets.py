@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 from .network import DepthARTNetwork
 
@@ -31,18 +31,18 @@ class Rollout(NamedTuple):
 @torch.no_grad()
 def roll_out(network: DepthARTNetwork, photo_BMC: Tensor, f_BCHW: Tensor) -> Rollout:
     """Generate greedily from photos, and look up what each scale should have said of f."""
-    quantiser, scales = network.tokenizer.quantize, network.config.tokenizer.scales
+    quantizer, scales = network.tokenizer.quantize, network.config.tokenizer.scales
     cache, logits_BLV = network.begin(photo_BMC)
     f_hat_BCHW = before_last_BCHW = torch.zeros_like(f_BCHW)
     targets, inputs = [], [f_BCHW.new_zeros((len(f_BCHW), 0, f_BCHW.shape[1]))]
     for scale in range(len(scales)):
-        targets.append(quantiser.nearest_at(f_BCHW - f_hat_BCHW, scale=scale))
+        targets.append(quantizer.nearest_at(f_BCHW - f_hat_BCHW, scale=scale))
         before_last_BCHW = f_hat_BCHW
         if scale + 1 == len(scales):
             break
-        codes_BChw = as_map(quantiser.embed(logits_BLV.argmax(dim=-1)))
-        f_hat_BCHW = quantiser.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
-        inputs_BChw = quantiser.inputs_of_next_scale(f_hat_BCHW, scale=scale)
+        codes_BChw = as_map(quantizer.embed(logits_BLV.argmax(dim=-1)))
+        f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
+        inputs_BChw = quantizer.inputs_of_next_scale(f_hat_BCHW, scale=scale)
         inputs.append(inputs_BChw.flatten(2).transpose(1, 2))
         if scale + 2 < len(scales):  # the last scale's logits come with gradients, in pass two
             logits_BLV = network.step(inputs_BChw, scale=scale + 1, cache=cache)

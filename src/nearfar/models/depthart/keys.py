@@ -4,7 +4,7 @@ Our attribute names are VAR's, under `transformer.`; the tokenizer's are under `
 kind of network a file holds is read from its keys: attention from `scale_mul_1H11`, modulation from
 `ada_gss`, sizes from shapes. Every name that has no place is dropped with a warning by name.
 VAR files are flat, or nested in `trainer.var_wo_ddp`; they hold no tokenizer. DepthART files hold
-it under `vae_proxy.`, its quantiser once more under `vae_quant_proxy.`; either may be missing.
+it under `vae_proxy.`, its quantizer once more under `vae_quant_proxy.`; either may be missing.
 """
 
 from __future__ import annotations

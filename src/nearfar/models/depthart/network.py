@@ -49,7 +49,7 @@ class SemanticPrefix(nn.Module):
 class DepthARTNetwork(nn.Module):
     """The transformer with the frozen tokenizer it stands on.
 
-    Construct with `new_network` (initialised) or under `torch.device("meta")` before
+    Construct with `new_network` (initialized) or under `torch.device("meta")` before
     `load_state_dict(..., assign=True)`.
     """
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.models.base import Losses
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 from .code_objective import CodeObjective, code_losses, gumbel_noise
 from .dynamic_targets import roll_out
@@ -26,12 +26,12 @@ class TeacherForcing(CodeObjective):
     """The depth VAR baseline. Released code leaves out the start token's position."""
 
     def losses(self, photo_BMC: Tensor, f_BCHW: Tensor, *, generator: torch.Generator) -> Losses:
-        quantiser = self.network.tokenizer.quantize
-        indices, partial_sums = quantiser.encode(f_BCHW)
+        quantizer = self.network.tokenizer.quantize
+        indices, partial_sums = quantizer.encode(f_BCHW)
         keep_K2B = self._keep(len(f_BCHW), generator, f_BCHW.device)
         logits_BLV = self.network.masked_logits(
             photo_BMC,
-            quantiser.teacher_inputs(partial_sums),
+            quantizer.teacher_inputs(partial_sums),
             detach_inputs=False,
             keep_K2B=keep_K2B,
         )
@@ -76,7 +76,7 @@ class DynamicTargets(CodeObjective):
         self, logits_BLV: Tensor, *, f_BCHW: Tensor, f_hat_BCHW: Tensor
     ) -> Tensor:
         """Mean squared error of f_hat_K with softly chosen codes at the last scale."""
-        quantiser, scales = self.network.tokenizer.quantize, self.network.config.tokenizer.scales
-        soft_BLC = logits_BLV.softmax(dim=-1) @ quantiser.embedding.weight.float()
-        f_hat_BCHW = quantiser.accumulate(f_hat_BCHW, as_map(soft_BLC), scale=len(scales) - 1)
+        quantizer, scales = self.network.tokenizer.quantize, self.network.config.tokenizer.scales
+        soft_BLC = logits_BLV.softmax(dim=-1) @ quantizer.embedding.weight.float()
+        f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, as_map(soft_BLC), scale=len(scales) - 1)
         return F.mse_loss(f_hat_BCHW, f_BCHW)

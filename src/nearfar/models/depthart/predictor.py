@@ -1,7 +1,7 @@
 """From a photo to DepthART's hypotheses on the tokenizer's square (spec depthart.md section 3).
 
 The photo is squashed to the square and the map is of the same grid; the pipeline stretches it back
-along the photo's own colours. Published weights give depth relative to its 98 % quantile
+along the photo's own colors. Published weights give depth relative to its 98 % quantile
 (scale_invariant); the kind follows from config.curve.
 """
 

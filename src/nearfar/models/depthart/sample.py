@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nearfar.errors import ConfigError
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 from .choose import Choose
 from .network import DepthARTNetwork, Started
@@ -33,7 +33,7 @@ def sample_f_hat(
     S, photos = len(generators), len(started.logits_BLV)
     if photos not in (1, S):
         raise ConfigError("sample", f"{S} generators for {photos} photos", "Give one for each")
-    quantiser, scales = network.tokenizer.quantize, network.config.tokenizer.scales
+    quantizer, scales = network.tokenizer.quantize, network.config.tokenizer.scales
     cache = started.cache.repeat(S // photos)
     logits_SLV = started.logits_BLV.expand(S, -1, -1)
     f_hat_SCHW = torch.zeros(
@@ -41,8 +41,8 @@ def sample_f_hat(
     )
     for scale in range(len(scales)):
         if scale > 0:
-            inputs_SChw = quantiser.inputs_of_next_scale(f_hat_SCHW, scale=scale - 1)
+            inputs_SChw = quantizer.inputs_of_next_scale(f_hat_SCHW, scale=scale - 1)
             logits_SLV = network.step(inputs_SChw, scale=scale, cache=cache)
-        codes_SChw = as_map(choose(logits_SLV, quantiser, generators))
-        f_hat_SCHW = quantiser.accumulate(f_hat_SCHW, codes_SChw, scale=scale)
+        codes_SChw = as_map(choose(logits_SLV, quantizer, generators))
+        f_hat_SCHW = quantizer.accumulate(f_hat_SCHW, codes_SChw, scale=scale)
     return f_hat_SCHW

@@ -7,7 +7,7 @@ fused in once, every token becomes 2x2 finer ones, and the second half works on 
 | spec ppd.md | what                                           | file                             |
 |-------------|------------------------------------------------|----------------------------------|
 | 1.1-1.8     | the transformer, in the order of the figure    | network.py (blocks: layers/)     |
-| 1, end      | initialisation                                 | network.py: init_weights         |
+| 1, end      | initialization                                 | network.py: init_weights         |
 | 2           | sampling loop                                  | sample.py                        |
 | 2           | times, path, velocity, Euler step              | sampling/                        |
 | 3           | network size, resizing, photo to hypotheses    | predictor.py, geometry/resize.py |

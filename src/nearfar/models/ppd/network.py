@@ -40,7 +40,7 @@ class FinalLayer(nn.Module):
 class PPDNetwork(nn.Module):
     """Velocity of a noisy depth map, given the photo, its semantics and the time.
 
-    Construct with `new_network` (initialised) or under `torch.device("meta")` before
+    Construct with `new_network` (initialized) or under `torch.device("meta")` before
     `load_state_dict(..., assign=True)`.
     """
 
@@ -75,7 +75,7 @@ class PPDNetwork(nn.Module):
     ) -> Tensor:
         """Velocity [B,1,H,W] float32.
 
-        latent: noisy depth. image: RGB 0..1. semantics: one un-normalised vector per coarse token,
+        latent: noisy depth. image: RGB 0..1. semantics: one un-normalized vector per coarse token,
         row-major. timestep: 0..1000; an int (or one entry) serves the whole batch and is faster.
         """
         h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)

@@ -2,7 +2,7 @@
 
 velocity loss: sum(m (v - (noise - clean))^2) / (sum m + 1e-6) over the whole batch.
 gradient loss: on clean_t = x_t - (t/1000) v against clean, e = m (clean_t - clean): for strides 1,
-2, 4, 8 the sum of |differences of e| between neighbours that both count, divided by sum m.
+2, 4, 8 the sum of |differences of e| between neighbors that both count, divided by sum m.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
-from nearfar.geometry.depth_space import normalise_log_depth
+from nearfar.geometry.depth_space import normalize_log_depth
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.models.base import Losses
 from nearfar.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
@@ -90,7 +90,7 @@ def log_depth_target(depth_BHW: Tensor, *, valid_BHW: Tensor, sky_BHW: Tensor) -
     depth_BHW = torch.where(sky_BHW, SKY_METRES, depth_BHW)
     usable_BHW = valid_BHW | sky_BHW
     stats_BHW = usable_BHW & (depth_BHW < STATISTICS_METRES)
-    clean_BHW = normalise_log_depth(depth_BHW, usable_BHW, stats_BHW).target_BHW
+    clean_BHW = normalize_log_depth(depth_BHW, usable_BHW, stats_BHW).target_BHW
     return Target(clean_BHW[:, None], usable_BHW[:, None])
 
 

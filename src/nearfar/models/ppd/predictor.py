@@ -80,7 +80,7 @@ class PPDPredictor:
     ) -> Hypotheses:
         """One hypothesis per CPU generator, as affine log depth at network size.
 
-        The noise of a hypothesis depends on its own generator only, never on its neighbours.
+        The noise of a hypothesis depends on its own generator only, never on its neighbors.
         ensemble_start: noise, or first: all after the first start from it (`sample_from_clean`).
         """
         if not generators:

@@ -1,6 +1,6 @@
 """Windows stitched in the model's own space (arXiv 2601.05246; spec ppd.md section 11, stitching).
 
-A window's key slots show frames whose depth R is known already: (s, b) minimises |s P + b - R|^2
+A window's key slots show frames whose depth R is known already: (s, b) minimizes |s P + b - R|^2
 over all their pixels, and the window gives out s P + b. The reference of slot 0 stays that of the
 first window, so errors cannot pile up along the clip. Sums in float64 (Released code: float32).
 """

@@ -144,7 +144,7 @@ def sine_table(
     """Absolute positions [1,L,D] float32, row-major: the column's waves, then the row's.
 
     Each half = [sin(p w_k), cos(p w_k)], w_k = 10000^(-k / (D/4)). With `trained_hw`, positions are
-    those of that grid at this grid's token centres.
+    those of that grid at this grid's token centers.
     """
     quarter = width // 4
     frequency_D = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p
-from nearfar.tokenizers.quantiser import MultiScaleQuantiser
+from nearfar.tokenizers.quantizer import MultiScaleQuantizer
 
 MODES = ("greedy", "sample", "expected", "soft", "mean_k", "smooth")
 _MEAN_LATER = ("expected", "soft", "mean_k")
@@ -48,7 +48,7 @@ class Choose:
     def __call__(
         self,
         logits_SLV: Tensor,
-        quantiser: MultiScaleQuantiser,
+        quantizer: MultiScaleQuantizer,
         *,
         scale: int,
         count: int,
@@ -56,11 +56,11 @@ class Choose:
     ) -> Tensor:
         """Code vectors [S,L,C] float32."""
         if self.mode in _MEAN_LATER and scale * 10 >= EXPECTED_FROM * count:
-            return logits_SLV.softmax(dim=-1) @ quantiser.embedding.weight.float()
+            return logits_SLV.softmax(dim=-1) @ quantizer.embedding.weight.float()
         if not self.draws:
-            return quantiser.embed(logits_SLV.argmax(dim=-1))
+            return quantizer.embed(logits_SLV.argmax(dim=-1))
         if self.mode == "smooth":
-            return self._mixture(logits_SLV, quantiser, scale / max(count - 1, 1), generators)
+            return self._mixture(logits_SLV, quantizer, scale / max(count - 1, 1), generators)
         is_mean = self.mode == "mean_k"
         if is_mean:
             logits_SLV = SHARPER * logits_SLV
@@ -69,12 +69,12 @@ class Choose:
         draws = DRAWS if is_mean else 1
         # ... x draws, all of one row from its own generator
         index = torch.stack([draw(row_LV, generator=g, samples=draws) for row_LV, g in rows])
-        return quantiser.embed(index).mean(dim=-2)
+        return quantizer.embed(index).mean(dim=-2)
 
     def _mixture(
         self,
         logits_SLV: Tensor,
-        quantiser: MultiScaleQuantiser,
+        quantizer: MultiScaleQuantizer,
         ratio: float,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
@@ -88,4 +88,4 @@ class Choose:
             ]
         ).to(logits_SLV.device)
         shares_SLV = ((likely_SLV + noise_SLV) / tau).softmax(dim=-1)
-        return shares_SLV @ quantiser.embedding.weight.float()
+        return shares_SLV @ quantizer.embedding.weight.float()

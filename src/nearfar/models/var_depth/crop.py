@@ -12,7 +12,7 @@ SIDE = 512  # of the crops the published network was trained on
 
 
 def crop_numbers(sizes_hw: Sequence[tuple[int, int]]) -> Tensor:
-    """(h', w', top, left) of images scaled to a shorter side of 512, cut in the centre: [B,4]."""
+    """(h', w', top, left) of images scaled to a shorter side of 512, cut in the center: [B,4]."""
     rows = []
     for height, width in sizes_hw:
         ratio = SIDE / min(height, width)

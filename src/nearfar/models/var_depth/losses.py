@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.geometry.gradient_loss import gradient_loss
-from nearfar.tokenizers.quantiser import MultiScaleQuantiser, as_map
+from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map
 
 
 def token_weights(sides: Sequence[int], *, balanced: bool) -> Tensor:
@@ -33,13 +33,13 @@ def code_loss(logits_BLV: Tensor, target_BL: Tensor, *, weight_L: Tensor) -> Ten
 
 
 def soft_code_loss(
-    logits_BLV: Tensor, sought_BLC: Tensor, *, quantiser: MultiScaleQuantiser, weight_L: Tensor
+    logits_BLV: Tensor, sought_BLC: Tensor, *, quantizer: MultiScaleQuantizer, weight_L: Tensor
 ) -> Tensor:
     """Cross-entropy against q(v) ~ exp(-|z - e_v|^2 / tau): near-equal codes are not punished.
 
     sought: the vector z a code stands for. tau: mean squared distance to the nearest code.
     """
-    codes_VC = quantiser.embedding.weight.float()
+    codes_VC = quantizer.embedding.weight.float()
     distance_BLV = torch.cdist(sought_BLC.float(), codes_VC).square()
     tau = distance_BLV.amin(dim=-1).mean().clamp_min(1e-6)
     shares_BLV = (-distance_BLV / tau).softmax(dim=-1)
@@ -47,13 +47,13 @@ def soft_code_loss(
     return (each_BL * weight_L).sum(dim=1).mean()
 
 
-def expected_f_hat(logits_BLV: Tensor, quantiser: MultiScaleQuantiser) -> Tensor:
+def expected_f_hat(logits_BLV: Tensor, quantizer: MultiScaleQuantizer) -> Tensor:
     """f_hat_K of the mean code at every place, with gradients: [B,C,h,w]."""
-    sides = quantiser.config.scales
-    mean_BLC = logits_BLV.float().softmax(dim=-1) @ quantiser.embedding.weight.float()
+    sides = quantizer.config.scales
+    mean_BLC = logits_BLV.float().softmax(dim=-1) @ quantizer.embedding.weight.float()
     f_hat_BChw = mean_BLC.new_zeros(len(mean_BLC), mean_BLC.shape[-1], sides[-1], sides[-1])
     for scale, part_BLC in enumerate(mean_BLC.split([side * side for side in sides], dim=1)):
-        f_hat_BChw = quantiser.accumulate(f_hat_BChw, as_map(part_BLC), scale=scale)
+        f_hat_BChw = quantizer.accumulate(f_hat_BChw, as_map(part_BLC), scale=scale)
     return f_hat_BChw
 
 
@@ -69,10 +69,10 @@ def affine_loss(guess_BHW: Tensor, target_BHW: Tensor, *, valid_BHW: Tensor) -> 
     def mean(x_BHW: Tensor) -> Tensor:
         return (weight_BHW * x_BHW).sum(dim=(1, 2), keepdim=True) / count_B11
 
-    centred_BHW = guess_BHW - mean(guess_BHW)
+    centered_BHW = guess_BHW - mean(guess_BHW)
     wanted_BHW = target_BHW - mean(target_BHW)
-    variance_B11 = mean(centred_BHW.square()) + 1e-4
-    scale_B11 = (mean(centred_BHW * wanted_BHW) / variance_B11).clamp_min(0)
-    fitted_BHW = centred_BHW * scale_B11
+    variance_B11 = mean(centered_BHW.square()) + 1e-4
+    scale_B11 = (mean(centered_BHW * wanted_BHW) / variance_B11).clamp_min(0)
+    fitted_BHW = centered_BHW * scale_B11
     error = (weight_BHW * (fitted_BHW - wanted_BHW).abs()).sum() / weight_BHW.sum().clamp_min(1)
     return error + gradient_loss(fitted_BHW, wanted_BHW, valid_BHW)

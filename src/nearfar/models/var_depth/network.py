@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
-from nearfar.tokenizers.quantiser import float32_island
+from nearfar.tokenizers.quantizer import float32_island
 from nearfar.tokenizers.vqvae import VQVAE
 
 from .adapter import ContextAndPooled, PromptCondition
@@ -52,7 +52,7 @@ class Said(NamedTuple):
 class VarDepthNetwork(nn.Module):
     """Transformer, condition, way to places, second stage, and the frozen tokenizer.
 
-    Construct with `initial.new_network` (initialised) or under `torch.device("meta")` before
+    Construct with `initial.new_network` (initialized) or under `torch.device("meta")` before
     `load_state_dict(..., assign=True)`.
     """
 
@@ -241,7 +241,7 @@ class VarDepthNetwork(nn.Module):
     def _semantic_features(
         self, image_B3HW: Tensor, encoder: SemanticEncoder | None
     ) -> PhotoFeatures:
-        """Semantics on the grid, normalised, and our own finer features."""
+        """Semantics on the grid, normalized, and our own finer features."""
         if encoder is None or encoder.width != self.config.semantics_width:
             finding = "no encoder" if encoder is None else f"encoder {encoder.width} wide"
             wanted = f"semantics {self.config.semantics_width} wide are needed"

@@ -13,7 +13,7 @@ from torch import Tensor
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.models.base import Losses
-from nearfar.tokenizers.quantiser import float32_island
+from nearfar.tokenizers.quantizer import float32_island
 
 from .limits import require_stages
 from .losses import affine_loss, code_loss, expected_f_hat, soft_code_loss, token_weights
@@ -93,20 +93,20 @@ class VarDepthObjective:
         return self._losses(found, f_BChw, square, in_pixels < DEPTH_SHARE)
 
     def _losses(self, found: Pass, f_BChw: Tensor, square: Square, in_pixels: bool) -> Losses:
-        quantiser, vq = self.network.tokenizer.quantize, self.network.config.tokenizer
+        quantizer, vq = self.network.tokenizer.quantize, self.network.config.tokenizer
         weight_L = token_weights(vq.scales, balanced=self.balanced).to(f_BChw.device)
         loss = code_loss(found.logits_BLV, found.target_BL, weight_L=weight_L)
         right = (found.logits_BLV.argmax(dim=-1) == found.target_BL).float().mean()
         parts = {"cross_entropy": loss.detach(), "accuracy": right.detach()}
         if self.soft_targets:
             loss = soft_code_loss(
-                found.logits_BLV, found.sought_BLC, quantiser=quantiser, weight_L=weight_L
+                found.logits_BLV, found.sought_BLC, quantizer=quantizer, weight_L=weight_L
             )
             parts["soft_cross_entropy"] = loss.detach()
         in_pixels = in_pixels and self.depth_weight > 0
         if not in_pixels and self.feature_weight == 0:
             return Losses(loss, parts)
-        f_hat_BChw = expected_f_hat(found.logits_BLV, quantiser)
+        f_hat_BChw = expected_f_hat(found.logits_BLV, quantizer)
         if self.feature_weight > 0:
             feature = (f_hat_BChw - f_BChw).square().mean() / f_BChw.var().clamp_min(1e-6)
             loss, parts["feature"] = loss + self.feature_weight * feature, feature.detach()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nearfar.tokenizers.quantiser import as_map
+from nearfar.tokenizers.quantizer import as_map
 
 from .choose import Choose
 from .guidance import NONE, Guidance
@@ -35,7 +35,7 @@ def sample_f_hat(
     given: of one photo, or of as many as generators. without: of no photo, where there is
     guidance. watch: is told scale and logits [S,L,V] before codes are chosen.
     """
-    S, vq, quantiser = len(generators), network.config.tokenizer, network.tokenizer.quantize
+    S, vq, quantizer = len(generators), network.config.tokenizer, network.tokenizer.quantize
     count, is_causal = len(vq.scales), network.config.is_causal
     cache = network.transformer.new_cache(S, given.conditions)
     other = None if without is None else network.transformer.new_cache(S, without.conditions)
@@ -44,7 +44,7 @@ def sample_f_hat(
     for scale in range(count):
         uncond_SLV = None
         if scale > 0:
-            inputs_SChw = quantiser.inputs_of_next_scale(f_hat_SChw, scale=scale - 1)
+            inputs_SChw = quantizer.inputs_of_next_scale(f_hat_SChw, scale=scale - 1)
         cond_SLV, u_SChw = network.step(inputs_SChw, given, scale=scale, u_BChw=u_SChw, cache=cache)
         if guidance.runs_unconditional(scale, count=count, is_causal=is_causal):
             assert without is not None
@@ -53,6 +53,6 @@ def sample_f_hat(
         logits_SLV = guidance(cond_SLV, uncond_SLV, scale=scale, count=count).expand(S, -1, -1)
         if watch is not None:
             watch(scale, logits_SLV)
-        codes_SLC = choose(logits_SLV, quantiser, scale=scale, count=count, generators=generators)
-        f_hat_SChw = quantiser.accumulate(f_hat_SChw, as_map(codes_SLC), scale=scale)
+        codes_SLC = choose(logits_SLV, quantizer, scale=scale, count=count, generators=generators)
+        f_hat_SChw = quantizer.accumulate(f_hat_SChw, as_map(codes_SLC), scale=scale)
     return f_hat_SChw

@@ -129,7 +129,7 @@ class ConcatInjection(nn.Module):
 
 
 def coordinates(side: int, *, like: Tensor) -> Tensor:
-    """Column and row of cell centres in -1..1, [1,2,p,p]."""
+    """Column and row of cell centers in -1..1, [1,2,p,p]."""
     place_L = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) * (2 / side) - 1
     rows_LL, columns_LL = torch.meshgrid(place_L, place_L, indexing="ij")
     return torch.stack([columns_LL, rows_LL])[None]

@@ -20,7 +20,7 @@ from nearfar.geometry.depth_curves import encode_depth
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.geometry.resize import resize
 from nearfar.models.base import Losses
-from nearfar.tokenizers.quantiser import float32_island
+from nearfar.tokenizers.quantizer import float32_island
 
 from .choose import Choose
 from .network import VarDepthNetwork

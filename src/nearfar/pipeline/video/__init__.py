@@ -6,7 +6,7 @@ cuts.py       scene cuts, from one frame to the next
 state.py      what a stream needs to go on: key frames, metres, the last picture
 per_frame.py  any image model on every frame, the same noise each time
 windows.py    a video model, window by window
-limits.py     quantiles of depth over a clip, and ranges for its colours
+limits.py     quantiles of depth over a clip, and ranges for its colors
 checkpoint.py how far a clip is, on disk
 run.py        a clip into finished parts on disk, resumable
 outputs.py    parts into the files asked for

@@ -29,7 +29,7 @@ class VideoConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RangeChoice:
-    """Which depths the colours of a clip span: `clip`, `running`, or `fixed` = (near, far)."""
+    """Which depths the colors of a clip span: `clip`, `running`, or `fixed` = (near, far)."""
 
     mode: str = "clip"
     fixed: tuple[float, float] | None = None

@@ -1,8 +1,8 @@
 """Scene cuts: where one frame has nothing to do with the one before.
 
-Two measures of neighbours, both on a small picture (the frame averaged to 18 x 32 cells).
+Two measures of neighbors, both on a small picture (the frame averaged to 18 x 32 cells).
 Structure: 1 - the best correlation of the brightness over small shifts, so pans and shakes count
-little and changes of light not at all. Colour: half the difference of smoothed colour histograms. A
+little and changes of light not at all. Color: half the difference of smoothed color histograms. A
 cut is where both together are large and several times what the last frames had, so that a wild
 hand-held pan is not one. Nothing is looked up in later frames.
 """
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 _CELLS_HW = (18, 32)
 _SHIFTS_YX = (3, 5)  # cells a pan may move between two frames
-_BINS = 4  # per colour
+_BINS = 4  # per color
 _FLAT = 0.004  # standard deviation of brightness, 0..1, below which a picture has no structure
 _STRONG = 0.1  # one that is as different from a flat picture as can be
-_THRESHOLD = 0.45  # rendered paths: neighbours at most 0.17, different scenes 0.48 and more
-_LEAST_STRUCTURE = 0.18  # a flash changes colours more than structure
+_THRESHOLD = 0.45  # rendered paths: neighbors at most 0.17, different scenes 0.48 and more
+_LEAST_STRUCTURE = 0.18  # a flash changes colors more than structure
 _TIMES_USUAL = 3.0
 _REMEMBERED = 8  # scores whose median is what is usual
 
@@ -48,7 +48,7 @@ def find_cut(rgb_HW3: NDArray[np.uint8], memory: CutMemory) -> CutFinding:
     if memory.cells is None:
         return CutFinding(is_cut=False, score=0.0, memory=CutMemory(cells=cells))
     structure = _structure(memory.cells.mean(axis=2), cells.mean(axis=2))
-    score = structure + _colour(memory.cells, cells)
+    score = structure + _color(memory.cells, cells)
     usual = float(np.median(memory.scores)) if memory.scores else 0.0
     is_cut = structure > _LEAST_STRUCTURE and score > max(_THRESHOLD, _TIMES_USUAL * usual)
     scores = () if is_cut else (*memory.scores, score)[-_REMEMBERED:]
@@ -89,14 +89,14 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float((a * b).sum()) / power if power > 1e-9 else 0.0
 
 
-def _colour(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """Half the L1 distance of colour histograms, 0..1, after making both equally bright."""
+def _color(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+    """Half the L1 distance of color histograms, 0..1, after making both equally bright."""
     level = np.float32(max(0.05, float(before.mean()))) / max(0.05, float(now.mean()))
     return float(np.abs(_histogram(before) - _histogram(now * level)).sum() / 2)
 
 
 def _histogram(cells: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Shares of _BINS^3 colours; a cell counts for the two nearest bins of each channel."""
+    """Shares of _BINS^3 colors; a cell counts for the two nearest bins of each channel."""
     place = np.clip(cells.reshape(-1, 3) * _BINS - 0.5, 0, _BINS - 1)
     low = np.minimum(place.astype(np.intp), _BINS - 2)
     share = place - low

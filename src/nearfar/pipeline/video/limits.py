@@ -1,4 +1,4 @@
-"""Which depths the colours of a clip span: extremes and quantiles without keeping its frames."""
+"""Which depths the colors of a clip span: extremes and quantiles without keeping its frames."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class DepthCounts:
         self.width *= 2
 
 
-class ColourLimits:
+class ColorLimits:
     """The range of depths to paint each frame with, asked in the order of the frames."""
 
     def __init__(self, choice: RangeChoice, counts: DepthCounts) -> None:

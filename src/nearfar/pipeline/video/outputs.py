@@ -28,7 +28,7 @@ from nearfar.result import DepthKind, DepthResult
 
 from .checkpoint import Checkpoint
 from .config import RangeChoice
-from .limits import ColourLimits
+from .limits import ColorLimits
 
 VIDEO_FORMATS = ("vis", "side", "ffv1", "rrd", "exr", "npz", "png16", "pfm", "ply", "glb")
 _NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv", "rrd": ".rrd"}
@@ -104,7 +104,7 @@ def write_outputs(
     files: list[VideoEncoder | DepthClipWriter | RecordingWriter] = []
     for name in outputs.formats:
         if name in ("vis", "side"):
-            encoder, sink = _colour_sink(name, clip, first, outputs)
+            encoder, sink = _color_sink(name, clip, first, outputs)
             files.append(encoder)
             sinks.append(sink)
         elif name == "ffv1":
@@ -140,11 +140,11 @@ def frame_stem(index: int) -> str:
 
 
 def _finished(clip: Clip, done: Checkpoint, outputs: Outputs, notes: list[str]) -> Iterator[_Frame]:
-    """The frames of all parts with the range of their colours, and the photo where it is shown.
+    """The frames of all parts with the range of their colors, and the photo where it is shown.
 
     A frame of another kind than the clip (no metres found in it) says nothing.
     """
-    colours = ColourLimits(outputs.choice, done.counts)
+    colors = ColorLimits(outputs.choice, done.counts)
     shots, lost = set(done.cuts), 0
     photos = clip.frames() if _WITH_PHOTO & set(outputs.formats) else None
     stored: TimedDepth
@@ -156,13 +156,13 @@ def _finished(clip: Clip, done: Checkpoint, outputs: Outputs, notes: list[str]) 
             result = replace(result, kind=done.kind, valid=nothing)
         if photos is not None:
             result = replace(result, image=next(photos).rgb_HW3)
-        limits = colours.of(result, begins_shot=number in shots)
+        limits = colors.of(result, begins_shot=number in shots)
         yield _Frame(number, stored.time, result, limits)
     if lost:
         notes.append(f"{lost} frames without metres are invalid")
 
 
-def _colour_sink(
+def _color_sink(
     name: str, clip: Clip, first: _Frame, outputs: Outputs
 ) -> tuple[VideoEncoder, Callable[[_Frame], None]]:
     def picture(frame: _Frame) -> np.ndarray:

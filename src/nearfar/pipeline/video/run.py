@@ -2,7 +2,7 @@
 
 Depth is drawn once, window by window, and kept in lossless parts with a small checkpoint, so that
 a run that is stopped, killed or out of disk goes on after its last window, with the same result.
-Then the parts become videos, with one range of colours for the clip.
+Then the parts become videos, with one range of colors for the clip.
 """
 
 from __future__ import annotations

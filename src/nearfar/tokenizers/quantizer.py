@@ -1,4 +1,4 @@
-"""Multi-scale residual quantisation (arXiv 2404.02905; spec depthart.md section 1), in float32.
+"""Multi-scale residual quantization (arXiv 2404.02905; spec depthart.md section 1), in float32.
 
 f_hat_0 = 0; for k = 1..K: the residual f - f_hat_(k-1) is averaged to p_k x p_k, every cell takes
 its nearest code, and f_hat_k = f_hat_(k-1) + eta_k(codes) with eta_k(h) = phi(bicubic(h)),
@@ -24,7 +24,7 @@ COMMITMENT = 0.25  # beta: weight of the term that moves the encoder
 _SCORES_AT_ONCE = 1 << 24  # entries of the vectors x codes matrix
 
 
-class QuantisedScales(NamedTuple):
+class QuantizedScales(NamedTuple):
     """indices: of each scale [B,p*p] int64, row-major. partial_sums: f_hat after it [B,C,H,W]."""
 
     indices: list[Tensor]
@@ -49,7 +49,7 @@ class TrainingPass(NamedTuple):
         return COMMITMENT * self.commitment + self.codebook
 
 
-class MultiScaleQuantiser(nn.Module):
+class MultiScaleQuantizer(nn.Module):
     """Codebook, correction convolutions and the loop over scales.
 
     `scale` counts from 0. `scales`, where it can be given, replaces the config's token maps: it
@@ -70,7 +70,7 @@ class MultiScaleQuantiser(nn.Module):
         self.register_buffer("hits_V", torch.zeros(config.codebook, dtype=torch.int64))
 
     @torch.no_grad()
-    def encode(self, f_BCHW: Tensor, *, scales: Sequence[int] | None = None) -> QuantisedScales:
+    def encode(self, f_BCHW: Tensor, *, scales: Sequence[int] | None = None) -> QuantizedScales:
         """Tokens of all scales and the partial sums f_hat_1..f_hat_K, float32."""
         sides = self._sides(f_BCHW, scales)
         f_BCHW = f_BCHW.float()
@@ -82,7 +82,7 @@ class MultiScaleQuantiser(nn.Module):
             f_hat_BCHW = self.accumulate(f_hat_BCHW, codes_BChw, scale=scale, scales=sides)
             indices.append(index_BL)
             partial_sums.append(f_hat_BCHW)
-        return QuantisedScales(indices, partial_sums)
+        return QuantizedScales(indices, partial_sums)
 
     def nearest(self, z: Tensor) -> Tensor:
         """Index of the nearest code for vectors [...,C]: int64 [...], the first of equals.
@@ -212,7 +212,7 @@ class MultiScaleQuantiser(nn.Module):
         H, W = f_BCHW.shape[-2:]
         if H != W:
             raise ConfigError(
-                "quantiser", f"features of {H}x{W} cells", "Scales are square: squash the image"
+                "quantizer", f"features of {H}x{W} cells", "Scales are square: squash the image"
             )
         sides = tuple(self.config.scales if scales is None else scales)
         require_scales(sides, last=H)

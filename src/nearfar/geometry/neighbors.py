@@ -1,8 +1,8 @@
-"""Exact nearest-neighbour distances of unordered points: a k-d tree worked on in bulk.
+"""Exact nearest-neighbor distances of unordered points: a k-d tree worked on in bulk.
 
 Points are split at the median of each cell's widest side until a leaf holds a few dozen; every
 query then compares itself with its own leaf, and with other leaves only while their box is nearer
-than its current k-th neighbour. All queries of a batch of leaves move together, so the work is
+than its current k-th neighbor. All queries of a batch of leaves move together, so the work is
 done by numpy on whole arrays.
 """
 
@@ -26,11 +26,11 @@ class _Tree(NamedTuple):
     high_L3: NDArray[np.float32]
 
 
-def mean_neighbour_distance(
-    points_P3: NDArray[np.float32], *, neighbours: int
+def mean_neighbor_distance(
+    points_P3: NDArray[np.float32], *, neighbors: int
 ) -> NDArray[np.float32]:
-    """Mean distance [P] of each point to its `neighbours` nearest others (0 if it is alone)."""
-    count = min(neighbours, len(points_P3) - 1)
+    """Mean distance [P] of each point to its `neighbors` nearest others (0 if it is alone)."""
+    count = min(neighbors, len(points_P3) - 1)
     if count < 1:
         return np.zeros(len(points_P3), np.float32)
     tree = _build(np.ascontiguousarray(points_P3, np.float32), leaf=max(40, 2 * count))
@@ -106,7 +106,7 @@ class _Pairs(NamedTuple):
 
 
 def _candidates(tree: _Tree, leaves: NDArray[np.intp], limit_P: NDArray[np.float32]) -> _Pairs:
-    """The leaves that may hold a nearer neighbour of each query than it knows."""
+    """The leaves that may hold a nearer neighbor of each query than it knows."""
     slots = tree.index_LP.shape[1]
     zero = np.float32(0)
     reach = limit_P.reshape(len(leaves), slots).max(axis=1)
