@@ -212,6 +212,19 @@ def test_sky_has_no_part_in_uncertainty_scores():
     assert np.isnan(row.values["coverage_50"]) and row.notes["no_sigma_share"] == 1
 
 
+def test_sigma_stated_for_sky_is_dropped():
+    """Where the map says nothing, a spread of any size is NaN, as in a preview and a table."""
+
+    class Bold(SkyWithoutSigma):
+        def estimate(self, rgb_HW3):
+            found = super().estimate(rgb_HW3)
+            return found._replace(uncertainty_HW=np.full(found.map_HW.shape, 0.1))
+
+    verdict = judged("synthetic", Bold(sigma=lambda d: d))
+    assert verdict.row.notes["no_sigma_share"] == pytest.approx((3 * 32 - 6) / (24 * 32 - 6))
+    assert np.isnan(verdict.preview.uncertainty[:3]).all()
+
+
 def test_sigma_must_be_finite_where_there_is_depth():
     one = TruthEstimator(sigma=lambda d: np.where(d > 2, 0.1, np.nan))
     with pytest.raises(DataError, match=r"mini/0/1: uncertainty: is not finite in \d+ pixels"):

@@ -7,7 +7,7 @@ from mini_data import MiniData, mini_protocol
 
 from nearfar.data.record import Pair, Plane
 from nearfar.errors import ConfigError, DataError
-from nearfar.eval.measures import Scored, counters, measure, require_known
+from nearfar.eval.measures import UNCERTAINTY, Scored, counters, measure, require_known
 from nearfar.eval.prepare import prepare
 
 
@@ -106,3 +106,14 @@ def test_unknown_metrics_are_refused():
     with pytest.raises(ConfigError, match="tae is of whole clips; alignment.scope must be clip"):
         require_known(["tae"], where="p")
     require_known(["tae", "flicker", "abs_rel"], where="p", scope="clip")
+
+
+def test_uncertainty_that_is_missing_is_not_a_number():
+    """A model that gives it elsewhere, but not for this image: never 0, which would be perfect."""
+    found = measure(scored(), UNCERTAINTY)
+    assert list(found.values) == list(UNCERTAINTY)
+    assert all(math.isnan(value) for value in found.values.values()) and found.notes == {}
+    nowhere = np.full((24, 32), math.nan)
+    found = measure(scored(sigma_HW=nowhere), UNCERTAINTY)
+    assert all(math.isnan(value) for value in found.values.values())
+    assert found.notes == {"no_sigma_share": 1}

@@ -29,6 +29,16 @@ def test_a_crop_of_image_and_truth_moves_the_camera():
     np.testing.assert_allclose(case.intrinsics_33[:2, 2], [25 - 8, 20 - 8])
 
 
+def test_an_unequal_crop_moves_the_principal_point_right_and_down_by_its_own():
+    record = MiniData(size_hw=(40, 50)).record(2)  # center 25, 20
+    crops = ("image.crop=scannet", "truth.crop=scannet")  # 8 rows, 11 columns of each side
+    case = prepared(record, *crops)
+    np.testing.assert_allclose(case.intrinsics_33[:2, 2], [25 - 11, 20 - 8])
+    half = prepared(record, *crops, "truth.resize=nearest", "truth.size=[12, 28]")
+    np.testing.assert_allclose(half.intrinsics_33, [[50, 0, 14], [0, 25, 6], [0, 0, 1]])
+    np.testing.assert_array_equal(record.intrinsics_33[:2, 2], [25, 20])
+
+
 def test_boxes_of_kitti_are_fractions_of_the_crop():
     record = MiniData(size_hw=(375, 1242)).record(0)
     case = prepare(record, load_protocol("marigold-kitti"))
