@@ -75,6 +75,19 @@ def test_an_estimator_of_clips_sees_all_frames_at_once():
     assert estimator.seen == 4
 
 
+def test_a_frame_takes_its_share_of_the_time_of_its_clip():
+    """The first frame of a window waits for all of it: a median over frames would say nothing."""
+
+    class Windowed(TruthEstimator):
+        def estimate_clip(self, frames):
+            for i, frame in enumerate(frames):
+                yield self.estimate(frame)._replace(seconds=8.0 if i == 0 else 0.02)
+
+    found = verdicts(MiniData(), Windowed())
+    assert [v.row.seconds for v in found] == pytest.approx([(8 + 3 * 0.02) / 4] * 4)
+    assert [v.row.seconds for v in verdicts(MiniData(), TruthEstimator())] == [0.25] * 4
+
+
 def test_faults_name_the_clip():
     broken = TruthEstimator(formula=lambda d: d * np.nan)
     with pytest.raises(DataError, match="mini/0"):

@@ -1,6 +1,7 @@
 """A video model as an estimator, with a small fake whose later windows depend on earlier ones."""
 
 import importlib.util
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,26 @@ def test_clips_are_seen_by_windows_and_in_order(windowed, picture_frames):
     assert {f.family for f in found} == {"affine_log1p"}
     alone = asked.estimate(picture_frames(11)[8])
     assert not np.array_equal(alone.map_HW, found[8].map_HW)
+
+
+def test_seconds_are_those_of_the_model_and_not_of_the_caller(
+    windowed, picture_frames, monkeypatch
+):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    model = windowed()
+    predict = model._predictor.predict_window
+
+    def slow(*args, **kwargs):
+        clock[0] += 2.0
+        return predict(*args, **kwargs)
+
+    model._predictor.predict_window = slow
+    seconds = []
+    for found in estimator(model, LOG).estimate_clip(picture_frames(11)):
+        clock[0] += 100.0  # what is done with a frame is not the model's time
+        seconds.append(found.seconds)
+    assert sum(seconds) == 3 * 2.0 and seconds[0] == 2.0  # three windows
 
 
 def test_metres_are_asked_for_where_only_they_are_taken(windowed, picture_frames):

@@ -88,6 +88,8 @@ def judge_clip(
             predicted(case, protocol, _Known(estimate))
             for case, estimate in zip(cases, estimates, strict=True)
         ]
+        if isinstance(estimator, ClipEstimator):
+            maps = _with_shared_seconds(maps)
         counts = [int(np.count_nonzero(case.scored_HW)) for case in cases]
         used = [i for i, n in enumerate(counts) if n >= protocol.mask.least_pixels]
         fit = _fit([cases[i] for i in used], [maps[i] for i in used], protocol, places[0])
@@ -111,6 +113,16 @@ def judge_clip(
             raise
         raise DataError(name, f"{error.where}: {error.finding}", error.remedy) from error
     return verdicts
+
+
+def _with_shared_seconds(maps: Sequence[Any]) -> list[Any]:
+    """The maps with the clip's seconds in equal parts.
+
+    A model of clips works by windows: which of a window's frames had to wait for it is chance, and
+    the median over frames as they came would be the time of those that did not.
+    """
+    seconds = sum(found.seconds for found in maps) / len(maps)
+    return [found._replace(seconds=seconds) for found in maps]
 
 
 def _known_fields(case: Case, place: int, count: int) -> dict[str, Any]:

@@ -76,10 +76,18 @@ class VideoEstimator:
         return next(self.estimate_clip([rgb_HW3]))
 
     def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
-        """The depth of every frame; its seconds are those since the frame before."""
-        config = self._config(metric=self._wants_metres)
-        started = time.perf_counter()
-        for item in self._model.stream(_clip(frames), config):
+        """The depth of every frame.
+
+        Its seconds are those this frame was waited for: a window's first frame takes the whole
+        window's time, the others nearly none. Only their sum over a clip means something.
+        """
+        items = iter(self._model.stream(_clip(frames), self._config(metric=self._wants_metres)))
+        while True:
+            started = time.perf_counter()  # not before the caller has done with the frame before
+            item = next(items, None)
+            seconds = time.perf_counter() - started
+            if item is None:
+                return
             result = item.result
             family = family_of(result.kind)
             if family != self.family:
@@ -88,16 +96,8 @@ class VideoEstimator:
                     f"{self._model.name} gave {family}, expected {self.family}",
                     "It has no metric reference here; choose a protocol of its own family",
                 )
-            now = time.perf_counter()
-            yield Estimate(
-                result.depth.astype(np.float64),
-                family,
-                result.sky,
-                None,
-                result.fov_x_deg,
-                now - started,
-            )
-            started = now
+            depth_HW = result.depth.astype(np.float64)
+            yield Estimate(depth_HW, family, result.sky, None, result.fov_x_deg, seconds)
 
     def _config(self, *, metric: bool) -> VideoConfig:
         settings = self._settings
