@@ -25,7 +25,8 @@ Every number belongs to a protocol (id@version#hash, see [evaluation.md](evaluat
 name with another hash is another measurement. In brackets: 95 % interval, resampled by scene. Two
 models whose intervals overlap may still differ clearly on the same images: `nearfar eval compare`
 tells. `flat` and `row-ramp` see no photo; a model near them has learnt little more than which way
-is up.
+is up. A table holds the models of one machine (processor, threads, dtype), because seconds and
+memory belong to it.
 """
 
 

@@ -33,10 +33,34 @@ def test_text_has_intervals_seconds_memory_and_no_speed_of_baselines():
     ]
     lines = markdown(results).splitlines()
     assert lines[0] == "## synthetic@1#01234567"
+    assert lines[2].endswith("Machine: made up, 1 thread, float32.")
     assert lines[4].startswith("| model | AbsRel, down | delta1, up | s per image |")
     assert lines[6].startswith("| ppd/tiny `01234567`, 4 steps | 0.15 (0.14 to 0.16) |")
-    assert "| 0.5 | 700 | made up, 1 threads, float32 |" in lines[6]
-    assert "| - | - |" in lines[7]
+    assert lines[6].endswith("| 0.5 | 700 |")
+    assert lines[7].endswith("| - | - |")
+
+
+def test_a_table_holds_the_results_of_one_machine():
+    """Processor, threads and dtype decide a time; baselines stand beside every model."""
+    here = {"processor": "made up", "threads": 1, "dtype": "float32"}
+    others = [here | change for change in ({"processor": "b"}, {"threads": 2}, {"dtype": "bf16"})]
+    results = [make_result(model=f"m{i}", machine=m) for i, m in enumerate([here, *others, here])]
+    results.append(make_result(model="row-ramp", abs_rel=(0.5, 0.5), machine={"processor": "c"}))
+    tables = standings(results)
+    assert [[r.model["name"] for r in table.results] for table in tables] == [
+        ["m1", "row-ramp"],
+        ["m3", "row-ramp"],
+        ["m0", "m4", "row-ramp"],
+        ["m2", "row-ramp"],
+    ]
+    assert [table.machine for table in tables][2:] == [
+        "made up, 1 thread, float32",
+        "made up, 2 threads, float32",
+    ]
+    text = markdown(results)
+    assert text.count("## ") == 1 and text.count("Machine: ") == 4
+    (alone,) = standings(results[-1:])
+    assert alone.machine == "" and "Machine" not in markdown(results[-1:])
 
 
 def test_what_is_not_comparable_is_named_but_stands_in_no_table():

@@ -1,13 +1,15 @@
 """The standing table: stored results by protocol, models side by side, as text for docs/results.md.
 
-Only results of one protocol hash and one list stand in one table. What may not be compared (custom
-protocols, subsets) is left out and named below.
+Only results of one protocol hash, one list and one machine stand in one table: times and memory of
+two machines say nothing about two models. Baselines see no photo and stand in every table. What may
+not be compared (custom protocols, subsets) is left out and named below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,13 @@ _SHOWN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """One table: what was measured, and the results in order of `metrics[0]`, best first."""
+    """One table: what was measured, and the results in order of `metrics[0]`, best first.
+
+    machine: processor or GPU, threads and dtype of all its models; '' with baselines only.
+    """
 
     title: str
+    machine: str
     status: str
     about: str
     data: str
@@ -62,19 +68,26 @@ def stored_name(result: EvalResult) -> str:
 
 
 def standings(results: Iterable[EvalResult]) -> list[Standing]:
-    """The comparable results grouped by protocol hash and list, in order of protocol ids."""
-    groups: dict[tuple[str, ...], list[EvalResult]] = {}
+    """The comparable results grouped by protocol hash, list and machine, in order of these."""
+    groups: dict[tuple[str, ...], dict[str, list[EvalResult]]] = {}
     for result in results:
         if result.comparable:
             protocol, data = result.protocol, result.dataset
             key = (str(protocol["id"]), str(protocol["hash"]), str(data.get("list_sha256", "")))
-            groups.setdefault(key, []).append(result)
-    return [_standing(groups[key]) for key in sorted(groups)]
+            groups.setdefault(key, {}).setdefault(_machine(result), []).append(result)
+    tables = []
+    for key in sorted(groups):
+        baselines = groups[key].pop("", [])
+        by_machine = groups[key] or {"": []}
+        tables += [_standing([*by_machine[name], *baselines], name) for name in sorted(by_machine)]
+    return tables
 
 
 def markdown(results: Sequence[EvalResult]) -> str:
     """The tables as Markdown, and the results that may not stand in one."""
-    parts = [_table(one) for one in standings(results)]
+    parts: list[str] = []
+    for title, tables in groupby(standings(results), key=lambda one: one.title):
+        parts += [f"## {title}", *(_table(one) for one in tables)]
     others = [result for result in results if not result.comparable]
     if others:
         lines = [f"- {_model(r)} on {r.title}: {'; '.join(r.remarks)}" for r in others]
@@ -82,7 +95,7 @@ def markdown(results: Sequence[EvalResult]) -> str:
     return "\n\n".join(parts) if parts else "No results are stored yet."
 
 
-def _standing(results: Sequence[EvalResult]) -> Standing:
+def _standing(results: Sequence[EvalResult], machine: str) -> Standing:
     first = results[0]
     every = set.intersection(*(set(result.metrics) for result in results))
     metrics = tuple(name for name in _SHOWN if name in every) or tuple(sorted(every)[:4])
@@ -98,6 +111,7 @@ def _standing(results: Sequence[EvalResult]) -> Standing:
     counts = f"{first.dataset.get('evaluated', '?')} images"
     return Standing(
         title=first.title,
+        machine=machine,
         status=str(first.protocol.get("status", "")),
         about=str(text.get("title", "")),
         data=f"{first.dataset.get('name', '?')}, {counts}",
@@ -107,9 +121,9 @@ def _standing(results: Sequence[EvalResult]) -> Standing:
 
 
 def _table(one: Standing) -> str:
-    """Heading, one line about the protocol, and the table with intervals, seconds and memory."""
+    """One line about protocol and machine, and the table with intervals, seconds and memory."""
     head = ["model", *(f"{title_of(name)}, {arrow(name)}" for name in one.metrics)]
-    head += ["s per image", "memory (MB)", "machine"]
+    head += ["s per image", "memory (MB)"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for result in one.results:
         cells = [_model(result), *(_cell(result, name) for name in one.metrics)]
@@ -117,10 +131,11 @@ def _table(one: Standing) -> str:
         timing = result.timing
         cells.append("-" if is_baseline else shown(timing.get("seconds_median"), 2))
         cells.append("-" if is_baseline else shown(timing.get("peak_rss_mb"), 3))
-        cells.append("-" if is_baseline else _machine(result))
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     about = ", ".join(part for part in (one.about, one.data, f"status: {one.status}") if part)
-    return f"## {one.title}\n\n{about}.\n\n" + "\n".join(lines)
+    if one.machine:
+        about += f". Machine: {one.machine}"
+    return f"{about}.\n\n" + "\n".join(lines)
 
 
 def _cell(result: EvalResult, name: str) -> str:
@@ -149,6 +164,11 @@ def _model(result: EvalResult) -> str:
 
 
 def _machine(result: EvalResult) -> str:
+    """What its time belongs to; '' for baselines, whose time is nobody's concern."""
+    if result.model.get("name") in BASELINES:
+        return ""
     machine = result.machine
     name = str(machine.get("device_name") or machine.get("processor") or "?")
-    return f"{name}, {machine.get('threads', '?')} threads, {machine.get('dtype', '?')}"
+    threads = machine.get("threads", "?")
+    plural = "" if threads == 1 else "s"
+    return f"{name}, {threads} thread{plural}, {machine.get('dtype', '?')}"
