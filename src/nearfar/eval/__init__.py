@@ -6,7 +6,7 @@ crops.py    boxes and masks: which pixels count
 points.py   MoGe's point alignment and metrics, field of view
 warp.py     MoGe's centered view of a sample
 tta.py      flip average and two-window blend of DAR
-families.py  what a prediction's numbers are, and the conversions a protocol allows
+value_space.py  what a prediction's numbers are, and the conversions a protocol allows
 protocol.py  locked protocols: load, hash, override
 parts.py     the tables of a protocol, field by field
 results.py   EvalResult (result.json) and the previews of samples

@@ -16,7 +16,6 @@ from nearfar.data.record import DepthRecord
 from nearfar.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
-from .families import conversion_for
 from .measures import UNCERTAINTY, Scored, counters, measure, pixels_with_sigma
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, interpolate, nearest, prepare
@@ -24,6 +23,7 @@ from .protocol import ELSE_CAPS, Protocol
 from .results import PREVIEW_SIDE, Preview
 from .samples import OK, SKIPPED, SampleRow
 from .tta import blend_windows, flip_average, split_windows
+from .value_space import conversion_for
 
 _NOTES = (
     "median_m",

@@ -19,7 +19,6 @@ from nearfar.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
 from .clip_measures import ScoredClip, clip_metrics, measure_clip
-from .families import conversion_for
 from .judge import (
     Verdict,
     capped_fit,
@@ -34,6 +33,7 @@ from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, prepare
 from .protocol import Protocol as LockedProtocol
 from .samples import OK, SampleRow
+from .value_space import conversion_for
 
 
 @runtime_checkable

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from nearfar.errors import ConfigError
 
 from .circumstances import network_facts
-from .families import conversion_for, family_of
 from .metrics import flat_map, row_ramp
+from .value_space import conversion_for, family_of
 
 if TYPE_CHECKING:
     from nearfar.pipeline.predict import Model

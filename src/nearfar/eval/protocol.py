@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 from nearfar.errors import ConfigError
 from nearfar.former_name import former
 
-from .families import checked_accepts
 from .parts import (
     AlignmentPart,
     AveragePart,
@@ -38,6 +37,7 @@ from .parts import (
     TruthPart,
     VideoPart,
 )
+from .value_space import checked_accepts
 
 _NOT_HASHED = ("notes", "hash")
 ELSE_CAPS = "farthest, else caps"

@@ -15,8 +15,8 @@ from nearfar.io.video.clip import ClipFrame
 from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from nearfar.pipeline.video.config import VideoConfig
 
-from .families import conversion_for, family_of
 from .predictions import Estimate, EstimateSettings
+from .value_space import conversion_for, family_of
 
 if TYPE_CHECKING:
     from nearfar.pipeline.video.state import ClipModel

@@ -1,7 +1,13 @@
 import pytest
 
 from nearfar.errors import ConfigError
-from nearfar.eval.families import CONVERSIONS, FAMILIES, checked_accepts, conversion_for, family_of
+from nearfar.eval.value_space import (
+    CONVERSIONS,
+    FAMILIES,
+    checked_accepts,
+    conversion_for,
+    family_of,
+)
 from nearfar.result import DepthKind
 
 
