@@ -21,7 +21,7 @@ def truth(index, size_hw=(H, W)):
     return depth.astype(np.float32)
 
 
-FORMULAS = {  # family -> a map of it from true depth
+FORMULAS = {  # value space -> a map of it from true depth
     "metric": lambda d: d,
     "scale": lambda d: 0.3 * d,
     "affine_depth": lambda d: 0.3 * d + 2,
@@ -66,16 +66,18 @@ class MiniData:
 
 
 class TruthEstimator:
-    """Predicts the truth in a family of its own, by a formula of the true depth."""
+    """Predicts the truth in a value space of its own, by a formula of the true depth."""
 
-    def __init__(self, family="affine_log1p", formula=None, *, sigma=None, name="truth", size=None):
-        self.family, self.sigma, self.name, self.size = family, sigma, name, size
+    def __init__(
+        self, value_space="affine_log1p", formula=None, *, sigma=None, name="truth", size=None
+    ):
+        self.value_space, self.sigma, self.name, self.size = value_space, sigma, name, size
         self.formula = formula or (lambda d: 0.5 * np.log1p(d) - 0.2)
         self.calls = []
 
     @property
     def facts(self):
-        return {"name": self.name, "family": self.family, "weights_sha256": "0" * 64}
+        return {"name": self.name, "family": self.value_space, "weights_sha256": "0" * 64}
 
     @property
     def gives_uncertainty(self):
@@ -87,7 +89,7 @@ class TruthEstimator:
         depth = truth(index, rgb_HW3.shape[:2]).astype(np.float64)
         map_HW = self.formula(depth)
         sigma = None if self.sigma is None else self.sigma(depth)
-        return Estimate(map_HW, self.family, None, sigma, 53.13, 0.25)
+        return Estimate(map_HW, self.value_space, None, sigma, 53.13, 0.25)
 
 
 class Noisy(TruthEstimator):

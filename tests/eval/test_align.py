@@ -247,7 +247,7 @@ def test_caps():
 
 
 def test_table_says_what_it_accepts():
-    assert find_alignment("lstsq_log1p").families == ("metric", "affine_log1p")
+    assert find_alignment("lstsq_log1p").value_spaces == ("metric", "affine_log1p")
     assert [name for name, row in ALIGNMENTS.items() if row.random] == ["ransac_log1p"]
     assert set(ALIGNMENTS) == {
         *("none", "median_ratio", "ratio_of_medians", "lstsq_depth", "lstsq_disparity"),

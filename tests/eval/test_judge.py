@@ -9,7 +9,7 @@ from nearfar.eval.judge import judge, table_columns
 from nearfar.eval.measures import UNCERTAINTY
 from nearfar.eval.samples import SKIPPED
 
-# protocol -> (a family it accepts, the metric that must be 0, tolerance)
+# protocol -> (a value space it accepts, the metric that must be 0, tolerance)
 IDENTITY = {
     "marigold-scannet": ("affine_depth", "abs_rel", 1e-5),
     "marigold-scannet-disp": ("affine_disparity", "abs_rel", 1e-5),
@@ -30,10 +30,10 @@ def judged(name, estimator, *changes, data=None, index=1):
 
 @pytest.mark.parametrize("name", IDENTITY)
 def test_the_truth_in_any_family_scores_perfectly(name):
-    family, metric, tolerance = IDENTITY[name]
+    value_space, metric, tolerance = IDENTITY[name]
     # at the photo's own size: resizing is tested in test_prepare
     native = ("image.resize=none", "truth.resize=none")
-    row = judged(name, TruthEstimator(family, FORMULAS[family]), *native).row
+    row = judged(name, TruthEstimator(value_space, FORMULAS[value_space]), *native).row
     assert abs(row.values[metric]) < tolerance
     assert row.values.get("delta1", row.values.get("delta1_ppd", 1.0)) == 1
     assert row.notes["negative_scale"] == 0 and row.notes["nonpositive_share"] == 0
@@ -55,7 +55,7 @@ def test_an_affine_change_changes_nothing():
     assert plain == pytest.approx(moved, rel=1e-9) and plain["abs_rel"] > 0.01
 
 
-def test_families_not_accepted_are_refused():
+def test_value_spaces_not_accepted_are_refused():
     one = TruthEstimator("affine_disparity", FORMULAS["affine_disparity"])
     with pytest.raises(ConfigError, match="affine_disparity"):
         judged("real-folder", one)
@@ -241,7 +241,7 @@ def test_previews_are_small_and_true():
 
 
 def test_every_image_protocol_accepts_what_it_says():
-    """A positive map of every accepted family goes through each released image protocol."""
+    """A positive map of every accepted value space goes through each released image protocol."""
     from nearfar.eval.protocol import load_protocol, protocol_ids
 
     cheap = ("real-folder", "synthetic", "boundary-f1-masked", "eigen-metric-kitti", "dc-nyuv2")
@@ -249,11 +249,11 @@ def test_every_image_protocol_accepts_what_it_says():
         protocol = load_protocol(name)
         if protocol.kind != "image" or name not in cheap or protocol.table.get("sets"):
             continue
-        for family in protocol.prediction.accepts:
-            one = TruthEstimator(family, FORMULAS[family])
+        for value_space in protocol.prediction.accepts:
+            one = TruthEstimator(value_space, FORMULAS[value_space])
             plain = ("mask.terms=['file', 'range']", "image.crop=none", "truth.crop=none")
             row = judged(name, one, *plain).row
-            assert all(np.isfinite(v) for v in row.values.values()), (name, family)
+            assert all(np.isfinite(v) for v in row.values.values()), (name, value_space)
 
 
 def test_truth_of_the_mini_room_has_a_step():

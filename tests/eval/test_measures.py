@@ -14,7 +14,7 @@ from nearfar.eval.prepare import prepare
 def scored(record=None, factor=1.0, **more):
     case = prepare(record or MiniData().record(1), mini_protocol("real-folder"))
     depth = case.truth_HW.astype(np.float64) * factor + 6.0 * (case.truth_HW == 0)
-    given = {"raw_HW": depth, "family": "metric", "sigma_HW": None, "fov_x_deg": 53.130102}
+    given = {"raw_HW": depth, "value_space": "metric", "sigma_HW": None, "fov_x_deg": 53.130102}
     return Scored(case=case, depth_HW=depth, options={}, **(given | more))
 
 
@@ -52,7 +52,7 @@ def test_pairs_ties_and_disparities():
     one = replace(record, pairs=pairs[:1])
     assert measure(scored(one), ["pair_accuracy"]).values["pair_accuracy"] == 1
     inverse = scored(one)
-    inverse = inverse._replace(raw_HW=1 / inverse.raw_HW, family="affine_disparity")
+    inverse = inverse._replace(raw_HW=1 / inverse.raw_HW, value_space="affine_disparity")
     assert measure(inverse, ["pair_accuracy"]).values["pair_accuracy"] == 1
     tie = scored(one)._replace(raw_HW=np.ones((24, 32)))
     assert measure(tie, ["pair_accuracy"]).values["pair_accuracy"] == 0

@@ -18,9 +18,9 @@ def estimator(model, accepts, **settings):
 
 def test_a_model_is_asked_for_its_own_map_where_that_is_accepted(make_model, rgb):
     own = estimator(make_model(), LOG).estimate(rgb)
-    assert own.family == "affine_log1p" and own.map_HW.shape == rgb.shape[:2]
+    assert own.value_space == "affine_log1p" and own.map_HW.shape == rgb.shape[:2]
     metres = estimator(make_model(), METRES)
-    assert metres.estimate(rgb).family == "metric"
+    assert metres.estimate(rgb).value_space == "metric"
     facts = metres.facts
     assert (facts["family"], facts["own_family"]) == ("metric", "affine_log1p")
 
@@ -87,18 +87,18 @@ def test_sky_is_told(make_model, rgb):
     assert found.sky_HW[:8].all() and np.isnan(found.map_HW[:8]).all()
 
 
-def test_families_without_a_way_are_refused(make_model, rgb):
+def test_value_spaces_without_a_way_are_refused(make_model, rgb):
     with pytest.raises(ConfigError, match="affine_log1p"):
         estimator(make_model(), {"affine_disparity": "none"})
     without = estimator(make_model(reference_name=None), METRES)
-    with pytest.raises(ConfigError, match="no metric reference"):
+    with pytest.raises(ConfigError, match="No metric reference"):
         without.estimate(rgb)
 
 
 def test_baselines_are_log_maps(rgb):
     flat = BaselineEstimator("flat", accepts=LOG, protocol="p").estimate(rgb)
     ramp = BaselineEstimator("row-ramp", accepts=LOG, protocol="p").estimate(rgb)
-    assert flat.family == ramp.family == "affine_log1p"
+    assert flat.value_space == ramp.value_space == "affine_log1p"
     assert np.ptp(flat.map_HW) == 0 and (np.diff(ramp.map_HW[:, 0]) < 0).all()
     with pytest.raises(ConfigError, match="accepted are metric"):
         BaselineEstimator("flat", accepts=METRES, protocol="p")

@@ -161,7 +161,7 @@ def test_override_makes_a_custom_protocol():
         ("mask.terms=3", "mask: terms"),
         ("id=other", "cannot be set"),
         ("average.over=planets", "average.over"),
-        ("prediction.accepts={depth='none'}", "unknown family"),
+        ("prediction.accepts={depth='none'}", "unknown value space"),
     ],
 )
 def test_wrong_overrides_are_refused(change, message):

@@ -275,12 +275,12 @@ def test_shares_of_clips_are_whole_clips(tmp_path):
 
 
 class Slope(TruthEstimator):
-    """A floor seen from above, whatever the photo, in any family; with the sky unsaid."""
+    """A floor seen from above, whatever the photo, in any value space; with the sky unsaid."""
 
     def estimate(self, rgb_HW3):
         rows, columns = np.mgrid[0 : rgb_HW3.shape[0], 0 : rgb_HW3.shape[1]]
         depth = 5.0 - 3 * rows / rgb_HW3.shape[0] + 0.01 * columns / rgb_HW3.shape[1]
-        return Estimate(FORMULAS[self.family](depth), self.family, None, None, 60.0, 0.1)
+        return Estimate(FORMULAS[self.value_space](depth), self.value_space, None, None, 60.0, 0.1)
 
 
 @pytest.mark.parametrize("name", protocol_ids())
@@ -293,9 +293,9 @@ def test_every_protocol_runs_on_the_layout_of_its_data(name, tmp_path):
             require_measurable(protocol)
         return
     protocol, data = opened(name, tmp_path / "data")
-    family = next(iter(protocol.prediction.accepts))
+    value_space = next(iter(protocol.prediction.accepts))
     plan = RunPlan(limit=1)
-    path = run_protocol(protocol, data, Slope(family), folder=tmp_path / "run", plan=plan)
+    path = run_protocol(protocol, data, Slope(value_space), folder=tmp_path / "run", plan=plan)
     (row,) = read_table(path.parent / "samples.csv").rows
     assert row.status == "ok" and set(protocol.metrics) == set(row.values)
     assert row.n_valid > 0 or not protocol.mask.terms

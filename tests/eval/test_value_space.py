@@ -3,17 +3,17 @@ import pytest
 from nearfar.errors import ConfigError
 from nearfar.eval.value_space import (
     CONVERSIONS,
-    FAMILIES,
+    VALUE_SPACES,
     checked_accepts,
     conversion_for,
-    family_of,
+    value_space_of,
 )
 from nearfar.result import DepthKind
 
 
 def test_every_kind_of_result_has_a_family():
-    assert {family_of(kind) for kind in DepthKind} <= set(FAMILIES)
-    assert family_of(DepthKind.AFFINE_LOG_DEPTH) == "affine_log1p"
+    assert {value_space_of(kind) for kind in DepthKind} <= set(VALUE_SPACES)
+    assert value_space_of(DepthKind.AFFINE_LOG_DEPTH) == "affine_log1p"
 
 
 def test_what_is_not_accepted_is_refused_with_the_reason():

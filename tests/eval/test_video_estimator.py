@@ -39,7 +39,7 @@ def test_clips_are_seen_by_windows_and_in_order(windowed, picture_frames):
     found = list(asked.estimate_clip(picture_frames(11)))
     assert model._predictor.calls == [(6, False), (4, True), (1, True)]
     assert [f.map_HW.shape for f in found] == [(48, 64)] * 11
-    assert {f.family for f in found} == {"affine_log1p"}
+    assert {f.value_space for f in found} == {"affine_log1p"}
     alone = asked.estimate(picture_frames(11)[8])
     assert not np.array_equal(alone.map_HW, found[8].map_HW)
 
@@ -67,7 +67,7 @@ def test_seconds_are_those_of_the_model_and_not_of_the_caller(
 def test_metres_are_asked_for_where_only_they_are_taken(windowed, picture_frames):
     asked = estimator(windowed(metres=True), DISPARITY)
     found = next(asked.estimate_clip(picture_frames(3)))
-    assert (asked.family, found.family) == ("metric", "metric")
+    assert (asked.value_space, found.value_space) == ("metric", "metric")
     assert found.sky_HW is not None and found.fov_x_deg == 60.0
     assert asked.facts["own_family"] == "affine_log1p"
     assert (asked.facts["name"], asked.facts["per_frame"]) == ("fake-video", False)

@@ -244,7 +244,7 @@ def _dataset(protocol: Protocol, options: EvalOptions) -> tuple[Dataset, dict[st
 
 
 def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
-    """The baseline of this name, refused at once where the protocol does not take its family."""
+    """The baseline of this name; ConfigError where the protocol refuses its value space."""
     from nearfar.eval.predictions import BASELINES, BaselineEstimator
 
     if options.model not in BASELINES:
@@ -267,7 +267,7 @@ def _baseline(protocol: Protocol, options: EvalOptions) -> Estimator | None:
 def _estimator(
     context: typer.Context, protocol: Protocol, options: EvalOptions, share: tuple[int, int]
 ) -> Estimator:
-    """The model, asked for the family that the protocol takes."""
+    """The model, asked for values that the protocol takes."""
     from nearfar.eval.predictions import EstimateSettings, ModelEstimator
     from nearfar.eval.video_estimator import VideoEstimator
     from nearfar.pipeline.video.windows import Windowed

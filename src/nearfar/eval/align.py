@@ -104,7 +104,7 @@ class Alignment:
 
     name: str
     space: str
-    families: tuple[str, ...]
+    value_spaces: tuple[str, ...]
     find: Callable[[Task], Found]
     to_metres: Callable[[Fit, Task], Metres]
     scope: str = "image"
@@ -292,39 +292,41 @@ _SPACES = {
     "log": ("metric", "scale", "affine_log"),
 }
 _ALL = (
-    Alignment(name="none", space="depth", families=("metric",), find=_unchanged, to_metres=_metres),
+    Alignment(
+        name="none", space="depth", value_spaces=("metric",), find=_unchanged, to_metres=_metres
+    ),
     Alignment(
         name="median_ratio",
         space="depth",
-        families=("metric", "scale"),
+        value_spaces=("metric", "scale"),
         find=_plain(fits.fit_median_ratio),
         to_metres=_metres,
     ),
     Alignment(
         name="ratio_of_medians",
         space="depth",
-        families=("metric", "scale"),
+        value_spaces=("metric", "scale"),
         find=_plain(fits.fit_ratio_of_medians),
         to_metres=_metres,
     ),
     Alignment(
         name="lstsq_depth",
         space="depth",
-        families=_SPACES["depth"],
+        value_spaces=_SPACES["depth"],
         find=_depth_line,
         to_metres=_metres,
     ),
     Alignment(
         name="lstsq_disparity",
         space="disparity",
-        families=_SPACES["disparity"],
+        value_spaces=_SPACES["disparity"],
         find=_disparity_line,
         to_metres=_inverse,
     ),
     Alignment(
         name="lstsq_disp_video",
         space="disparity",
-        families=_SPACES["disparity"],
+        value_spaces=_SPACES["disparity"],
         find=_plain(fits.fit_lstsq_disp_video),
         to_metres=_video_inverse,
         scope="clip",
@@ -332,21 +334,21 @@ _ALL = (
     Alignment(
         name="l1_scale",
         space="depth",
-        families=("metric", "scale"),
+        value_spaces=("metric", "scale"),
         find=_l1(l1_scale),
         to_metres=_metres,
     ),
     Alignment(
         name="l1_affine",
         space="depth",
-        families=_SPACES["depth"],
+        value_spaces=_SPACES["depth"],
         find=_l1(l1_affine),
         to_metres=_metres,
     ),
     Alignment(
         name="ransac_log1p",
         space="log1p",
-        families=_SPACES["log1p"],
+        value_spaces=_SPACES["log1p"],
         find=_ransac,
         to_metres=_expm1,
         random=True,
@@ -354,7 +356,7 @@ _ALL = (
     Alignment(
         name="lstsq_log1p",
         space="log1p",
-        families=_SPACES["log1p"],
+        value_spaces=_SPACES["log1p"],
         find=_plain(fits.fit_lstsq_log1p),
         to_metres=_expm1,
         scope="image or clip",
@@ -362,7 +364,7 @@ _ALL = (
     Alignment(
         name="lstsq_log",
         space="log",
-        families=_SPACES["log"],
+        value_spaces=_SPACES["log"],
         find=_plain(fits.fit_lstsq_log),
         to_metres=_exp,
         scope="image or clip",

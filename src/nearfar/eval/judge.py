@@ -53,7 +53,7 @@ class _Map(NamedTuple):
 
     values_HW: NDArray[np.float64]
     sigma_HW: NDArray[np.float64] | None
-    family: str
+    value_space: str
     sky_share: float
     nonfinite_share: float
     fov_x_deg: float | None
@@ -94,7 +94,7 @@ def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estima
             case,
             fitted.depth_HW,
             found.values_HW,
-            found.family,
+            found.value_space,
             fitted.sigma_HW,
             found.fov_x_deg,
             protocol.metric_options,
@@ -174,7 +174,7 @@ def predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
     return _Map(
         values_HW,
         sigma_HW,
-        first.family,
+        first.value_space,
         float(np.mean(filled)),
         float(bad_HW.mean()),
         first.fov_x_deg,
@@ -210,7 +210,7 @@ def _without_sky(
     if not sky_HW.any():
         return values_HW, 0.0
     known = values_HW[~bad_HW]
-    far = known.min() if found.family == "affine_disparity" else known.max()
+    far = known.min() if found.value_space == "affine_disparity" else known.max()
     return np.where(sky_HW, far, values_HW), float(sky_HW.mean())
 
 
@@ -248,7 +248,9 @@ _AVERAGES: dict[str, Callable[[_Ask, NDArray[np.uint8]], NDArray[np.float64]]] =
 def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
     """Aligned and capped metres with the standard deviation carried along, and what went wrong."""
     part = protocol.alignment
-    conversion = conversion_for(protocol.prediction.accepts, found.family, protocol=protocol.id)
+    conversion = conversion_for(
+        protocol.prediction.accepts, found.value_space, protocol=protocol.id
+    )
     values_HW = converted(found.values_HW, conversion)
     if part.id in ("none", "l1_points"):  # point metrics fit the points themselves
         aligned = Aligned(values_HW, 1.0, 0.0, {})

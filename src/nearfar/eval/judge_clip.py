@@ -147,8 +147,8 @@ def _fit(
     sizes = {case.truth_HW.shape for case in cases}
     if len(sizes) > 1:
         raise DataError(cases[0].record.sample_id, f"frames of sizes {sorted(sizes)} in one clip")
-    family = maps[0].family
-    conversion = conversion_for(protocol.prediction.accepts, family, protocol=protocol.id)
+    value_space = maps[0].value_space
+    conversion = conversion_for(protocol.prediction.accepts, value_space, protocol=protocol.id)
     options: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
     }
@@ -173,14 +173,14 @@ class _Frame(NamedTuple):
 def _fitted(case: Case, found: Any, aligned: Aligned, protocol: LockedProtocol) -> _Frame:
     """One frame under the clip's fit, within the protocol's caps."""
     accepts = protocol.prediction.accepts
-    conversion = conversion_for(accepts, found.family, protocol=protocol.id)
+    conversion = conversion_for(accepts, found.value_space, protocol=protocol.id)
     space = ALIGNMENTS[protocol.alignment.id].space
     fitted = capped_fit(aligned, found, case, protocol, conversion, space)
     scored = Scored(
         case,
         fitted.depth_HW,
         found.values_HW,
-        found.family,
+        found.value_space,
         fitted.sigma_HW,
         found.fov_x_deg,
         protocol.metric_options,

@@ -20,7 +20,7 @@ from .prepare import Case
 
 
 class Scored(NamedTuple):
-    """A prediction on the truth's grid: aligned metres, and the raw map with its family.
+    """A prediction on the truth's grid: aligned metres, and the raw map with its value space.
 
     sigma_HW: standard deviation in metres, NaN where the model says sky, None if it gives none.
     fov_x_deg: the model's own. options: `metric_options` of the protocol.
@@ -29,7 +29,7 @@ class Scored(NamedTuple):
     case: Case
     depth_HW: NDArray[np.float64]
     raw_HW: NDArray[np.float64]
-    family: str
+    value_space: str
     sigma_HW: NDArray[np.float64] | None
     fov_x_deg: float | None
     options: Mapping[str, Any]
@@ -177,7 +177,7 @@ def _pairs(scored: Scored, names: Sequence[str]) -> Measured:
     if not pairs:
         return Measured({"pair_accuracy": math.nan}, {"pairs": 0})
     # larger is farther, except for disparities; a tie is wrong
-    sign = -1.0 if scored.family == "affine_disparity" else 1.0
+    sign = -1.0 if scored.value_space == "affine_disparity" else 1.0
     far_HW = sign * scored.raw_HW
     right = [far_HW[pair.closer] < far_HW[pair.farther] for pair in pairs]
     return Measured({"pair_accuracy": float(np.mean(right))}, {"pairs": len(pairs)})

@@ -75,7 +75,7 @@ class MaskPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionPart:
-    """accepts: family -> conversion made first. resize: to the truth's size.
+    """accepts: value space -> conversion made first. resize: to the truth's size.
 
     sky: what pixels without a finite depth count as. farthest: the farthest finite depth where the
     prediction says sky, elsewhere the run fails. fail: it always fails. 'farthest, else caps': as

@@ -14,7 +14,7 @@ from nearfar.errors import ConfigError
 
 from .circumstances import network_facts
 from .metrics import flat_map, row_ramp
-from .value_space import conversion_for, family_of
+from .value_space import conversion_for, value_space_of
 
 if TYPE_CHECKING:
     from nearfar.pipeline.predict import Model
@@ -25,14 +25,14 @@ _PROBE_SIDE = 64
 
 
 class Estimate(NamedTuple):
-    """A map at the photo's size, float64, NaN where the model says nothing, and its family.
+    """A map at the photo's size, float64, NaN where the model says nothing, and its value space.
 
     sky_HW: pixels the model calls sky (NaN in the map), None if it does not tell. uncertainty_HW:
     standard deviation in the map's unit, or None. seconds: of the prediction alone.
     """
 
     map_HW: NDArray[np.float64]
-    family: str
+    value_space: str
     sky_HW: NDArray[np.bool_] | None
     uncertainty_HW: NDArray[np.float64] | None
     fov_x_deg: float | None
@@ -44,7 +44,7 @@ class Estimator(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Name, family, weights and licence, for the result."""
+        """Name, value space, weights and licence, for the result."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class EstimateSettings:
 
 
 class ModelEstimator:
-    """A `Model`, asked for its own map where the protocol takes that family, else for metres."""
+    """A `Model`, asked for its own map where the protocol accepts that, else for metres."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class ModelEstimator:
         protocol: str,
         settings: EstimateSettings,
     ) -> None:
-        """Find out the model's family on a small grey picture; ConfigError if it is refused."""
+        """Find the model's value space on a small grey picture; ConfigError if it is refused."""
         self._model, self._settings = model, settings
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
         # one call tells the kind; a family without sampling steps refuses others here, not later
@@ -97,23 +97,23 @@ class ModelEstimator:
             stop_at=settings.stop_at,
             ensemble_start=settings.ensemble_start,
         )
-        own = family_of(probe.kind)
+        own = value_space_of(probe.kind)
         # some families state a spread for a single hypothesis
         self._has_spread = settings.ensemble_size > 1 or probe.uncertainty is not None
         self._wants_metres = own not in accepts and "metric" in accepts
-        self.family = "metric" if self._wants_metres else own
-        conversion_for(accepts, self.family, protocol=protocol)
-        self._own_family, self._protocol = own, protocol
+        self.value_space = "metric" if self._wants_metres else own
+        conversion_for(accepts, self.value_space, protocol=protocol)
+        self._own_value_space, self._protocol = own, protocol
         self._networks = network_facts(model.networks)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Name, families, weights, licence, and each network with the hash of its config."""
+        """Name, value spaces, weights, licence, and each network with the hash of its config."""
         model = self._model
         return {
             "name": model.name,
-            "family": self.family,
-            "own_family": self._own_family,
+            "family": self.value_space,
+            "own_family": self._own_value_space,
             "weights_sha256": model.weights_sha256,
             "licence": model.licence,
             "default_steps": model.default_steps,
@@ -141,17 +141,17 @@ class ModelEstimator:
             metric=self._wants_metres,
         )
         seconds = time.perf_counter() - started
-        family = family_of(result.kind)
-        if family != self.family:
+        value_space = value_space_of(result.kind)
+        if value_space != self.value_space:
             raise ConfigError(
                 f"protocol {self._protocol}",
-                f"{self._model.name} gave {family}, expected {self.family}",
-                "It has no metric reference for this photo; choose a protocol of its own family",
+                f"{self._model.name} gave {value_space}, expected {self.value_space}",
+                "No metric reference for this photo; choose a protocol that accepts its own map",
             )
         spread = result.uncertainty
         return Estimate(
             result.depth.astype(np.float64),
-            family,
+            value_space,
             result.sky,
             None if spread is None else spread.astype(np.float64),
             result.fov_x_deg,
@@ -163,17 +163,17 @@ class BaselineEstimator:
     """A map that looks at no photo, as ln(metres + 1) up to a line: what any model must beat."""
 
     def __init__(self, name: str, *, accepts: Mapping[str, str], protocol: str) -> None:
-        """`name` is a key of BASELINES; ConfigError where the protocol refuses its family."""
-        self._name, self.family = name, "affine_log1p"
-        conversion_for(accepts, self.family, protocol=protocol)
+        """`name` is a key of BASELINES; ConfigError where the protocol refuses its value space."""
+        self._name, self.value_space = name, "affine_log1p"
+        conversion_for(accepts, self.value_space, protocol=protocol)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Name and family; there are no weights."""
+        """Name and value space; there are no weights."""
         return {
             "name": self._name,
-            "family": self.family,
-            "own_family": self.family,
+            "family": self.value_space,
+            "own_family": self.value_space,
             "weights_sha256": "",
             "licence": "none",
             "default_steps": 0,
@@ -188,4 +188,4 @@ class BaselineEstimator:
         """The same map for every photo of this size."""
         started = time.perf_counter()
         map_HW = BASELINES[self._name](rgb_HW3.shape[:2])
-        return Estimate(map_HW, self.family, None, None, None, time.perf_counter() - started)
+        return Estimate(map_HW, self.value_space, None, None, None, time.perf_counter() - started)

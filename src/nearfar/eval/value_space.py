@@ -1,7 +1,7 @@
 """What a prediction's numbers are, as protocols speak of it, and who accepts what.
 
-A protocol lists the families it accepts and, for each, the conversion it makes first. Anything else
-is refused: turning depth into disparity behind someone's back changes a number silently.
+A protocol lists the value spaces it accepts and, for each, the conversion it makes first. Anything
+else is refused: turning depth into disparity behind someone's back changes a number silently.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from nearfar.errors import ConfigError
 from nearfar.result import DepthKind
 
-FAMILIES = {
+VALUE_SPACES = {
     "metric": "metres",
     "scale": "metres up to a factor",
     "affine_depth": "metres up to a factor and a shift",
@@ -26,33 +26,35 @@ _OF_KIND = {
     DepthKind.AFFINE_DEPTH: "affine_depth",
     DepthKind.AFFINE_LOG_DEPTH: "affine_log1p",
 }
-_POSITIVE = ("metric", "scale")  # families whose inverse and logarithm mean something
+_POSITIVE = ("metric", "scale")  # those whose inverse and logarithm mean something
 
 
-def family_of(kind: DepthKind) -> str:
-    """The family of a `DepthResult` of this kind."""
+def value_space_of(kind: DepthKind) -> str:
+    """The value space of a `DepthResult` of this kind."""
     return _OF_KIND[kind]
 
 
-def conversion_for(accepts: Mapping[str, str], family: str, *, protocol: str) -> str:
-    """What a protocol does to a prediction of this family first; ConfigError if it refuses it."""
-    if family in accepts:
-        return accepts[family]
-    wanted = ", ".join(f"{name} ({FAMILIES[name]})" for name in accepts)
+def conversion_for(accepts: Mapping[str, str], value_space: str, *, protocol: str) -> str:
+    """The conversion a protocol makes of this value space; ConfigError if it accepts none."""
+    if value_space in accepts:
+        return accepts[value_space]
+    wanted = ", ".join(f"{name} ({VALUE_SPACES[name]})" for name in accepts)
     raise ConfigError(
         f"protocol {protocol}",
-        f"the prediction is {family} ({FAMILIES[family]}); accepted are {wanted}",
-        "Choose a protocol of that family; nearfar inverts nothing silently",
+        f"the prediction is {value_space} ({VALUE_SPACES[value_space]}); accepted are {wanted}",
+        "Choose a protocol that accepts it; nearfar converts nothing silently",
     )
 
 
 def checked_accepts(accepts: Mapping[str, str], *, where: str) -> dict[str, str]:
-    """The table family -> conversion of a protocol; ConfigError if it cannot be."""
-    for family, conversion in accepts.items():
-        if family not in FAMILIES:
-            raise ConfigError(where, f"unknown family {family!r}", f"Use {', '.join(FAMILIES)}")
-        if conversion not in CONVERSIONS or (conversion != "none" and family not in _POSITIVE):
-            raise ConfigError(where, f"{family} cannot be converted by {conversion!r}")
+    """The table value space -> conversion of a protocol; ConfigError if it cannot be."""
+    for value_space, conversion in accepts.items():
+        if value_space not in VALUE_SPACES:
+            raise ConfigError(
+                where, f"unknown value space {value_space!r}", f"Use {', '.join(VALUE_SPACES)}"
+            )
+        if conversion not in CONVERSIONS or (conversion != "none" and value_space not in _POSITIVE):
+            raise ConfigError(where, f"{value_space} cannot be converted by {conversion!r}")
     if not accepts:
-        raise ConfigError(where, "accepts no family")
+        raise ConfigError(where, "accepts no value space")
     return dict(accepts)

@@ -16,7 +16,7 @@ from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from nearfar.pipeline.video.config import VideoConfig
 
 from .predictions import Estimate, EstimateSettings
-from .value_space import conversion_for, family_of
+from .value_space import conversion_for, value_space_of
 
 if TYPE_CHECKING:
     from nearfar.pipeline.video.state import ClipModel
@@ -25,7 +25,7 @@ _PROBE_SIDE = 64
 
 
 class VideoEstimator:
-    """A `ClipModel`, asked for its own map where the protocol takes that family, else for metres.
+    """A `ClipModel`, asked for its own map where the protocol accepts that, else for metres.
 
     Scene cuts are not looked for: a benchmark's clip is one shot.
     """
@@ -38,7 +38,7 @@ class VideoEstimator:
         protocol: str,
         settings: EstimateSettings,
     ) -> None:
-        """Find out the model's family on a small grey frame; ConfigError if it is refused."""
+        """Find out the model's value space on a small grey frame; ConfigError if it is refused."""
         for name in FAMILY_OPTIONS:
             if getattr(settings, name) is not None:
                 option = f"--{name.replace('_', '-')}"
@@ -46,20 +46,20 @@ class VideoEstimator:
         self._model, self._settings = model, settings
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
         probe = next(model.stream(_clip([grey]), self._config(metric=False))).result
-        own = family_of(probe.kind)
+        own = value_space_of(probe.kind)
         self._wants_metres = own not in accepts and "metric" in accepts
-        self.family = "metric" if self._wants_metres else own
-        conversion_for(accepts, self.family, protocol=protocol)
-        self._own_family, self._protocol = own, protocol
+        self.value_space = "metric" if self._wants_metres else own
+        conversion_for(accepts, self.value_space, protocol=protocol)
+        self._own_value_space, self._protocol = own, protocol
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Name, families, weights and licence."""
+        """Name, value spaces, weights and licence."""
         model = self._model
         return {
             "name": model.name,
-            "family": self.family,
-            "own_family": self._own_family,
+            "family": self.value_space,
+            "own_family": self._own_value_space,
             "weights_sha256": model.weights_sha256,
             "licence": model.licence,
             "per_frame": model.per_frame,
@@ -89,15 +89,15 @@ class VideoEstimator:
             if item is None:
                 return
             result = item.result
-            family = family_of(result.kind)
-            if family != self.family:
+            value_space = value_space_of(result.kind)
+            if value_space != self.value_space:
                 raise ConfigError(
                     f"protocol {self._protocol}",
-                    f"{self._model.name} gave {family}, expected {self.family}",
-                    "It has no metric reference here; choose a protocol of its own family",
+                    f"{self._model.name} gave {value_space}, expected {self.value_space}",
+                    "It has no metric reference; choose a protocol that accepts its own map",
                 )
             depth_HW = result.depth.astype(np.float64)
-            yield Estimate(depth_HW, family, result.sky, None, result.fov_x_deg, seconds)
+            yield Estimate(depth_HW, value_space, result.sky, None, result.fov_x_deg, seconds)
 
     def _config(self, *, metric: bool) -> VideoConfig:
         settings = self._settings
