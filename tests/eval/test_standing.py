@@ -40,6 +40,12 @@ def test_text_has_intervals_seconds_memory_and_no_speed_of_baselines():
     assert lines[7].endswith("| - | - |")
 
 
+def test_a_time_that_is_not_known_is_to_be_measured_again():
+    timing = {"seconds_median": None, "peak_rss_mb": 700.0}
+    (line,) = [t for t in markdown([make_result(timing=timing)]).splitlines() if "ppd-tiny" in t]
+    assert line.endswith("| to be measured again | 700 |")
+
+
 def test_a_table_holds_the_results_of_one_machine():
     """Processor, threads and dtype decide a time; baselines stand beside every model."""
     here = {"processor": "made up", "threads": 1, "dtype": "float32"}

@@ -30,6 +30,7 @@ _SHOWN = (
     "flicker",
     "pair_accuracy",
 )
+TO_MEASURE = "to be measured again"  # a stored result whose seconds were found to be wrong
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +130,9 @@ def _table(one: Standing) -> str:
         cells = [_model(result), *(_cell(result, name) for name in one.metrics)]
         is_baseline = result.model.get("name") in BASELINES
         timing = result.timing
-        cells.append("-" if is_baseline else shown(timing.get("seconds_median"), 2))
+        seconds = timing.get("seconds_median")
+        known = TO_MEASURE if seconds is None else shown(seconds, 2)
+        cells.append("-" if is_baseline else known)
         cells.append("-" if is_baseline else shown(timing.get("peak_rss_mb"), 3))
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     about = ", ".join(part for part in (one.about, one.data, f"status: {one.status}") if part)
@@ -157,7 +160,7 @@ def _model(result: EvalResult) -> str:
     if settings.get("ensemble_size", 1) not in (1, "model"):
         words.append(f"median of {settings['ensemble_size']}")
     if settings.get("steps", "model") != "model":
-        words.append(f"{settings['steps']} steps")
+        words.append(f"{settings['steps']} step{'' if settings['steps'] == 1 else 's'}")
     if settings.get("resolution", "model") != "model":
         words.append(f"at {settings['resolution']} px")
     return ", ".join(words)
