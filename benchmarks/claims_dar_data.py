@@ -14,7 +14,7 @@ from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.shards import SceneShards
 from nearfar.encoders.outputs import EncoderOutput
 from nearfar.encoders.tiny import TinyEncoder
-from nearfar.eval.metrics import image_metrics
+from nearfar.eval.metrics.image import image_metrics
 from nearfar.settings import cache_folder
 
 METRIC = ("abs_rel", "delta1", "rmse", "rmse_log")

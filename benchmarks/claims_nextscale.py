@@ -44,7 +44,7 @@ from claims_ppd_data import QUALITY, TEST_SEED, TRAIN_SEED, Maps, load_scenes, s
 from claims_report import difference, print_tables, shown, summary
 from stamp import RESULTS, store
 
-from nearfar.eval.metrics import row_ramp
+from nearfar.eval.metrics.image import row_ramp
 from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
 from nearfar.settings import keep_freed_memory, set_threads
 from nearfar.tokenizers.presets import TINY_DEPTH, TINY_DEPTH10

@@ -47,7 +47,7 @@ from ledger import Ledger
 from stamp import RESULTS
 from torch import Tensor, nn
 
-from nearfar.eval.metrics import as_log_depth
+from nearfar.eval.metrics.image import as_log_depth
 from nearfar.models.ppd.config import PPDConfig
 from nearfar.models.ppd.network import new_network
 from nearfar.models.ppd.objective import Target, flow_losses

@@ -13,10 +13,10 @@ from nearfar.data.sample import DepthBatch
 from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.shards import SceneShards
 from nearfar.encoders.tiny import TinyEncoder
-from nearfar.eval.boundary import boundary_f1
-from nearfar.eval.edge_chamfer import edge_chamfer
-from nearfar.eval.metrics import image_metrics
-from nearfar.eval.uncertainty import ause_aurg, propagate_sigma
+from nearfar.eval.metrics.boundary import boundary_f1
+from nearfar.eval.metrics.edge_chamfer import edge_chamfer
+from nearfar.eval.metrics.image import image_metrics
+from nearfar.eval.metrics.uncertainty import ause_aurg, propagate_sigma
 from nearfar.geometry.camera import intrinsics_from_fov
 from nearfar.geometry.fits import fit_lstsq_log1p
 from nearfar.geometry.resize import resize

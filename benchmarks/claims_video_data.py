@@ -14,8 +14,8 @@ from nearfar.data.benchmarks.rendered_clips import RenderedClips
 from nearfar.data.sample import DepthBatch
 from nearfar.data.scenes.clips import ClipOptions, ClipShards
 from nearfar.encoders.base import ClipEncoder
-from nearfar.eval.metrics import image_metrics
-from nearfar.eval.temporal import scale_drift, tae
+from nearfar.eval.metrics.image import image_metrics
+from nearfar.eval.metrics.temporal import scale_drift, tae
 from nearfar.geometry.resize import resize
 from nearfar.models.ppd.objective import Target, log_depth_target
 from nearfar.models.ppd.video_objective import clip_target

@@ -25,7 +25,7 @@ from nearfar.data.scenes.options import SCENES_VERSION, SceneOptions
 from nearfar.data.scenes.shards import SceneShards
 from nearfar.encoders.tiny import PRESETS, TinyEncoder, TinyEncoderConfig
 from nearfar.encoders.tiny_objective import TinyEncoderObjective
-from nearfar.eval.metrics import flat_map, row_ramp
+from nearfar.eval.metrics.image import flat_map, row_ramp
 from nearfar.settings import cache_folder
 from nearfar.train.config import TrainConfig
 from nearfar.train.ema import MovingAverage

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from nearfar.eval.metrics import METRICS, image_metrics
+from nearfar.eval.metrics.image import METRICS, image_metrics
 from nearfar.geometry.fits import fit_lstsq_depth
 from nearfar.geometry.masked_resize import masked_nearest_source
 from nearfar.geometry.robust_fits import l1_affine

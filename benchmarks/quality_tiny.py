@@ -24,7 +24,7 @@ from stamp import RESULTS, store
 
 from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.renderer import render_scenes
-from nearfar.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
+from nearfar.eval.metrics.image import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
 from nearfar.io.images import read_image
 from nearfar.pipeline.load import load
 from nearfar.settings import keep_freed_memory

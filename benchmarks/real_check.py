@@ -27,9 +27,16 @@ import torch
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from nearfar.eval.boundary import boundary_f1
-from nearfar.eval.edge_chamfer import flying_pixel_rate
-from nearfar.eval.metrics import abs_rel, align_log1p, as_log_depth, delta1, flat_map, row_ramp
+from nearfar.eval.metrics.boundary import boundary_f1
+from nearfar.eval.metrics.edge_chamfer import flying_pixel_rate
+from nearfar.eval.metrics.image import (
+    abs_rel,
+    align_log1p,
+    as_log_depth,
+    delta1,
+    flat_map,
+    row_ramp,
+)
 from nearfar.geometry.upsample import upsample_guided
 from nearfar.io.images import read_image, write_picture
 from nearfar.pipeline.load import load

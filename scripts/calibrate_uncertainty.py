@@ -30,7 +30,7 @@ from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.renderer import render_scenes
 from nearfar.errors import WeightsError
 from nearfar.eval.circumstances import tool_facts
-from nearfar.eval.uncertainty import (
+from nearfar.eval.metrics.uncertainty import (
     LEVELS,
     ause_aurg,
     coverage,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar.eval.metrics import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
+from nearfar.eval.metrics.image import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
 from nearfar.io.images import write_picture
 from nearfar.pipeline.config import DEFAULT_MODEL
 from nearfar.pipeline.load import load

@@ -14,7 +14,7 @@ from nearfar.eval.align import (
     find_alignment,
     reduced_columns,
 )
-from nearfar.eval.metrics import image_metrics
+from nearfar.eval.metrics.image import image_metrics
 
 FOLDER = Path(__file__).parents[1] / "golden"
 MARIGOLD = dict(np.load(FOLDER / "eval" / "marigold.npz"))

@@ -9,8 +9,8 @@ from nearfar.data.record import DepthRecord
 from nearfar.errors import ConfigError, DataError
 from nearfar.eval.clip_measures import ScoredClip, clip_metrics, measure_clip, require_flow
 from nearfar.eval.measures import CLIP_METRICS
+from nearfar.eval.metrics.temporal import flicker, opw, scale_drift, tae, tae_v2
 from nearfar.eval.prepare import Case
-from nearfar.eval.temporal import flicker, opw, scale_drift, tae, tae_v2
 
 H, W = 24, 32
 CAMERA = np.array([[30.0, 0, W / 2], [0, 30, H / 2], [0, 0, 1]])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.data import stereo_motorcycle
 
-from nearfar.eval.metrics import aligned_scores, as_log_depth, flat_map
+from nearfar.eval.metrics.image import aligned_scores, as_log_depth, flat_map
 from nearfar.io.video.clip import ClipFrame
 from nearfar.pipeline.config import PredictConfig
 from nearfar.pipeline.load import load

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nearfar.errors import ConfigError, DataError, WeightsError
-from nearfar.eval.uncertainty import coverage
+from nearfar.eval.metrics.uncertainty import coverage
 from nearfar.pipeline.calibration import (
     Calibration,
     Residuals,

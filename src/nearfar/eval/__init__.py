@@ -1,9 +1,8 @@
 """Judging depth against ground truth; knows no command line.
 
-metrics.py  all image metrics in one pass; the log alignment, flat and row-ramp baselines
+metrics/    what is measured, as pure functions of arrays
 align.py    the alignments a protocol can name
 crops.py    boxes and masks: which pixels count
-points.py   MoGe's point alignment and metrics, field of view
 warp.py     MoGe's centered view of a sample
 tta.py      flip average and two-window blend of DAR
 value_space.py  what a prediction's numbers are, and the conversions a protocol allows
@@ -15,11 +14,6 @@ report.py    one HTML file about a run
 standing.py  stored results as tables, models side by side
 case_pictures.py  one image of a run as pictures
 metric_names.py   how metrics are shown, and which way is better
-boundary.py      boundary F1 and recall of Depth Pro, windowed F1 of MoGe
-edge_chamfer.py  edge-aware Chamfer distance and flying pixels
-temporal.py      temporal alignment error, flow warping error, flicker, drift
-ibims.py         edge, plane and directed errors of iBims-1
-uncertainty.py   AUSE, coverage, calibration, risk-coverage curve
 statistics.py    bootstrap intervals and paired differences
 run.py           an evaluation: checks, loop, resume, shares of processes
 run_files.py     the folder of a run: settings, tables, marks of the end

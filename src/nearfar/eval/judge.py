@@ -297,7 +297,7 @@ def _metres_of_sigma(
     found: _Map, conversion: str, space: str, scale: float, depth_HW: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """First-order standard deviation in metres: through the conversion, then the alignment."""
-    from .uncertainty import propagate_sigma
+    from .metrics.uncertainty import propagate_sigma
 
     assert found.sigma_HW is not None
     sigma_HW, raw_HW = found.sigma_HW, found.values_HW
@@ -341,7 +341,7 @@ def make_preview(scored: Scored) -> Preview:
 
 def _risk(scored: Scored) -> NDArray[np.float64] | None:
     """AbsRel of the most certain pixels; None where no scored pixel has a standard deviation."""
-    from .uncertainty import risk_coverage_curve
+    from .metrics.uncertainty import risk_coverage_curve
 
     pixels = pixels_with_sigma(scored)
     if pixels is None or not pixels.depth_P.size:

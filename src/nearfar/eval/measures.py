@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nearfar.errors import ConfigError, DataError
 
-from .metrics import METRICS, image_metrics
+from .metrics.image import METRICS, image_metrics
 from .prepare import Case
 
 
@@ -104,7 +104,7 @@ def _image(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
-    from .boundary import boundary_f1
+    from .metrics.boundary import boundary_f1
 
     # no mask at all: unknown truth is 0, as in the published score
     scores = boundary_f1(scored.depth_HW, scored.case.truth_HW)
@@ -112,7 +112,7 @@ def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _boundary_masked(scored: Scored, names: Sequence[str]) -> Measured:
-    from .boundary import boundary_f1
+    from .metrics.boundary import boundary_f1
 
     case = scored.case
     return _boundary_values(
@@ -126,7 +126,7 @@ def _boundary_values(scores: Any, suffix: str) -> Measured:
 
 
 def _matting(scored: Scored, names: Sequence[str]) -> Measured:
-    from .boundary import boundary_recall
+    from .metrics.boundary import boundary_recall
 
     alpha_HW = scored.case.record.masks.get("alpha")
     if alpha_HW is None:
@@ -136,7 +136,7 @@ def _matting(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
-    from .boundary import windowed_boundary_f1
+    from .metrics.boundary import windowed_boundary_f1
 
     case, values = scored.case, {}
     for name in names:
@@ -148,7 +148,7 @@ def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _edges(scored: Scored, names: Sequence[str]) -> Measured:
-    from .edge_chamfer import EdgeChamfer, edge_chamfer, flying_pixel_rate
+    from .metrics.edge_chamfer import EdgeChamfer, edge_chamfer, flying_pixel_rate
 
     case = scored.case
     given = {k: scored.options[k] for k in ("low", "high", "far", "ratio") if k in scored.options}
@@ -184,7 +184,7 @@ def _pairs(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
-    from . import uncertainty as u
+    from .metrics import uncertainty as u
 
     pixels = pixels_with_sigma(scored)
     if pixels is None:
@@ -207,7 +207,7 @@ def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _ibims(scored: Scored, names: Sequence[str]) -> Measured:
-    from .ibims import ibims_directed, ibims_edges, ibims_planes
+    from .metrics.ibims import ibims_directed, ibims_edges, ibims_planes
 
     case, depth_HW = scored.case, scored.depth_HW
     record, truth_HW = case.record, case.truth_HW.astype(np.float64)
@@ -236,7 +236,7 @@ def _points(scored: Scored, names: Sequence[str]) -> Measured:
     from nearfar.geometry.camera import intrinsics_from_fov
     from nearfar.geometry.clouds import backproject
 
-    from .points import align_points, fov_error_deg, point_scores
+    from .metrics.points import align_points, fov_error_deg, point_scores
 
     case = scored.case
     size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])

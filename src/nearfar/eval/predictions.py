@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nearfar.errors import ConfigError
 
 from .circumstances import network_facts
-from .metrics import flat_map, row_ramp
+from .metrics.image import flat_map, row_ramp
 from .value_space import conversion_for, value_space_of
 
 if TYPE_CHECKING:

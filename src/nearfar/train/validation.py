@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nearfar.data.sample import DepthBatch
-from nearfar.eval.metrics import abs_rel, align_log1p, delta1
+from nearfar.eval.metrics.image import abs_rel, align_log1p, delta1
 
 from .config import Recipe
 from .sources import VALIDATION, Source, Views, stream

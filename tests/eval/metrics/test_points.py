@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from nearfar.errors import DataError
-from nearfar.eval.points import align_points, fov_error_deg, point_scores
+from nearfar.eval.metrics.points import align_points, fov_error_deg, point_scores
 from nearfar.geometry.robust_fits import POINT_MODES
 
-GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "moge_metrics.npz"))
+GOLDEN = dict(np.load(Path(__file__).parents[2] / "golden" / "eval" / "moge_metrics.npz"))
 POINTS, TRUTH, VALID = GOLDEN["points.in.points_metric"], GOLDEN["gt.points"], GOLDEN["gt.mask"]
 
 

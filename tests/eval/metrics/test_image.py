@@ -8,7 +8,7 @@ import pytest
 from nearfar.errors import ConfigError, DataError
 from nearfar.eval.align import cap_depth
 from nearfar.eval.crops import box_mask, find_box, range_mask
-from nearfar.eval.metrics import (
+from nearfar.eval.metrics.image import (
     METRICS,
     abs_rel,
     align_log1p,
@@ -21,7 +21,7 @@ from nearfar.eval.metrics import (
 )
 from nearfar.result import DepthKind
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "eval"
+GOLDEN = Path(__file__).parents[2] / "golden" / "eval"
 TRUTH = np.array([[1.0, 2.0], [4.0, 8.0]])
 ALL = np.ones((2, 2), dtype=bool)
 

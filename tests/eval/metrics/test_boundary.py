@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from nearfar.errors import ConfigError, DataError
-from nearfar.eval import boundary
-from nearfar.eval.boundary import THRESHOLDS, boundary_f1, boundary_recall, windowed_boundary_f1
+from nearfar.eval.metrics import boundary
+from nearfar.eval.metrics.boundary import (
+    THRESHOLDS,
+    boundary_f1,
+    boundary_recall,
+    windowed_boundary_f1,
+)
 
-FOLDER = Path(__file__).parents[1] / "golden" / "eval"
+FOLDER = Path(__file__).parents[2] / "golden" / "eval"
 GOLDEN = dict(np.load(FOLDER / "depthpro.npz"))
 MOGE = dict(np.load(FOLDER / "moge_boundary.npz"))
 CASES = ("same", "blur", "noisy", "flat", "shift1px", "with_zero")

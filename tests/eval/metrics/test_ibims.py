@@ -7,9 +7,9 @@ import skimage
 
 from nearfar.data.record import Plane
 from nearfar.errors import DataError, MissingExtraError
-from nearfar.eval.ibims import ibims_directed, ibims_edges, ibims_planes
+from nearfar.eval.metrics.ibims import ibims_directed, ibims_edges, ibims_planes
 
-GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "ibims.npz"))
+GOLDEN = dict(np.load(Path(__file__).parents[2] / "golden" / "eval" / "ibims.npz"))
 PRED, GT, EDGES, VALID = (GOLDEN[name] for name in ("pred", "gt", "edges", "valid"))
 CALIB = GOLDEN["calib"].T  # centers of pixels at whole numbers
 CAMERA = CALIB + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nearfar.errors import ConfigError, DataError, MissingExtraError
-from nearfar.eval.edge_chamfer import (
+from nearfar.eval.metrics.edge_chamfer import (
     EdgeChamfer,
     edge_chamfer,
     edge_zone,
@@ -13,7 +13,7 @@ from nearfar.eval.edge_chamfer import (
     flying_pixels,
 )
 
-GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "own_boundary.npz"))
+GOLDEN = dict(np.load(Path(__file__).parents[2] / "golden" / "eval" / "own_boundary.npz"))
 GT, VALID, CAMERA = GOLDEN["cd.gt"], GOLDEN["cd.valid"], GOLDEN["cd.K"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from nearfar.errors import ConfigError, DataError
-from nearfar.eval.uncertainty import (
+from nearfar.eval.metrics.uncertainty import (
     METRICS,
     ause_aurg,
     coverage,
@@ -17,7 +17,7 @@ from nearfar.eval.uncertainty import (
     spearman,
 )
 
-GOLDEN = dict(np.load(Path(__file__).parents[1] / "golden" / "eval" / "uncertainty.npz"))
+GOLDEN = dict(np.load(Path(__file__).parents[2] / "golden" / "eval" / "uncertainty.npz"))
 PRED, GT, SIGMA = GOLDEN["pred"], GOLDEN["gt"], GOLDEN["good.uncert"]
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from nearfar.errors import DataError
-from nearfar.eval.temporal import flicker, opw, pair_error, scale_drift, tae, tae_v2
+from nearfar.eval.metrics.temporal import flicker, opw, pair_error, scale_drift, tae, tae_v2
 from nearfar.geometry.resize import resize
 
-FOLDER = Path(__file__).parents[1] / "golden" / "eval"
+FOLDER = Path(__file__).parents[2] / "golden" / "eval"
 GOLDEN = dict(np.load(FOLDER / "tae.npz"))
 FLOW = {
     name: value for name, value in np.load(FOLDER / "own_boundary.npz").items() if "opw" in name
