@@ -13,8 +13,7 @@ from nearfar.data.sample import DepthBatch
 from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.shards import SceneShards
 from nearfar.encoders.tiny import TinyEncoder
-from nearfar.eval.metrics.boundary import boundary_f1
-from nearfar.eval.metrics.edge_chamfer import edge_chamfer
+from nearfar.eval.metrics.edges import boundary_f1, edge_chamfer
 from nearfar.eval.metrics.image import image_metrics
 from nearfar.eval.metrics.uncertainty import ause_aurg, propagate_sigma
 from nearfar.geometry.camera import intrinsics_from_fov

@@ -27,8 +27,7 @@ import torch
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 
-from nearfar.eval.metrics.boundary import boundary_f1
-from nearfar.eval.metrics.edge_chamfer import flying_pixel_rate
+from nearfar.eval.metrics.edges import boundary_f1, flying_pixel_rate
 from nearfar.eval.metrics.image import (
     abs_rel,
     align_log1p,

@@ -34,8 +34,7 @@ from nearfar.data.sample import DepthBatch
 from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.renderer import RenderedBatch, render_scenes
 from nearfar.data.scenes.shards import SceneShards
-from nearfar.eval.metrics.boundary import boundary_f1
-from nearfar.eval.metrics.edge_chamfer import edge_chamfer
+from nearfar.eval.metrics.edges import boundary_f1, edge_chamfer
 from nearfar.eval.metrics.image import image_metrics
 from nearfar.geometry.depth_curves import CURVES, curve_space, depth_image, metres_of_space
 from nearfar.settings import cache_folder, keep_freed_memory, set_threads

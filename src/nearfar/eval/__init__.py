@@ -21,7 +21,6 @@ judge.py         one image: predict, align, cap, measure
 prepare.py       one image as its protocol crops, resizes, warps and masks it
 judge_clip.py    one clip: one fit for all its frames
 clip_measures.py    metrics of whole clips: alignment and warping errors, flicker, drift
-tracks.py           where a pixel was one frame before, and whether it shows the same point
 video_estimator.py  a video model asked for clips
 predictions.py   a model or a baseline asked for one photo
 measures.py      the metrics a protocol may list, by id

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from nearfar.errors import ConfigError, DataError
 
 from .measures import CLIP_METRICS, Measured
-from .metrics.temporal import flicker, opw, scale_drift, tae, tae_v2
+from .metrics.temporal import Track, flicker, opw, scale_drift, tae, tae_v2, track_back
 from .prepare import Case
-from .tracks import Track, track_back
 
 FLOWS = ("truth",)  # metric_options.flow: whose optical flow `opw` follows
 

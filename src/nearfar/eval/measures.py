@@ -104,7 +104,7 @@ def _image(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
-    from .metrics.boundary import boundary_f1
+    from .metrics.edges import boundary_f1
 
     # no mask at all: unknown truth is 0, as in the published score
     scores = boundary_f1(scored.depth_HW, scored.case.truth_HW)
@@ -112,7 +112,7 @@ def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _boundary_masked(scored: Scored, names: Sequence[str]) -> Measured:
-    from .metrics.boundary import boundary_f1
+    from .metrics.edges import boundary_f1
 
     case = scored.case
     return _boundary_values(
@@ -126,7 +126,7 @@ def _boundary_values(scores: Any, suffix: str) -> Measured:
 
 
 def _matting(scored: Scored, names: Sequence[str]) -> Measured:
-    from .metrics.boundary import boundary_recall
+    from .metrics.edges import boundary_recall
 
     alpha_HW = scored.case.record.masks.get("alpha")
     if alpha_HW is None:
@@ -136,7 +136,7 @@ def _matting(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
-    from .metrics.boundary import windowed_boundary_f1
+    from .metrics.edges import windowed_boundary_f1
 
     case, values = scored.case, {}
     for name in names:
@@ -148,7 +148,7 @@ def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
 
 
 def _edges(scored: Scored, names: Sequence[str]) -> Measured:
-    from .metrics.edge_chamfer import EdgeChamfer, edge_chamfer, flying_pixel_rate
+    from .metrics.edges import EdgeChamfer, edge_chamfer, flying_pixel_rate
 
     case = scored.case
     given = {k: scored.options[k] for k in ("low", "high", "far", "ratio") if k in scored.options}
