@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from nearfar.eval.compare import markdown, read_results, stored_name
 from nearfar.eval.results import RESULT_FILE, load_result
-from nearfar.eval.standing import markdown, read_results, stored_name
 from nearfar.io.atomic import atomic_path, ensure_folder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,13 +4,15 @@ import numpy as np
 
 from nearfar.eval.results import (
     SAMPLES_FILE,
+    SKIPPED,
     EvalResult,
     Preview,
+    SampleRow,
     Summary,
     preview_path,
     save_preview,
+    write_table,
 )
-from nearfar.eval.samples import SKIPPED, SampleRow, write_table
 
 NASTY = 'a<b>&"c"'
 PROTOCOL = {"id": "synthetic", "version": 1, "hash": "0123456789abcdef", "status": "ours"}

@@ -7,7 +7,7 @@ from mini_data import FORMULAS, MiniData, TruthEstimator, mini_protocol, truth
 from nearfar.errors import ConfigError, DataError
 from nearfar.eval.judge import judge, table_columns
 from nearfar.eval.measures import UNCERTAINTY
-from nearfar.eval.samples import SKIPPED
+from nearfar.eval.results import SKIPPED
 
 # protocol -> (a value space it accepts, the metric that must be 0, tolerance)
 IDENTITY = {

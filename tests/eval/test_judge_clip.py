@@ -6,7 +6,7 @@ from nearfar.errors import ConfigError, DataError
 from nearfar.eval.judge import judge
 from nearfar.eval.judge_clip import judge_clip
 from nearfar.eval.measures import CLIP_METRICS
-from nearfar.eval.samples import OK, SKIPPED
+from nearfar.eval.results import OK, SKIPPED
 
 PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'")
 

@@ -8,8 +8,8 @@ import pytest
 
 from nearfar.errors import ConfigError
 from nearfar.eval.align import ALIGNMENTS, AlignOptions
-from nearfar.eval.crops import BOXES
 from nearfar.eval.measures import require_known
+from nearfar.eval.prepare import BOXES
 from nearfar.eval.protocol import (
     canonical_json,
     list_hash,

@@ -1,17 +1,27 @@
 import json
+import math
 
 import numpy as np
 import pytest
 from mini_run import make_result
 
-from nearfar.errors import DataError
+from nearfar.errors import ConfigError, DataError
 from nearfar.eval.results import (
+    SKIPPED,
     EvalResult,
     Preview,
+    RunFiles,
+    SampleRow,
+    SampleWriter,
+    header,
     load_preview,
     load_result,
     preview_path,
+    read_json,
+    read_table,
     save_preview,
+    write_json,
+    write_table,
 )
 
 
@@ -76,3 +86,154 @@ def test_previews_come_back_and_may_be_missing(tmp_path):
     path.write_bytes(b"PK")
     with pytest.raises(DataError, match="no preview"):
         load_preview(path)
+
+
+ROW = SampleRow(
+    index=3,
+    sample_id='a/"b",c/3',
+    scene="b",
+    place="indoor",
+    data_sha256="00ff",
+    n_valid=7,
+    scale=1 / 3,
+    shift=-2.5e-11,
+    values={"abs_rel": 0.1234567891234, "rmse": math.nan},
+    notes={"fallback": 1.0},
+    seconds=0.25,
+)
+GONE = SampleRow(index=1, sample_id="x", scene="b", status=SKIPPED, reason="0 scored pixels")
+METRICS, NOTES = ["abs_rel", "rmse", "silog"], ["fallback"]
+
+
+def test_rows_come_back_in_list_order_with_nine_digits(tmp_path):
+    path = tmp_path / "samples.csv"
+    writer = SampleWriter(path, METRICS, NOTES)
+    writer.append(ROW)
+    writer.append(GONE)
+    table = read_table(path)
+    assert (list(table.metrics), list(table.notes)) == (METRICS, NOTES)
+    assert [row.index for row in table.rows] == [1, 3]
+    assert table.rows[0] == GONE
+    back = table.rows[1]
+    assert back.values["abs_rel"] == 0.123456789 and math.isnan(back.values["rmse"])
+    assert "silog" not in back.values and back.scale == 0.333333333 and back.shift == -2.5e-11
+    assert (back.sample_id, back.place, back.notes) == (ROW.sample_id, "indoor", {"fallback": 1.0})
+
+
+def test_a_killed_run_leaves_whole_rows(tmp_path):
+    path = tmp_path / "samples.csv"
+    SampleWriter(path, METRICS, NOTES).append(ROW)
+    with open(path, "a") as file:
+        file.write("4,half,b,")
+    assert len(read_table(path).rows) == 1
+    SampleWriter(path, METRICS, NOTES).append(GONE)
+    assert [row.index for row in read_table(path).rows] == [1, 3]
+
+
+def test_other_columns_are_refused(tmp_path):
+    path = tmp_path / "samples.csv"
+    SampleWriter(path, METRICS, NOTES)
+    with pytest.raises(DataError, match="other columns"):
+        SampleWriter(path, ["abs_rel"], NOTES)
+
+
+def test_written_whole_in_order(tmp_path):
+    path = tmp_path / "samples.csv"
+    write_table(path, [ROW, GONE], METRICS, NOTES)
+    lines = path.read_text().splitlines()
+    assert lines[0].split(",") == header(METRICS, NOTES)
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "3"]
+    assert [p.name for p in tmp_path.iterdir()] == ["samples.csv"]
+
+
+def test_wrong_lines_are_named(tmp_path):
+    path = tmp_path / "samples.csv"
+    write_table(path, [ROW], METRICS, NOTES)
+    good = path.read_text()
+    path.write_text(good + "4,x\n")
+    with pytest.raises(DataError, match=r"samples.csv:3.*2 cells"):
+        read_table(path)
+    path.write_text(good.replace("0.25", "fast"))
+    with pytest.raises(DataError, match=r"samples.csv:2"):
+        read_table(path)
+    path.write_text("a,b\n")
+    with pytest.raises(DataError, match="no table"):
+        read_table(path)
+
+
+SETTINGS = {"protocol": {"hash": "a"}, "model": "m", "started": "now", "processes": 1}
+
+
+def test_a_used_folder_needs_resume(tmp_path):
+    files = RunFiles(tmp_path / "run")
+    files.begin(SETTINGS, resume=False)
+    files.begin(SETTINGS | {"model": "n"}, resume=False)  # nothing was evaluated yet
+    files.table.write_text("")
+    with pytest.raises(ConfigError, match="--resume"):
+        files.begin(SETTINGS | {"model": "n"}, resume=False)
+    files.begin(SETTINGS | {"model": "n", "started": "later"}, resume=True)
+    with pytest.raises(ConfigError, match="begun with model = 'n', now it is 'm'"):
+        files.begin(SETTINGS, resume=True)
+    with pytest.raises(ConfigError, match=r"protocol.hash = 'a'"):
+        files.begin(SETTINGS | {"model": "n", "protocol": {"hash": "b"}}, resume=True)
+
+
+def test_long_values_do_not_fill_the_message(tmp_path):
+    files = RunFiles(tmp_path)
+    files.begin(SETTINGS, resume=False)
+    files.table.write_text("")
+    with pytest.raises(ConfigError) as caught:
+        files.begin(SETTINGS | {"model": "n" * 500}, resume=True)
+    assert len(str(caught.value)) < 300
+
+
+def test_shares_of_processes(tmp_path):
+    first, second = (RunFiles(tmp_path, share=(rank, 2)) for rank in (0, 1))
+    two = SETTINGS | {"processes": 2}
+    first.begin(two, resume=False)
+    second.begin(two | {"started": "later"}, resume=False)
+    assert read_json(tmp_path / "run.json")["started"] == "now"
+    with pytest.raises(ConfigError, match="model"):
+        second.begin(two | {"model": "other"}, resume=False)
+    assert first.table != second.table and first.tables() == []
+    second.table.write_text("x")
+    assert second.tables() == [second.table]
+    assert not second.finish({"peak_rss_mb": 2})
+    assert first.finish({"peak_rss_mb": 1})
+    assert [mark["peak_rss_mb"] for mark in first.marks()] == [1, 2]
+
+
+def test_rows_without_a_run_are_not_trusted(tmp_path):
+    files = RunFiles(tmp_path / "run")
+    files.begin(SETTINGS, resume=False)
+    files.table.write_text("x")
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(DataError, match=r"samples.csv but no run.json"):
+        files.begin(SETTINGS, resume=True)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_finished_share_keeps_its_mark(tmp_path):
+    files = RunFiles(tmp_path)
+    assert files.finish({"seconds": 5}, has_worked=False)
+    assert files.finish({"seconds": 1}, has_worked=False)
+    assert files.marks() == [{"seconds": 5}]
+    assert files.finish({"seconds": 7})
+    assert files.marks() == [{"seconds": 7}]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(ConfigError, match="not a folder"):
+        RunFiles(tmp_path / "x").begin(SETTINGS, resume=False)
+
+
+def test_json_files_are_checked(tmp_path):
+    path = tmp_path / "deep" / "a.json"
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+    path.write_text("[1]")
+    with pytest.raises(DataError, match="no JSON object"):
+        read_json(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_json(tmp_path / "none.json")

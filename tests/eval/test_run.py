@@ -13,9 +13,8 @@ from nearfar.errors import ConfigError, DataError
 from nearfar.eval.measures import CLIP_METRICS
 from nearfar.eval.predictions import Estimate
 from nearfar.eval.protocol import load_protocol, protocol_ids
-from nearfar.eval.results import load_preview, load_result, preview_path
+from nearfar.eval.results import load_preview, load_result, preview_path, read_table
 from nearfar.eval.run import RunPlan, require_measurable, run_protocol, select
-from nearfar.eval.samples import read_table
 
 
 def run(folder, *, data=None, estimator=None, protocol=None, **plan):

@@ -203,7 +203,7 @@ def recompute_result(
     report: Annotated[bool, typer.Option(help="Write report.html as well.")] = True,
 ) -> None:
     """Compute the result again from samples.csv, without the model, and write it."""
-    from nearfar.eval.assemble import recompute
+    from nearfar.eval.summaries import recompute
 
     print_result(recompute(folder))
     if report:
@@ -268,8 +268,7 @@ def _estimator(
     context: typer.Context, protocol: Protocol, options: EvalOptions, share: tuple[int, int]
 ) -> Estimator:
     """The model, asked for values that the protocol takes."""
-    from nearfar.eval.predictions import EstimateSettings, ModelEstimator
-    from nearfar.eval.video_estimator import VideoEstimator
+    from nearfar.eval.predictions import EstimateSettings, ModelEstimator, VideoEstimator
     from nearfar.pipeline.video.windows import Windowed
 
     load: Callable[..., Any]

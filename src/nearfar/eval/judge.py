@@ -20,8 +20,7 @@ from .measures import UNCERTAINTY, Scored, counters, measure, pixels_with_sigma
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, interpolate, nearest, prepare
 from .protocol import ELSE_CAPS, Protocol
-from .results import PREVIEW_SIDE, Preview
-from .samples import OK, SKIPPED, SampleRow
+from .results import OK, PREVIEW_SIDE, SKIPPED, Preview, SampleRow
 from .tta import blend_windows, flip_average, split_windows
 from .value_space import conversion_for
 

@@ -18,7 +18,6 @@ from nearfar.data.record import DepthRecord
 from nearfar.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
-from .clip_measures import ScoredClip, clip_metrics, measure_clip
 from .judge import (
     Verdict,
     capped_fit,
@@ -28,11 +27,11 @@ from .judge import (
     skipped_row,
     table_columns,
 )
-from .measures import Measured, Scored, measure
+from .measures import Measured, Scored, ScoredClip, clip_metrics, measure, measure_clip
 from .predictions import Estimate, Estimator
 from .prepare import Case, data_hash, prepare
 from .protocol import Protocol as LockedProtocol
-from .samples import OK, SampleRow
+from .results import OK, SampleRow
 from .value_space import conversion_for
 
 

@@ -1,14 +1,20 @@
-"""What an evaluation leaves: `result.json`, `samples.csv`, and small pictures of every sample.
+"""What an evaluation leaves in its folder: settings, table of samples, previews, result.
 
-The means in the JSON are computed from the CSV's own digits, so that `nearfar eval recompute` needs
-no model and gives the same numbers (spec evaluation.md section 6).
+`run.json` holds everything that decides a number and is written first; a folder whose `run.json`
+says something else is refused. Process r of n writes `shares/r.csv` (alone: `samples.csv`) row by
+row and, when it is through, `shares/r.json`; whoever finds all marks puts the result together.
+The means in `result.json` are computed from the CSV's own digits, so that `nearfar eval recompute`
+needs no model and gives the same numbers (spec evaluation.md section 6).
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +22,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar.errors import DataError
-from nearfar.io.atomic import atomic_path
+from nearfar.errors import ConfigError, DataError, OutputError
+from nearfar.io.atomic import atomic_path, ensure_folder
 
 SCHEMA = 1
 RESULT_FILE, SAMPLES_FILE, PREVIEWS = "result.json", "samples.csv", "previews"
@@ -186,3 +192,287 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+OK, SKIPPED = "ok", "skipped"
+NOTE = "note_"  # prefix of columns that count degenerate cases; they are no metrics
+_FIXED = ("index", "sample_id", "scene", "place", "data_sha256", "n_valid", "scale", "shift")
+_STATE = ("status", "reason")
+_LAST = ("seconds",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleRow:
+    """One image: its place in the list, where it comes from, its fit and its values.
+
+    place: indoor, outdoor or ''. data_sha256: first 16 digits over photo, depth and mask as
+    decoded. seconds: the prediction.
+    values: metric -> value, missing where it does not exist. notes: counter -> value.
+    """
+
+    index: int
+    sample_id: str
+    scene: str
+    place: str = ""
+    data_sha256: str = ""
+    n_valid: int = 0
+    scale: float | None = None
+    shift: float | None = None
+    status: str = OK
+    reason: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+def header(metrics: Sequence[str], notes: Sequence[str]) -> list[str]:
+    """The column names of a file with these metrics and counters."""
+    return [*_FIXED, *_STATE, *metrics, *(NOTE + name for name in notes), *_LAST]
+
+
+class SampleWriter:
+    """Appends rows to a CSV file; every row is on the disk when `append` returns."""
+
+    def __init__(self, path: Path, metrics: Sequence[str], notes: Sequence[str]) -> None:
+        """Open for appending; an unfinished last line of a killed run is cut off first."""
+        self.path, self._metrics, self._notes = path, list(metrics), list(notes)
+        wanted = _line(header(metrics, notes))
+        try:
+            if path.exists():
+                _cut_unfinished(path)
+            if not path.exists() or path.stat().st_size == 0:
+                path.write_text(wanted, encoding="utf-8", newline="")
+            with open(path, encoding="utf-8", newline="") as file:
+                found = file.readline()
+        except OSError as error:
+            raise OutputError(path, f"cannot be written ({error.strerror})") from error
+        if found != wanted:
+            raise DataError(path, "has other columns than this run", "Choose another -o")
+
+    def append(self, row: SampleRow) -> None:
+        """Add one row; OutputError if it cannot be written."""
+        try:
+            with open(self.path, "a", encoding="utf-8", newline="") as file:
+                file.write(_line(_cells(row, self._metrics, self._notes)))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(
+                self.path, f"cannot be written ({error.strerror})", "Free space, then --resume"
+            ) from error
+
+
+def write_table(
+    path: Path, rows: Iterable[SampleRow], metrics: Sequence[str], notes: Sequence[str]
+) -> None:
+    """Write all rows in list order, whole or not at all."""
+    lines = [_line(header(metrics, notes))]
+    ordered = sorted(rows, key=lambda row: row.index)
+    lines += [_line(_cells(row, metrics, notes)) for row in ordered]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8", newline="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleTable:
+    """A CSV file read back: its metric and counter columns, and its rows in list order."""
+
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...]
+    rows: tuple[SampleRow, ...]
+
+
+def read_table(path: str | Path) -> SampleTable:
+    """The rows of a CSV file (an unfinished last line is not one); DataError names the line."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise DataError(path, f"cannot be read ({why})") from None
+    whole = text[: text.rfind("\n") + 1]
+    lines = list(csv.reader(io.StringIO(whole, newline="")))
+    first = len(_FIXED) + len(_STATE)
+    if not lines or tuple(lines[0][:first]) != (*_FIXED, *_STATE) or lines[0][-1:] != [*_LAST]:
+        raise DataError(path, "is no table of samples")
+    names = lines[0]
+    columns = names[first:-1]
+    metrics = tuple(name for name in columns if not name.startswith(NOTE))
+    notes = tuple(name.removeprefix(NOTE) for name in columns if name.startswith(NOTE))
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if len(cells) != len(names):
+            raise DataError(f"{path}:{number}", f"has {len(cells)} cells, expected {len(names)}")
+        try:
+            rows.append(_row(dict(zip(names, cells, strict=True)), metrics, notes))
+        except ValueError as error:
+            raise DataError(f"{path}:{number}", f"is no row of samples ({error})") from None
+    return SampleTable(
+        metrics=metrics, notes=notes, rows=tuple(sorted(rows, key=lambda row: row.index))
+    )
+
+
+def _row(cells: Mapping[str, str], metrics: Sequence[str], notes: Sequence[str]) -> SampleRow:
+    return SampleRow(
+        index=int(cells["index"]),
+        sample_id=cells["sample_id"],
+        scene=cells["scene"],
+        place=cells["place"],
+        data_sha256=cells["data_sha256"],
+        n_valid=int(cells["n_valid"]),
+        scale=_number(cells["scale"]),
+        shift=_number(cells["shift"]),
+        status=cells["status"],
+        reason=cells["reason"],
+        values={name: float(cells[name]) for name in metrics if cells[name]},
+        notes={name: float(cells[NOTE + name]) for name in notes if cells[NOTE + name]},
+        seconds=_number(cells["seconds"]),
+    )
+
+
+def _cells(row: SampleRow, metrics: Sequence[str], notes: Sequence[str]) -> list[str]:
+    return [
+        str(row.index),
+        row.sample_id,
+        row.scene,
+        row.place,
+        row.data_sha256,
+        str(row.n_valid),
+        _text(row.scale),
+        _text(row.shift),
+        row.status,
+        row.reason,
+        *(_text(row.values.get(name)) for name in metrics),
+        *(_text(row.notes.get(name)) for name in notes),
+        _text(row.seconds),
+    ]
+
+
+def _text(value: float | None) -> str:
+    """Nine significant digits, '' for what does not exist."""
+    return "" if value is None else format(float(value), ".9g")
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _line(cells: Sequence[str]) -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
+
+
+def _cut_unfinished(path: Path) -> None:
+    """Drop what follows the last newline: the row a killed process was writing."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+
+
+RUN_FILE, SHARES = "run.json", "shares"
+_LONGEST = 60  # characters of a value in a message
+_FREE = ("tool", "machine", "started", "command")  # may differ between the parts of one run
+
+
+class RunFiles:
+    """The files of one run as process `share` = (rank, world) sees them."""
+
+    def __init__(self, folder: str | Path, *, share: tuple[int, int] = (0, 1)) -> None:
+        self.folder = Path(folder)
+        self.rank, self.world = share
+
+    @property
+    def table(self) -> Path:
+        """The table this process appends to."""
+        if self.world == 1:
+            return self.folder / SAMPLES_FILE
+        return self.folder / SHARES / f"{self.rank}.csv"
+
+    def tables(self) -> list[Path]:
+        """The tables of all processes that are there."""
+        if self.world == 1:
+            return [self.table] if self.table.is_file() else []
+        return [p for r in range(self.world) if (p := self._of(r, "csv")).is_file()]
+
+    def begin(self, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Make the folder and its `run.json`; ConfigError if it holds another or an older run."""
+        path = self.folder / RUN_FILE
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigError(self.folder, "is not a folder", "Choose another -o")
+        used = self.table.exists() or (self.folder / RESULT_FILE).exists()
+        if used and not resume:
+            raise ConfigError(self.folder, "holds an evaluation", "Use --resume or another -o")
+        if self.table.exists() and not path.is_file():
+            finding = f"has {self.table.name} but no {RUN_FILE}: nobody knows what made its rows"
+            raise DataError(self.folder, finding, "Choose another -o")
+        if path.is_file():
+            before = read_json(path)
+            wanted = _as_json(settings)
+            if used or self.world > 1:
+                _require_same(before, wanted, self.folder)
+                return
+        for name in (SHARES, PREVIEWS):
+            ensure_folder(self.folder / name)
+        write_json(path, settings)
+
+    def finish(self, mark: Mapping[str, Any], *, has_worked: bool = True) -> bool:
+        """Mark this process' share as done; True if that makes all shares done.
+
+        An old mark stays where nothing was left to do: time and memory are those of the work.
+        """
+        path = self._of(self.rank, "json")
+        if has_worked or not path.is_file():
+            write_json(path, mark)
+        return len(self.marks()) == self.world
+
+    def marks(self) -> list[dict[str, Any]]:
+        """What the finished processes left."""
+        paths = [self._of(rank, "json") for rank in range(self.world)]
+        return [read_json(path) for path in paths if path.is_file()]
+
+    def _of(self, rank: int, suffix: str) -> Path:
+        return self.folder / SHARES / f"{rank}.{suffix}"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table in a JSON file; DataError if there is none."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no JSON"
+        raise DataError(path, f"cannot be read ({why})", "Name the folder of a run") from None
+    if not isinstance(table, dict):
+        raise DataError(path, "is no JSON object")
+    return table
+
+
+def write_json(path: Path, table: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    ensure_folder(path.parent)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    for name in sorted((set(before) | set(now)) - set(_FREE)):
+        if before.get(name) != now.get(name):
+            old, new = before.get(name), now.get(name)
+            if isinstance(old, dict) and isinstance(new, dict):
+                inner = next(k for k in sorted({*old, *new}) if old.get(k) != new.get(k))
+                name, old, new = f"{name}.{inner}", old.get(inner), new.get(inner)
+            finding = f"was begun with {name} = {_brief(old)}, now it is {_brief(new)}"
+            raise ConfigError(folder, finding, "Choose another -o")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _as_json(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(table))
+    return plain

@@ -11,19 +11,24 @@ from typing import Any, Protocol
 from nearfar.data.record import Dataset, DepthRecord
 from nearfar.errors import ConfigError, DataError
 
-from .assemble import assemble, now
 from .circumstances import machine_facts, peak_rss_mb, tool_facts
-from .clip_measures import require_flow
 from .judge import Verdict, judge, table_columns
 from .judge_clip import judge_clip
-from .measures import require_known
+from .measures import require_flow, require_known
 from .predictions import Estimator
 from .prepare import data_hash
 from .protocol import Protocol as LockedProtocol
 from .protocol import list_hash, require_runnable
-from .results import RESULT_FILE, preview_path, save_preview
-from .run_files import RunFiles
-from .samples import SampleRow, SampleWriter, read_table
+from .results import (
+    RESULT_FILE,
+    RunFiles,
+    SampleRow,
+    SampleWriter,
+    preview_path,
+    read_table,
+    save_preview,
+)
+from .summaries import assemble, now
 
 _LOG = logging.getLogger(__name__)
 SETTLED_STATUSES = ("parity", "ours")

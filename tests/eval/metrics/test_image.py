@@ -7,7 +7,6 @@ import pytest
 
 from nearfar.errors import ConfigError, DataError
 from nearfar.eval.align import cap_depth
-from nearfar.eval.crops import box_mask, find_box, range_mask
 from nearfar.eval.metrics.image import (
     METRICS,
     abs_rel,
@@ -19,6 +18,7 @@ from nearfar.eval.metrics.image import (
     image_metrics,
     row_ramp,
 )
+from nearfar.eval.prepare import box_mask, find_box, range_mask
 from nearfar.result import DepthKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "eval"
