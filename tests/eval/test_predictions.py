@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from nearfar.errors import ConfigError
-from nearfar.eval.judge_clip import ClipEstimator
 from nearfar.eval.predictions import (
     BaselineEstimator,
+    ClipEstimator,
     EstimateSettings,
     ModelEstimator,
     VideoEstimator,

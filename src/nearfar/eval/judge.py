@@ -1,4 +1,4 @@
-"""One image from prediction to scores: resize, convert, align, cap, measure, as the protocol says.
+"""An image or a clip from prediction to scores: convert, align, cap, measure, as protocols say.
 
 Nothing here depends on other images, on their order, or on the process: a random alignment draws
 from [its seed, the sample's place in the list].
@@ -6,7 +6,8 @@ from [its seed, the sample's place in the list].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +17,68 @@ from nearfar.data.record import DepthRecord
 from nearfar.errors import ConfigError, DataError
 
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
-from .measures import UNCERTAINTY, Scored, counters, measure, pixels_with_sigma
-from .predictions import Estimate, Estimator
+from .measures import (
+    UNCERTAINTY,
+    Measured,
+    Scored,
+    ScoredClip,
+    clip_metrics,
+    counters,
+    measure,
+    measure_clip,
+    pixels_with_sigma,
+)
+from .predictions import ClipEstimator, Estimate, Estimator
 from .prepare import Case, data_hash, interpolate, nearest, prepare
 from .protocol import ELSE_CAPS, Protocol
 from .results import OK, PREVIEW_SIDE, SKIPPED, Preview, SampleRow
-from .tta import blend_windows, flip_average, split_windows
 from .value_space import conversion_for
+
+WINDOW_WIDTH = 640  # of the 1216 columns of the KITTI benchmark crop
+
+
+class Windows(NamedTuple):
+    """The first and the last 640 columns of an image [H,W,...]."""
+
+    left: NDArray
+    right: NDArray
+
+
+def flip_average(depth_HW: NDArray, depth_of_flipped_HW: NDArray) -> NDArray[np.float64]:
+    """Mean of f(x) and the mirrored f(mirrored x), both [H,W] (or [T,H,W])."""
+    if depth_HW.shape != depth_of_flipped_HW.shape:
+        raise ConfigError("flip", f"sizes {depth_HW.shape} and {depth_of_flipped_HW.shape} differ")
+    mirrored = depth_of_flipped_HW[..., ::-1].astype(np.float64)
+    average: NDArray[np.float64] = (depth_HW.astype(np.float64) + mirrored) / 2
+    return average
+
+
+def split_windows(image_HW: NDArray, *, window: int = WINDOW_WIDTH) -> Windows:
+    """The two windows that together cover the columns, 640 wide each (views)."""
+    width = image_HW.shape[1]
+    if not window <= width <= 2 * window:
+        raise ConfigError("windows", f"two windows of {window} columns do not cover {width}")
+    return Windows(image_HW[:, :window], image_HW[:, width - window :])
+
+
+def blend_windows(left_HW: NDArray, right_HW: NDArray, *, width: int = 1216) -> NDArray[np.float64]:
+    """One map of `width` columns; where the windows overlap, linspace(1, 0) and linspace(0, 1)."""
+    window = left_HW.shape[1]
+    overlap = 2 * window - width
+    if left_HW.shape != right_HW.shape or not 0 <= overlap <= window:
+        raise ConfigError(
+            "windows", f"{left_HW.shape} and {right_HW.shape} do not make {width} columns"
+        )
+    rising_W = np.linspace(0, 1, overlap)
+    blended_HW = np.empty((left_HW.shape[0], width))
+    start = width - window
+    blended_HW[:, :start] = left_HW[:, :start]
+    blended_HW[:, window:] = right_HW[:, overlap:]
+    blended_HW[:, start:window] = (
+        left_HW[:, start:] * np.linspace(1, 0, overlap) + right_HW[:, :overlap] * rising_W
+    )
+    return blended_HW
+
 
 _NOTES = (
     "median_m",
@@ -351,3 +407,178 @@ def _risk(scored: Scored) -> NDArray[np.float64] | None:
 def _half(values: NDArray) -> NDArray[np.float16]:
     half: NDArray[np.float16] = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
     return half
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The estimate of a frame, made before, as an estimator."""
+
+    known: Estimate
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        return self.known.uncertainty_HW is not None
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        return self.known
+
+
+def judge_clip(
+    records: Sequence[DepthRecord],
+    places: Sequence[int],
+    protocol: Protocol,
+    estimator: Estimator,
+) -> list[Verdict]:
+    """The verdicts of a clip's frames; image models are asked frame by frame. Errors name it.
+
+    The memory it takes grows with the frames of the clip (photos, truths and maps at the truth's
+    size).
+    """
+    if protocol.inference.tta != "none":
+        raise ConfigError(f"protocol {protocol.id}", "clips have no test-time averaging")
+    cases = [prepare(record, protocol) for record in records]
+    photos = [np.ascontiguousarray(case.rgb_HW3) for case in cases]
+    if isinstance(estimator, ClipEstimator):
+        estimates = estimator.estimate_clip(photos)
+    else:
+        estimates = (estimator.estimate(photo) for photo in photos)
+    name = records[0].sample_id.rpartition("/")[0]
+    try:
+        maps = [
+            predicted(case, protocol, _Known(estimate))
+            for case, estimate in zip(cases, estimates, strict=True)
+        ]
+        if isinstance(estimator, ClipEstimator):
+            maps = _with_shared_seconds(maps)
+        counts = [int(np.count_nonzero(case.scored_HW)) for case in cases]
+        used = [i for i, n in enumerate(counts) if n >= protocol.mask.least_pixels]
+        fit = _judge_clip_fit(
+            [cases[i] for i in used], [maps[i] for i in used], protocol, places[0]
+        )
+        verdicts: list[Verdict] = []
+        fitted: list[NDArray[np.float64]] = []
+        for i, case in enumerate(cases):
+            known = _known_fields(case, places[i], counts[i])
+            if i not in used or fit is None:
+                verdicts.append(Verdict(skipped_row(known, protocol), None))
+                continue
+            frame = Aligned(fit.depth_HW[used.index(i)], fit.scale, fit.shift, fit.notes)
+            scored = _fitted(case, maps[i], frame, protocol)
+            fitted.append(scored.scored.depth_HW)
+            verdicts.append(_verdict(known, maps[i], scored, protocol, estimator))
+        if used and clip_metrics(protocol.metrics):
+            clip = ScoredClip([cases[i] for i in used], np.stack(fitted), protocol.metric_options)
+            measured = measure_clip(clip, protocol.metrics)
+            verdicts[used[0]] = _with_clip(verdicts[used[0]], measured)
+    except DataError as error:
+        if name in str(error):
+            raise
+        raise DataError(name, f"{error.where}: {error.finding}", error.remedy) from error
+    return verdicts
+
+
+def _with_shared_seconds(maps: Sequence[Any]) -> list[Any]:
+    """The maps with the clip's seconds in equal parts.
+
+    A model of clips works by windows: which of a window's frames had to wait for it is chance, and
+    the median over frames as they came would be the time of those that did not.
+    """
+    seconds = sum(found.seconds for found in maps) / len(maps)
+    return [found._replace(seconds=seconds) for found in maps]
+
+
+def _known_fields(case: Case, place: int, count: int) -> dict[str, Any]:
+    record = case.record
+    return {
+        "index": place,
+        "sample_id": record.sample_id,
+        "scene": record.scene,
+        "place": str(record.notes.get("place", record.notes.get("scene_type", ""))),
+        "data_sha256": data_hash(record),
+        "n_valid": count,
+    }
+
+
+def _judge_clip_fit(
+    cases: Sequence[Case], maps: Sequence[Any], protocol: Protocol, place: int
+) -> Aligned | None:
+    """One scale and shift for all frames, and their metres [T,H,W]; None without any frame."""
+    if not cases:
+        return None
+    part = protocol.alignment
+    sizes = {case.truth_HW.shape for case in cases}
+    if len(sizes) > 1:
+        raise DataError(cases[0].record.sample_id, f"frames of sizes {sorted(sizes)} in one clip")
+    value_space = maps[0].value_space
+    conversion = conversion_for(protocol.prediction.accepts, value_space, protocol=protocol.id)
+    options: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
+    }
+    return ALIGNMENTS[part.id].align(
+        np.stack([converted(found.values_HW, conversion) for found in maps]),
+        np.stack([case.truth_HW for case in cases]),
+        np.stack([case.scored_HW for case in cases]),
+        options=AlignOptions(**options),
+        generator=np.random.default_rng([part.seed, place]),
+    )
+
+
+class _Frame(NamedTuple):
+    """A frame with the clip's fit, and what its fit says about it."""
+
+    scored: Scored
+    scale: float
+    shift: float
+    notes: dict[str, float]
+
+
+def _fitted(case: Case, found: Any, aligned: Aligned, protocol: Protocol) -> _Frame:
+    """One frame under the clip's fit, within the protocol's caps."""
+    accepts = protocol.prediction.accepts
+    conversion = conversion_for(accepts, found.value_space, protocol=protocol.id)
+    space = ALIGNMENTS[protocol.alignment.id].space
+    fitted = capped_fit(aligned, found, case, protocol, conversion, space)
+    scored = Scored(
+        case,
+        fitted.depth_HW,
+        found.values_HW,
+        found.value_space,
+        fitted.sigma_HW,
+        found.fov_x_deg,
+        protocol.metric_options,
+    )
+    return _Frame(scored, fitted.scale, fitted.shift, fitted.notes)
+
+
+def _verdict(
+    known: dict[str, Any],
+    found: Any,
+    frame: _Frame,
+    protocol: Protocol,
+    estimator: Estimator,
+) -> Verdict:
+    """The row and pictures of one frame."""
+    names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
+    measured = measure(frame.scored, names)
+    notes = {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
+    row = SampleRow(
+        **known,
+        scale=frame.scale,
+        shift=frame.shift,
+        status=OK,
+        values=measured.values,
+        notes=median_note(frame.scored.case) | frame.notes | notes | measured.notes,
+        seconds=found.seconds,
+    )
+    return Verdict(row, make_preview(frame.scored))
+
+
+def _with_clip(verdict: Verdict, measured: Measured) -> Verdict:
+    """The verdict of a frame with the values of its clip."""
+    row = verdict.row
+    values, notes = {**row.values, **measured.values}, {**row.notes, **measured.notes}
+    return verdict._replace(row=replace(row, values=values, notes=notes))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,15 @@ class Estimator(Protocol):
 
     def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
         """The depth of one photo."""
+        ...
+
+
+@runtime_checkable
+class ClipEstimator(Protocol):
+    """An estimator that looks at all frames of a clip together."""
+
+    def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
+        """The depth of every frame, in order."""
         ...
 
 

@@ -12,8 +12,7 @@ from nearfar.data.record import Dataset, DepthRecord
 from nearfar.errors import ConfigError, DataError
 
 from .circumstances import machine_facts, peak_rss_mb, tool_facts
-from .judge import Verdict, judge, table_columns
-from .judge_clip import judge_clip
+from .judge import Verdict, judge, judge_clip, table_columns
 from .measures import require_flow, require_known
 from .predictions import Estimator
 from .prepare import data_hash
