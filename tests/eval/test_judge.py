@@ -11,7 +11,6 @@ from nearfar.eval.judge import (
     blend_windows,
     flip_average,
     judge,
-    judge_clip,
     split_windows,
     table_columns,
 )
@@ -65,7 +64,8 @@ IDENTITY = {
 
 def judged(name, estimator, *changes, data=None, index=1):
     data = data or MiniData()
-    return judge(data.record(index), index, mini_protocol(name, *changes), estimator)
+    (verdict,) = judge([data.record(index)], [index], mini_protocol(name, *changes), estimator)
+    return verdict
 
 
 @pytest.mark.parametrize("name", IDENTITY)
@@ -203,7 +203,8 @@ def test_ransac_draws_by_seed_and_place_alone():
     def scale(index, *changes):
         one = TruthEstimator("affine_log1p", lambda d: np.log1p(d) + 0.3 * np.sin(40 * d))
         data = MiniData()
-        return judge(data.record(1), index, mini_protocol("ppd-scannet", *changes), one).row.scale
+        protocol = mini_protocol("ppd-scannet", *changes)
+        return judge([data.record(1)], [index], protocol, one)[0].row.scale
 
     assert scale(1) == scale(1)
     assert len({scale(1), scale(2), scale(1, "alignment.seed=9")}) == 3
@@ -306,13 +307,14 @@ PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'"
 
 def verdicts(data, estimator, protocol=PROTOCOL, count=4):
     records = [data.record(i) for i in range(count)]
-    return judge_clip(records, list(range(count)), protocol, estimator)
+    return judge(records, list(range(count)), protocol, estimator)
 
 
 def test_one_frame_is_judged_as_an_image():
     data = MiniData()
     (clip,) = verdicts(data, TruthEstimator(), count=1)
-    alone = judge(data.record(0), 0, PROTOCOL, TruthEstimator())
+    image = mini_protocol("vda-synthetic", "alignment.scope='image'", "metrics=['abs_rel', 'rmse']")
+    (alone,) = verdicts(data, TruthEstimator(), image, count=1)
     assert {name: clip.row.values[name] for name in alone.row.values} == alone.row.values
     assert (clip.row.scale, clip.row.shift) == (alone.row.scale, alone.row.shift)
     assert clip.row.sample_id == alone.row.sample_id
@@ -350,8 +352,9 @@ def test_frames_without_truth_are_neither_fitted_nor_scored():
     found = verdicts(MiniData(empty=(1,)), TruthEstimator())
     assert [v.row.status for v in found] == [OK, SKIPPED, OK, OK]
     assert found[0].row.values["abs_rel"] < 1e-5
-    nothing = verdicts(MiniData(empty=(0, 1, 2, 3)), TruthEstimator())
-    assert {v.row.status for v in nothing} == {SKIPPED}
+    unasked = TruthEstimator()
+    nothing = verdicts(MiniData(empty=(0, 1, 2, 3)), unasked)
+    assert {v.row.status for v in nothing} == {SKIPPED} and unasked.calls == []
 
 
 def test_an_estimator_of_clips_sees_all_frames_at_once():

@@ -8,7 +8,7 @@ prepare.py          one image as its protocol crops, resizes, warps and masks it
 warp.py             MoGe's centered view of a sample
 predictions.py      a model, a video model or a baseline asked for maps
 align.py            the alignments a protocol can name
-judge.py            one image or one clip: predict, align, cap, measure
+judge.py            a clip, or an image as a clip of one frame: predict, align, cap, measure
 measures.py         the metrics a protocol may list, by id, of images and of clips
 run.py              an evaluation: checks, loop, resume, shares of processes
 results.py          the folder of a run: run.json, samples.csv, previews, result.json

@@ -218,9 +218,9 @@ def standings(results: Iterable[EvalResult]) -> list[Standing]:
             key = (str(protocol["id"]), str(protocol["hash"]), str(data.get("list_sha256", "")))
             groups.setdefault(key, {}).setdefault(_machine(result), []).append(result)
     tables = []
-    for key in sorted(groups):
-        baselines = groups[key].pop("", [])
-        by_machine = groups[key] or {"": []}
+    for by_machine in (groups[key] for key in sorted(groups)):
+        baselines = by_machine.pop("", [])
+        by_machine = by_machine or {"": []}
         tables += [_standing([*by_machine[name], *baselines], name) for name in sorted(by_machine)]
     return tables
 

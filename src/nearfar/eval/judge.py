@@ -1,13 +1,15 @@
-"""An image or a clip from prediction to scores: convert, align, cap, measure, as protocols say.
+"""The one judge: a clip from prediction to scores; an image is a clip of one frame.
 
-Nothing here depends on other images, on their order, or on the process: a random alignment draws
-from [its seed, the sample's place in the list].
+Predict, convert, align, cap and measure as a locked protocol says (docs/evaluation.md, "What a
+protocol fixes"). Images, clips and the validation of a training go this way. Nothing here depends
+on other clips, on their order, or on the process: a random alignment draws from [its seed, the
+place of the first sample in the list].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,52 +36,6 @@ from .protocol import ELSE_CAPS, Protocol
 from .results import OK, PREVIEW_SIDE, SKIPPED, Preview, SampleRow
 from .value_space import conversion_for
 
-WINDOW_WIDTH = 640  # of the 1216 columns of the KITTI benchmark crop
-
-
-class Windows(NamedTuple):
-    """The first and the last 640 columns of an image [H,W,...]."""
-
-    left: NDArray
-    right: NDArray
-
-
-def flip_average(depth_HW: NDArray, depth_of_flipped_HW: NDArray) -> NDArray[np.float64]:
-    """Mean of f(x) and the mirrored f(mirrored x), both [H,W] (or [T,H,W])."""
-    if depth_HW.shape != depth_of_flipped_HW.shape:
-        raise ConfigError("flip", f"sizes {depth_HW.shape} and {depth_of_flipped_HW.shape} differ")
-    mirrored = depth_of_flipped_HW[..., ::-1].astype(np.float64)
-    average: NDArray[np.float64] = (depth_HW.astype(np.float64) + mirrored) / 2
-    return average
-
-
-def split_windows(image_HW: NDArray, *, window: int = WINDOW_WIDTH) -> Windows:
-    """The two windows that together cover the columns, 640 wide each (views)."""
-    width = image_HW.shape[1]
-    if not window <= width <= 2 * window:
-        raise ConfigError("windows", f"two windows of {window} columns do not cover {width}")
-    return Windows(image_HW[:, :window], image_HW[:, width - window :])
-
-
-def blend_windows(left_HW: NDArray, right_HW: NDArray, *, width: int = 1216) -> NDArray[np.float64]:
-    """One map of `width` columns; where the windows overlap, linspace(1, 0) and linspace(0, 1)."""
-    window = left_HW.shape[1]
-    overlap = 2 * window - width
-    if left_HW.shape != right_HW.shape or not 0 <= overlap <= window:
-        raise ConfigError(
-            "windows", f"{left_HW.shape} and {right_HW.shape} do not make {width} columns"
-        )
-    rising_W = np.linspace(0, 1, overlap)
-    blended_HW = np.empty((left_HW.shape[0], width))
-    start = width - window
-    blended_HW[:, :start] = left_HW[:, :start]
-    blended_HW[:, window:] = right_HW[:, overlap:]
-    blended_HW[:, start:window] = (
-        left_HW[:, start:] * np.linspace(1, 0, overlap) + right_HW[:, :overlap] * rising_W
-    )
-    return blended_HW
-
-
 _NOTES = (
     "median_m",
     "negative_scale",
@@ -93,15 +49,35 @@ _NOTES = (
 _LARGEST_HALF = 65504.0
 
 
+_UNFITTED = (
+    "none",
+    "l1_points",
+)  # metres as predicted; metrics of points fit the points themselves
+
+
 class Verdict(NamedTuple):
-    """The row of the table and the pictures of one image; no pictures for a skipped one."""
+    """The row of the table, and what its numbers are of; `scored` is None for a skipped frame."""
 
     row: SampleRow
-    preview: Preview | None
+    scored: Scored | None
+
+    @property
+    def preview(self) -> Preview | None:
+        """The pictures of the frame; None if it was skipped."""
+        return None if self.scored is None else make_preview(self.scored)
+
+
+class FrameFit(NamedTuple):
+    """Aligned metres of one frame within the caps, under the scale and shift of its clip."""
+
+    depth_HW: NDArray[np.float64]
+    scale: float
+    shift: float
+    notes: dict[str, float]
 
 
 class _Map(NamedTuple):
-    """A prediction on the truth's grid, finite everywhere.
+    """What was predicted for one photo; on the truth's grid it is finite everywhere.
 
     sky_share: how much was filled as sky. nonfinite_share: how much was put to the caps.
     """
@@ -115,99 +91,223 @@ class _Map(NamedTuple):
     seconds: float
 
 
-class _Fitted(NamedTuple):
-    depth_HW: NDArray[np.float64]
-    sigma_HW: NDArray[np.float64] | None
-    scale: float
-    shift: float
-    notes: dict[str, float]
-
-
 def table_columns(protocol: Protocol, *, uncertainty: bool) -> tuple[list[str], list[str]]:
     """Metric and counter columns of the table of this protocol."""
     metrics = [*protocol.metrics, *(UNCERTAINTY if uncertainty else ())]
     return metrics, [*_NOTES, *counters(metrics)]
 
 
-def judge(record: DepthRecord, index: int, protocol: Protocol, estimator: Estimator) -> Verdict:
-    """Predict, align and measure sample `index`; errors name the sample."""
-    case = prepare(record, protocol)
-    known: dict[str, Any] = {
-        "index": index,
+def judge(
+    records: Sequence[DepthRecord],
+    places: Sequence[int],
+    protocol: Protocol,
+    estimator: Estimator,
+) -> list[Verdict]:
+    """The verdicts of the frames of one clip, in order; errors name the sample, or the clip.
+
+    Every frame has a row, with the clip's scale and shift; metrics of the whole clip stand in the
+    row of its first scored frame. Frames with too few pixels are shown to the model, but neither
+    fitted nor scored. Memory grows with the frames: photos, truths and maps at the truth's size.
+    """
+    # 1. photo [H,W,3], truth [H,W] and scored pixels [H,W] of every frame
+    cases = [prepare(record, protocol) for record in records]
+    facts = [_facts(case, place) for case, place in zip(cases, places, strict=True)]
+    used = [i for i, known in enumerate(facts) if known["n_valid"] >= protocol.mask.least_pixels]
+    verdicts = {
+        i: Verdict(_skipped_row(known, protocol), None)
+        for i, known in enumerate(facts)
+        if i not in used
+    }
+    with _named(records):
+        # 2. maps [H,W] in the model's value space, on the grid of the truth
+        maps = _predicted(cases, protocol, estimator) if used else []
+        # 3. one scale and shift for the scored frames [T,H,W], then the caps
+        scored = _fitted([cases[i] for i in used], [maps[i] for i in used], protocol, places[0])
+        # 4. numbers of every frame; those of the clip join the first
+        names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
+        measured = [measure(frame, names) for frame, _ in scored]
+        if measured and clip_metrics(protocol.metrics):
+            measured[0] = _joined(measured[0], _of_clip([frame for frame, _ in scored], protocol))
+    # 5. rows
+    for i, (frame, fit), numbers in zip(used, scored, measured, strict=True):
+        verdicts[i] = Verdict(_row(facts[i], maps[i], frame, fit, numbers), frame)
+    return [verdicts[i] for i in range(len(cases))]
+
+
+def fit_clip(
+    values: Sequence[NDArray],
+    truths: Sequence[NDArray],
+    masks: Sequence[NDArray[np.bool_]],
+    protocol: Protocol,
+    *,
+    value_space: str,
+    place: int,
+) -> list[FrameFit]:
+    """Every frame in metres: converted, under one fit for all scored pixels, within the caps.
+
+    Arrays are [H,W] of one size for each frame; `place` decides what a random alignment draws.
+    ConfigError if the protocol does not accept the value space.
+    """
+    part = protocol.alignment
+    if len({truth_HW.shape for truth_HW in truths}) > 1:
+        sizes = sorted({truth_HW.shape for truth_HW in truths})
+        raise DataError("truth", f"has frames of sizes {sizes} in one clip")
+    conversion = conversion_for(protocol.prediction.accepts, value_space, protocol=protocol.id)
+    maps = [converted(values_HW, conversion) for values_HW in values]
+    if part.id in _UNFITTED:
+        aligned = [Aligned(values_HW, 1.0, 0.0, {}) for values_HW in maps]
+    else:
+        options: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
+        }
+        whole = ALIGNMENTS[part.id].align(
+            _as_one(maps),
+            _as_one(truths),
+            _as_one(masks),
+            options=AlignOptions(**options),
+            generator=np.random.default_rng([part.seed, place]),
+        )
+        depths = whole.depth_HW[None] if len(maps) == 1 else whole.depth_HW
+        aligned = [whole._replace(depth_HW=depth_HW) for depth_HW in depths]
+    return [
+        _capped(one, truth_HW, mask_HW, protocol)
+        for one, truth_HW, mask_HW in zip(aligned, truths, masks, strict=True)
+    ]
+
+
+def _as_one(frames: Sequence[NDArray]) -> NDArray:
+    """[T,H,W]; the [H,W] of a single frame, whose grid some alignments sample."""
+    return frames[0] if len(frames) == 1 else np.stack(frames)
+
+
+@contextmanager
+def _named(records: Sequence[DepthRecord]) -> Iterator[None]:
+    """DataErrors from inside name the sample, or the clip of several frames."""
+    name = records[0].sample_id
+    name = name.rpartition("/")[0] if len(records) > 1 else name
+    try:
+        yield
+    except DataError as error:
+        if name in str(error):
+            raise
+        raise DataError(name, f"{error.where}: {error.finding}", error.remedy) from error
+
+
+def _facts(case: Case, place: int) -> dict[str, Any]:
+    """What a row says about its sample, scored or not."""
+    record = case.record
+    return {
+        "index": place,
         "sample_id": record.sample_id,
         "scene": record.scene,
         "place": str(record.notes.get("place", record.notes.get("scene_type", ""))),
         "data_sha256": data_hash(record),
         "n_valid": int(np.count_nonzero(case.scored_HW)),
     }
-    if known["n_valid"] < protocol.mask.least_pixels:
-        return Verdict(skipped_row(known, protocol), None)
-    try:
-        found = predicted(case, protocol, estimator)
-        fitted = _fit(found, case, protocol, index)
-        scored = Scored(
-            case,
-            fitted.depth_HW,
-            found.values_HW,
-            found.value_space,
-            fitted.sigma_HW,
-            found.fov_x_deg,
-            protocol.metric_options,
-        )
-        names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
-        measured = measure(scored, names)
-    except DataError as error:
-        if record.sample_id in str(error):
-            raise
-        raise DataError(
-            record.sample_id, f"{error.where}: {error.finding}", error.remedy
-        ) from error
-    row = SampleRow(
-        **known,
-        scale=fitted.scale,
-        shift=fitted.shift,
+
+
+def _skipped_row(facts: dict[str, Any], protocol: Protocol) -> SampleRow:
+    """The row of a frame with too few pixels to score; DataError where that ends the run."""
+    reason = f"{facts['n_valid']} scored pixels, {protocol.mask.least_pixels} needed"
+    if protocol.mask.empty == "fail" and facts["sample_id"] not in protocol.expected_skips:
+        raise DataError(facts["sample_id"], reason, f"{protocol.id} expects no such image")
+    return SampleRow(**facts, status=SKIPPED, reason=reason)
+
+
+def _row(
+    facts: dict[str, Any], found: _Map, frame: Scored, fit: FrameFit, measured: Measured
+) -> SampleRow:
+    """The row of a scored frame; median_m is the median true depth of its scored pixels."""
+    case = frame.case
+    truth_P = case.truth_HW[case.scored_HW & case.known_HW]
+    notes = {"median_m": float(np.median(truth_P))} if truth_P.size else {}
+    notes |= fit.notes
+    notes |= {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
+    return SampleRow(
+        **facts,
+        scale=fit.scale,
+        shift=fit.shift,
         status=OK,
         values=measured.values,
-        notes=median_note(case)
-        | fitted.notes
-        | {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
-        | measured.notes,
+        notes=notes | measured.notes,
         seconds=found.seconds,
     )
-    return Verdict(row, make_preview(scored))
 
 
-def skipped_row(known: dict[str, Any], protocol: Protocol) -> SampleRow:
-    """The row of an image with too few pixels to score; DataError where that ends the run."""
-    reason = f"{known['n_valid']} scored pixels, {protocol.mask.least_pixels} needed"
-    if protocol.mask.empty == "fail" and known["sample_id"] not in protocol.expected_skips:
-        raise DataError(known["sample_id"], reason, f"{protocol.id} expects no such image")
-    return SampleRow(**known, status=SKIPPED, reason=reason)
+def _of_clip(frames: Sequence[Scored], protocol: Protocol) -> Measured:
+    """The metrics of the whole clip."""
+    depth_THW = np.stack([frame.depth_HW for frame in frames])
+    clip = ScoredClip([frame.case for frame in frames], depth_THW, protocol.metric_options)
+    return measure_clip(clip, protocol.metrics)
 
 
-def median_note(case: Case) -> dict[str, float]:
-    """The median true depth of the scored pixels, metres, where there is one."""
-    truth_P = case.truth_HW[case.scored_HW & case.known_HW]
-    return {"median_m": float(np.median(truth_P))} if truth_P.size else {}
+def _joined(one: Measured, other: Measured) -> Measured:
+    return Measured({**one.values, **other.values}, {**one.notes, **other.notes})
 
 
-def predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
-    """The estimate with the protocol's test-time averaging, on the truth's grid."""
-    part = protocol.prediction
-    estimates: list[Estimate] = []
-    filled: list[float] = []
+def _predicted(cases: Sequence[Case], protocol: Protocol, estimator: Estimator) -> list[_Map]:
+    """The map of every frame, with the protocol's test-time averaging, on the truth's grid."""
+    tta, sky = protocol.inference.tta, protocol.prediction.sky
+    if tta not in ("none", *_AVERAGES):
+        raise ConfigError(f"protocol {protocol.id}", f"unknown tta {tta!r}")
+    if tta != "none" and protocol.alignment.scope == "clip":
+        raise ConfigError(f"protocol {protocol.id}", "clips have no test-time averaging")
+    photos = [np.ascontiguousarray(case.rgb_HW3) for case in cases]
+    found: Iterator[_Map]
+    if tta != "none":
+        found = (_averaged(photo_HW3, tta, sky, estimator) for photo_HW3 in photos)
+    else:
+        estimates = (
+            estimator.estimate_clip(photos)
+            if isinstance(estimator, ClipEstimator)
+            else map(estimator.estimate, photos)
+        )
+        found = (
+            _map_of(estimate, photo_HW3.shape[:2], sky)._replace(sigma_HW=_known_sigma(estimate))
+            for estimate, photo_HW3 in zip(estimates, photos, strict=True)
+        )
+    maps = [_on_grid(one, case, protocol) for one, case in zip(found, cases, strict=True)]
+    return _with_shared_seconds(maps) if isinstance(estimator, ClipEstimator) else maps
+
+
+def _with_shared_seconds(maps: Sequence[_Map]) -> list[_Map]:
+    """The maps with the clip's seconds in equal parts.
+
+    A model of clips works by windows: which of a window's frames had to wait for it is chance, and
+    the median over frames as they came would be the time of those that did not.
+    """
+    seconds = sum(found.seconds for found in maps) / len(maps)
+    return [found._replace(seconds=seconds) for found in maps]
+
+
+def _averaged(photo_HW3: NDArray[np.uint8], tta: str, sky: str, estimator: Estimator) -> _Map:
+    """The average of several estimates of parts or mirror images; it has no uncertainty."""
+    asked: list[_Map] = []
 
     def ask(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-        found = estimator.estimate(np.ascontiguousarray(rgb_HW3))
-        values_HW, share = _without_sky(found, rgb_HW3.shape[:2], part.sky)
-        estimates.append(found)
-        filled.append(share)
-        return values_HW
+        estimate = estimator.estimate(np.ascontiguousarray(rgb_HW3))
+        asked.append(_map_of(estimate, rgb_HW3.shape[:2], sky))
+        return asked[-1].values_HW
 
-    values_HW = _AVERAGES[_known_tta(protocol)](ask, case.rgb_HW3)
-    first = estimates[0]
+    values_HW = _AVERAGES[tta](ask, photo_HW3)
+    return asked[0]._replace(
+        values_HW=values_HW,
+        sky_share=float(np.mean([one.sky_share for one in asked])),
+        seconds=sum(one.seconds for one in asked),
+    )
+
+
+def _map_of(found: Estimate, size_hw: tuple[int, ...], sky: str) -> _Map:
+    """The estimate of a photo of this size with its sky filled as `prediction.sky` says."""
+    values_HW, share = _without_sky(found, size_hw, sky)
+    return _Map(values_HW, None, found.value_space, share, 0.0, found.fov_x_deg, found.seconds)
+
+
+def _on_grid(found: _Map, case: Case, protocol: Protocol) -> _Map:
+    """The map at the truth's size, with what is still not finite put to the caps."""
+    part = protocol.prediction
+    values_HW, sigma_HW = found.values_HW, found.sigma_HW
     size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])
-    sigma_HW = _known_sigma(first) if len(estimates) == 1 else None
     if values_HW.shape != size_hw:
         if part.resize == "none":
             raise DataError(
@@ -226,22 +326,9 @@ def predicted(case: Case, protocol: Protocol, estimator: Estimator) -> _Map:
     if bad_HW.any():  # only where the policy lets it through
         low, high = float(protocol.caps.min), float(protocol.caps.max)
         values_HW = np.nan_to_num(values_HW, nan=low, posinf=high, neginf=low)
-    return _Map(
-        values_HW,
-        sigma_HW,
-        first.value_space,
-        float(np.mean(filled)),
-        float(bad_HW.mean()),
-        first.fov_x_deg,
-        sum(found.seconds for found in estimates),
+    return found._replace(
+        values_HW=values_HW, sigma_HW=sigma_HW, nonfinite_share=float(bad_HW.mean())
     )
-
-
-def _known_tta(protocol: Protocol) -> str:
-    tta = protocol.inference.tta
-    if tta not in _AVERAGES:
-        raise ConfigError(f"protocol {protocol.id}", f"unknown tta {tta!r}")
-    return tta
 
 
 def _without_sky(
@@ -294,44 +381,58 @@ def _windows(ask: _Ask, rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 _AVERAGES: dict[str, Callable[[_Ask, NDArray[np.uint8]], NDArray[np.float64]]] = {
-    "none": lambda ask, rgb_HW3: ask(rgb_HW3),
     "flip": _flipped,
     "flip+windows": _windows,
 }
 
 
-def _fit(found: _Map, case: Case, protocol: Protocol, index: int) -> _Fitted:
-    """Aligned and capped metres with the standard deviation carried along, and what went wrong."""
-    part = protocol.alignment
-    conversion = conversion_for(
-        protocol.prediction.accepts, found.value_space, protocol=protocol.id
+def _fitted(
+    cases: Sequence[Case], maps: Sequence[_Map], protocol: Protocol, place: int
+) -> list[tuple[Scored, FrameFit]]:
+    """The frames of a clip in metres, the standard deviation carried along."""
+    if not cases:
+        return []
+    fits = fit_clip(
+        [found.values_HW for found in maps],
+        [case.truth_HW for case in cases],
+        [case.scored_HW for case in cases],
+        protocol,
+        value_space=maps[0].value_space,
+        place=place,
     )
-    values_HW = converted(found.values_HW, conversion)
-    if part.id in ("none", "l1_points"):  # point metrics fit the points themselves
-        aligned = Aligned(values_HW, 1.0, 0.0, {})
-        return capped_fit(aligned, found, case, protocol, conversion, "depth")
-    alignment = ALIGNMENTS[part.id]
-    options: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
-    }
-    aligned = alignment.align(
-        values_HW,
-        case.truth_HW,
-        case.scored_HW,
-        options=AlignOptions(**options),
-        generator=np.random.default_rng([part.seed, index]),
-    )
-    return capped_fit(aligned, found, case, protocol, conversion, alignment.space)
+    return [
+        (
+            Scored(
+                case=case,
+                depth_HW=fit.depth_HW,
+                raw_HW=found.values_HW,
+                value_space=found.value_space,
+                sigma_HW=_metres_of_sigma(found, fit, protocol),
+                fov_x_deg=found.fov_x_deg,
+                options=protocol.metric_options,
+            ),
+            fit,
+        )
+        for case, found, fit in zip(cases, maps, fits, strict=True)
+    ]
 
 
-def capped_fit(
-    aligned: Aligned, found: _Map, case: Case, protocol: Protocol, conversion: str, space: str
-) -> _Fitted:
-    """The aligned depth within its caps, its standard deviation, and counters of special cases."""
-    depth_HW = _capped(aligned.depth_HW, case, protocol)
-    before, after = aligned.depth_HW[case.scored_HW], depth_HW[case.scored_HW]
+def _capped(
+    aligned: Aligned, truth_HW: NDArray, scored_HW: NDArray[np.bool_], protocol: Protocol
+) -> FrameFit:
+    """Depth within the protocol's caps, the floor last, and counters of special cases."""
+    caps, depth_HW = protocol.caps, aligned.depth_HW
+    if isinstance(caps.min, float):
+        depth_HW = np.maximum(depth_HW, caps.min)
+    if caps.max == "max_truth":
+        depth_HW = np.minimum(depth_HW, float(truth_HW[scored_HW].max()))
+    elif isinstance(caps.max, float):
+        depth_HW = np.minimum(depth_HW, caps.max)
+    if isinstance(caps.floor, float):
+        depth_HW = np.maximum(depth_HW, caps.floor)
+    before, after = aligned.depth_HW[scored_HW], depth_HW[scored_HW]
     if not np.isfinite(after).all():
-        raise DataError(case.record.sample_id, "the aligned prediction is not finite")
+        raise DataError("prediction", "is not finite once aligned")
     notes = {
         "negative_scale": float(aligned.scale < 0),
         "degenerate": aligned.notes.get("degenerate", 0.0),
@@ -342,37 +443,24 @@ def capped_fit(
             aligned.notes.get("clipped_share", 0.0),
         ),
     }
-    sigma_HW = None
-    if found.sigma_HW is not None:
-        sigma_HW = _metres_of_sigma(found, conversion, space, aligned.scale, depth_HW)
-    return _Fitted(depth_HW, sigma_HW, aligned.scale, aligned.shift, notes)
+    return FrameFit(depth_HW, aligned.scale, aligned.shift, notes)
 
 
-def _metres_of_sigma(
-    found: _Map, conversion: str, space: str, scale: float, depth_HW: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _metres_of_sigma(found: _Map, fit: FrameFit, protocol: Protocol) -> NDArray[np.float64] | None:
     """First-order standard deviation in metres: through the conversion, then the alignment."""
     from .metrics.uncertainty import propagate_sigma
 
-    assert found.sigma_HW is not None
+    if found.sigma_HW is None:
+        return None
     sigma_HW, raw_HW = found.sigma_HW, found.values_HW
+    conversion = protocol.prediction.accepts[found.value_space]
     if conversion == "disparity":
         sigma_HW = sigma_HW / raw_HW**2
     elif conversion in ("log1p", "log"):
         sigma_HW = sigma_HW / (raw_HW + (conversion == "log1p"))
-    return propagate_sigma(sigma_HW, space=space, scale=scale, depth=depth_HW)
-
-
-def _capped(depth_HW: NDArray[np.float64], case: Case, protocol: Protocol) -> NDArray[np.float64]:
-    """Depth within the protocol's caps; the floor comes last."""
-    caps = protocol.caps
-    if isinstance(caps.min, float):
-        depth_HW = np.maximum(depth_HW, caps.min)
-    if caps.max == "max_truth":
-        depth_HW = np.minimum(depth_HW, float(case.truth_HW[case.scored_HW].max()))
-    elif isinstance(caps.max, float):
-        depth_HW = np.minimum(depth_HW, caps.max)
-    return np.maximum(depth_HW, caps.floor) if isinstance(caps.floor, float) else depth_HW
+    name = protocol.alignment.id
+    space = "depth" if name in _UNFITTED else ALIGNMENTS[name].space
+    return propagate_sigma(sigma_HW, space=space, scale=fit.scale, depth=fit.depth_HW)
 
 
 def make_preview(scored: Scored) -> Preview:
@@ -409,176 +497,47 @@ def _half(values: NDArray) -> NDArray[np.float16]:
     return half
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The estimate of a frame, made before, as an estimator."""
-
-    known: Estimate
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return {}
-
-    @property
-    def gives_uncertainty(self) -> bool:
-        return self.known.uncertainty_HW is not None
-
-    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
-        return self.known
+WINDOW_WIDTH = 640  # of the 1216 columns of the KITTI benchmark crop
 
 
-def judge_clip(
-    records: Sequence[DepthRecord],
-    places: Sequence[int],
-    protocol: Protocol,
-    estimator: Estimator,
-) -> list[Verdict]:
-    """The verdicts of a clip's frames; image models are asked frame by frame. Errors name it.
+class Windows(NamedTuple):
+    """The first and the last 640 columns of an image [H,W,...]."""
 
-    The memory it takes grows with the frames of the clip (photos, truths and maps at the truth's
-    size).
-    """
-    if protocol.inference.tta != "none":
-        raise ConfigError(f"protocol {protocol.id}", "clips have no test-time averaging")
-    cases = [prepare(record, protocol) for record in records]
-    photos = [np.ascontiguousarray(case.rgb_HW3) for case in cases]
-    if isinstance(estimator, ClipEstimator):
-        estimates = estimator.estimate_clip(photos)
-    else:
-        estimates = (estimator.estimate(photo) for photo in photos)
-    name = records[0].sample_id.rpartition("/")[0]
-    try:
-        maps = [
-            predicted(case, protocol, _Known(estimate))
-            for case, estimate in zip(cases, estimates, strict=True)
-        ]
-        if isinstance(estimator, ClipEstimator):
-            maps = _with_shared_seconds(maps)
-        counts = [int(np.count_nonzero(case.scored_HW)) for case in cases]
-        used = [i for i, n in enumerate(counts) if n >= protocol.mask.least_pixels]
-        fit = _judge_clip_fit(
-            [cases[i] for i in used], [maps[i] for i in used], protocol, places[0]
+    left: NDArray
+    right: NDArray
+
+
+def flip_average(depth_HW: NDArray, depth_of_flipped_HW: NDArray) -> NDArray[np.float64]:
+    """Mean of f(x) and the mirrored f(mirrored x), both [H,W] (or [T,H,W])."""
+    if depth_HW.shape != depth_of_flipped_HW.shape:
+        raise ConfigError("flip", f"sizes {depth_HW.shape} and {depth_of_flipped_HW.shape} differ")
+    mirrored = depth_of_flipped_HW[..., ::-1].astype(np.float64)
+    average: NDArray[np.float64] = (depth_HW.astype(np.float64) + mirrored) / 2
+    return average
+
+
+def split_windows(image_HW: NDArray, *, window: int = WINDOW_WIDTH) -> Windows:
+    """The two windows that together cover the columns, 640 wide each (views)."""
+    width = image_HW.shape[1]
+    if not window <= width <= 2 * window:
+        raise ConfigError("windows", f"two windows of {window} columns do not cover {width}")
+    return Windows(image_HW[:, :window], image_HW[:, width - window :])
+
+
+def blend_windows(left_HW: NDArray, right_HW: NDArray, *, width: int = 1216) -> NDArray[np.float64]:
+    """One map of `width` columns; where the windows overlap, linspace(1, 0) and linspace(0, 1)."""
+    window = left_HW.shape[1]
+    overlap = 2 * window - width
+    if left_HW.shape != right_HW.shape or not 0 <= overlap <= window:
+        raise ConfigError(
+            "windows", f"{left_HW.shape} and {right_HW.shape} do not make {width} columns"
         )
-        verdicts: list[Verdict] = []
-        fitted: list[NDArray[np.float64]] = []
-        for i, case in enumerate(cases):
-            known = _known_fields(case, places[i], counts[i])
-            if i not in used or fit is None:
-                verdicts.append(Verdict(skipped_row(known, protocol), None))
-                continue
-            frame = Aligned(fit.depth_HW[used.index(i)], fit.scale, fit.shift, fit.notes)
-            scored = _fitted(case, maps[i], frame, protocol)
-            fitted.append(scored.scored.depth_HW)
-            verdicts.append(_verdict(known, maps[i], scored, protocol, estimator))
-        if used and clip_metrics(protocol.metrics):
-            clip = ScoredClip([cases[i] for i in used], np.stack(fitted), protocol.metric_options)
-            measured = measure_clip(clip, protocol.metrics)
-            verdicts[used[0]] = _with_clip(verdicts[used[0]], measured)
-    except DataError as error:
-        if name in str(error):
-            raise
-        raise DataError(name, f"{error.where}: {error.finding}", error.remedy) from error
-    return verdicts
-
-
-def _with_shared_seconds(maps: Sequence[Any]) -> list[Any]:
-    """The maps with the clip's seconds in equal parts.
-
-    A model of clips works by windows: which of a window's frames had to wait for it is chance, and
-    the median over frames as they came would be the time of those that did not.
-    """
-    seconds = sum(found.seconds for found in maps) / len(maps)
-    return [found._replace(seconds=seconds) for found in maps]
-
-
-def _known_fields(case: Case, place: int, count: int) -> dict[str, Any]:
-    record = case.record
-    return {
-        "index": place,
-        "sample_id": record.sample_id,
-        "scene": record.scene,
-        "place": str(record.notes.get("place", record.notes.get("scene_type", ""))),
-        "data_sha256": data_hash(record),
-        "n_valid": count,
-    }
-
-
-def _judge_clip_fit(
-    cases: Sequence[Case], maps: Sequence[Any], protocol: Protocol, place: int
-) -> Aligned | None:
-    """One scale and shift for all frames, and their metres [T,H,W]; None without any frame."""
-    if not cases:
-        return None
-    part = protocol.alignment
-    sizes = {case.truth_HW.shape for case in cases}
-    if len(sizes) > 1:
-        raise DataError(cases[0].record.sample_id, f"frames of sizes {sorted(sizes)} in one clip")
-    value_space = maps[0].value_space
-    conversion = conversion_for(protocol.prediction.accepts, value_space, protocol=protocol.id)
-    options: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in part.options.items()
-    }
-    return ALIGNMENTS[part.id].align(
-        np.stack([converted(found.values_HW, conversion) for found in maps]),
-        np.stack([case.truth_HW for case in cases]),
-        np.stack([case.scored_HW for case in cases]),
-        options=AlignOptions(**options),
-        generator=np.random.default_rng([part.seed, place]),
+    rising_W = np.linspace(0, 1, overlap)
+    blended_HW = np.empty((left_HW.shape[0], width))
+    start = width - window
+    blended_HW[:, :start] = left_HW[:, :start]
+    blended_HW[:, window:] = right_HW[:, overlap:]
+    blended_HW[:, start:window] = (
+        left_HW[:, start:] * np.linspace(1, 0, overlap) + right_HW[:, :overlap] * rising_W
     )
-
-
-class _Frame(NamedTuple):
-    """A frame with the clip's fit, and what its fit says about it."""
-
-    scored: Scored
-    scale: float
-    shift: float
-    notes: dict[str, float]
-
-
-def _fitted(case: Case, found: Any, aligned: Aligned, protocol: Protocol) -> _Frame:
-    """One frame under the clip's fit, within the protocol's caps."""
-    accepts = protocol.prediction.accepts
-    conversion = conversion_for(accepts, found.value_space, protocol=protocol.id)
-    space = ALIGNMENTS[protocol.alignment.id].space
-    fitted = capped_fit(aligned, found, case, protocol, conversion, space)
-    scored = Scored(
-        case,
-        fitted.depth_HW,
-        found.values_HW,
-        found.value_space,
-        fitted.sigma_HW,
-        found.fov_x_deg,
-        protocol.metric_options,
-    )
-    return _Frame(scored, fitted.scale, fitted.shift, fitted.notes)
-
-
-def _verdict(
-    known: dict[str, Any],
-    found: Any,
-    frame: _Frame,
-    protocol: Protocol,
-    estimator: Estimator,
-) -> Verdict:
-    """The row and pictures of one frame."""
-    names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
-    measured = measure(frame.scored, names)
-    notes = {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
-    row = SampleRow(
-        **known,
-        scale=frame.scale,
-        shift=frame.shift,
-        status=OK,
-        values=measured.values,
-        notes=median_note(frame.scored.case) | frame.notes | notes | measured.notes,
-        seconds=found.seconds,
-    )
-    return Verdict(row, make_preview(frame.scored))
-
-
-def _with_clip(verdict: Verdict, measured: Measured) -> Verdict:
-    """The verdict of a frame with the values of its clip."""
-    row = verdict.row
-    values, notes = {**row.values, **measured.values}, {**row.notes, **measured.notes}
-    return verdict._replace(row=replace(row, values=values, notes=notes))
+    return blended_HW

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from nearfar.data.record import Dataset, DepthRecord
+from nearfar.data.record import Dataset
 from nearfar.errors import ConfigError, DataError
 
 from .circumstances import machine_facts, peak_rss_mb, tool_facts
-from .judge import Verdict, judge, judge_clip, table_columns
+from .judge import judge, table_columns
 from .measures import require_flow, require_known
 from .predictions import Estimator
 from .prepare import data_hash
@@ -96,7 +96,7 @@ def run_protocol(
             if (before := finished.get(place)) is not None:
                 _require_same_data(before, record.sample_id, data_hash(record))
         missing = [place for place in places if place not in finished]
-        for verdict in _judged(records, places, protocol, estimator) if missing else ():
+        for verdict in judge(records, places, protocol, estimator) if missing else ():
             place = verdict.row.index
             if place in missing:
                 if verdict.preview is not None:
@@ -138,17 +138,6 @@ def _groups(protocol: LockedProtocol, ids: Sequence[str], chosen: Sequence[int])
     for place, index in enumerate(chosen):
         clips.setdefault(ids[index].rpartition("/")[0], []).append(place)
     return list(clips.values())
-
-
-def _judged(
-    records: Sequence[DepthRecord],
-    places: Sequence[int],
-    protocol: LockedProtocol,
-    estimator: Estimator,
-) -> list[Verdict]:
-    if protocol.alignment.scope == "clip":
-        return judge_clip(records, places, protocol, estimator)
-    return [judge(record, place, protocol, estimator) for record, place in zip(records, places)]
 
 
 def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> list[int]:
