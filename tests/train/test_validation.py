@@ -3,6 +3,9 @@ import pytest
 import torch
 from micro_run import AS_IS, FakeSource, build_micro, micro_recipe
 
+from nearfar.data.sample import DepthBatch
+from nearfar.eval.metrics.image import abs_rel, align_log1p, delta1
+from nearfar.models.base import Losses
 from nearfar.train.targets import Target
 from nearfar.train.validation import validate
 
@@ -49,3 +52,49 @@ def test_without_preview_there_are_losses_only(tmp_path):
     )
     result = validate(recipe, target, FakeSource(), AS_IS, device=CPU)
     assert set(result.values) == {"loss", "square"} and result.pictures == []
+
+
+class FakeClips(FakeSource):
+    """Clips of two frames; the second of the first clip has no truth."""
+
+    def batch(self, indices):
+        found = super().batch(torch.stack([2 * indices, 2 * indices + 1], dim=1).flatten())
+        clips = [x.unflatten(0, (-1, 2)) for x in found[:4]]
+        clips[2][0, 1] = False
+        return DepthBatch(*clips, found.fov_x_deg_B[::2])
+
+
+class NoLoss(torch.nn.Module):
+    def forward(self, *args, **kwargs):
+        return Losses(torch.tensor(1.0), {})
+
+
+def test_errors_are_those_of_the_judge_for_images_and_for_clips(tmp_path):
+    """As `nearfar eval`: a clip has one fit, every frame its errors, their mean is the clip's."""
+    recipe = micro_recipe(tmp_path)
+    micro = build_micro(recipe, CPU)
+
+    def wavy(image, generator, steps):
+        return (torch.log1p(1 + 5 * image[..., 0, :, :]) * 2 - 1 + 2 * image[..., 1, :, :]).float()
+
+    for source in (FakeSource(), FakeClips()):
+        target = Target(
+            network=micro.network, objective=NoLoss(), preview=wavy, family="m", preset="m"
+        )
+        found = validate(recipe, target, source, AS_IS, device=CPU)
+        batch = source.batch(torch.arange(recipe.data.validation_count))
+        maps = wavy(batch.image_B3HW, None, 1).numpy()
+        expected = []
+        for map_HW, depth_HW, valid_HW in zip(
+            maps, batch.depth_BHW.numpy(), batch.valid_BHW.numpy()
+        ):
+            metres = align_log1p(map_HW, depth_HW, valid_HW)
+            frames = [(metres, depth_HW, valid_HW)]
+            if depth_HW.ndim == 3:
+                frames = [f for f in zip(metres, depth_HW, valid_HW) if f[2].any()]
+            expected.append([np.mean([m(*f) for f in frames]) for m in (abs_rel, delta1)])
+        means = np.mean(expected, axis=0)
+        assert (found.values["abs_rel"], found.values["delta1"]) == pytest.approx(tuple(means))
+        assert 0.01 < means[0] < 1 and means[1] < 1
+    assert [p.aligned_HW.shape for p in found.pictures][:2] == [(16, 24), (16, 48)]
+    assert found.pictures[1].image_HW3.shape == (16, 48, 3)

@@ -174,6 +174,32 @@ class ModelEstimator:
         )
 
 
+class GivenMaps:
+    """The maps of a clip's frames, predicted before: what a training shows of its held-out data."""
+
+    def __init__(self, maps_THW: NDArray[np.float64], *, value_space: str) -> None:
+        self._maps_THW, self.value_space = maps_THW, value_space
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Nothing: who predicted them knows."""
+        return {}
+
+    @property
+    def gives_uncertainty(self) -> bool:
+        """Never."""
+        return False
+
+    def estimate(self, rgb_HW3: NDArray[np.uint8]) -> Estimate:
+        """The first map, whatever the photo."""
+        return next(self.estimate_clip([rgb_HW3]))
+
+    def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
+        """The maps in order, one for each frame."""
+        for map_HW, _ in zip(self._maps_THW, frames, strict=False):
+            yield Estimate(map_HW, self.value_space, None, None, None, 0.0)
+
+
 class BaselineEstimator:
     """A map that looks at no photo, as ln(metres + 1) up to a line: what any model must beat."""
 

@@ -1,10 +1,12 @@
 """Held-out scenes: the objective's losses, aligned depth errors, and pictures to look at.
 
-Everything is drawn from generators of its own, so validating changes nothing in the training.
+Errors come from the judge of `nearfar eval`, so that an image, a clip and a training are measured
+alike. Everything is drawn from generators of its own: validating changes nothing in the training.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,19 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nearfar.data.record import DepthRecord
 from nearfar.data.sample import DepthBatch
-from nearfar.eval.metrics.image import abs_rel, align_log1p, delta1
+from nearfar.eval.judge import Verdict, judge
+from nearfar.eval.predictions import GivenMaps
+from nearfar.eval.protocol import Protocol, load_protocol
 
 from .config import Recipe
 from .sources import VALIDATION, Source, Views, stream
 from .targets import Target, TrainedObjective, autocast
+
+METRICS = ("abs_rel", "delta1")
 
 
 class Compared(NamedTuple):
     """A held-out image with truth and prediction, on the CPU.
 
     image_HW3: 0..1. depth_HW: metres, 0 unknown. aligned_HW: predicted metres after the fit in
-    ln(metres + 1). valid_HW: where the truth is known.
+    ln(metres + 1). valid_HW: where the truth is known. Of a clip: its scored frames side by side.
     """
 
     image_HW3: NDArray[np.float32]
@@ -40,6 +47,13 @@ class Validation(NamedTuple):
     pictures: list[Compared]
 
 
+class _Judged(NamedTuple):
+    """Mean errors over the frames of a clip, by name, and its picture."""
+
+    values: dict[str, float]
+    picture: Compared
+
+
 @torch.no_grad()
 def validate(
     recipe: Recipe, target: Target, source: Source, views: Views, *, device: torch.device
@@ -50,7 +64,7 @@ def validate(
     was_training = network.training
     network.eval()
     losses: dict[str, float] = {}
-    compared: list[Compared] = []
+    judged: list[_Judged] = []
     count = min(len(source), recipe.data.validation_count)
     size = min(recipe.train.batch_size, count)
     try:
@@ -60,21 +74,12 @@ def validate(
             generator = stream(device, recipe.train.seed, VALIDATION, start)
             for name, value in _losses(module, batch, generator).items():
                 losses[name] = losses.get(name, 0.0) + value * len(indices) / count
-            compared += _compare(target, batch, generator, recipe)
+            judged += _judged(target, batch, generator, recipe)
     finally:
         network.train(was_training)
-    return Validation(losses | _scores(compared), compared[: recipe.log.pictures])
-
-
-def _scores(compared: list[Compared]) -> dict[str, float]:
-    """Mean aligned errors; empty without images."""
-    if not compared:
-        return {}
-    maps = [(c.aligned_HW, c.depth_HW, c.valid_HW) for c in compared]
-    return {
-        "abs_rel": float(np.mean([abs_rel(*m) for m in maps])),
-        "delta1": float(np.mean([delta1(*m) for m in maps])),
-    }
+    errors = {n: float(np.mean([one.values[n] for one in judged])) for n in METRICS if judged}
+    pictures = [one.picture for one in judged[: recipe.log.pictures]]
+    return Validation(losses | errors, pictures)
 
 
 def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) -> dict[str, float]:
@@ -89,10 +94,10 @@ def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) ->
     return {"loss": float(losses.total)} | {n: float(part) for n, part in losses.parts.items()}
 
 
-def _compare(
+def _judged(
     target: Target, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
-) -> list[Compared]:
-    """One entry per image that has valid pixels; none if the target shows no depth."""
+) -> list[_Judged]:
+    """Errors and picture of every image or clip; none if the target shows no depth."""
     if target.preview is None and target.echo is None:
         return []
     with autocast(batch.image_B3HW.device, recipe.train.dtype):
@@ -100,18 +105,51 @@ def _compare(
             predicted_BHW = target.preview(batch.image_B3HW, generator, recipe.log.preview_steps)
         elif target.echo is not None:
             predicted_BHW = target.echo(batch.depth_BHW, batch.valid_BHW & ~batch.sky_BHW)
-    predicted_BHW = predicted_BHW.float().nan_to_num()
-    tensors: tuple[torch.Tensor, ...]
-    tensors = (batch.image_B3HW, batch.depth_BHW, batch.valid_BHW, predicted_BHW)
-    if batch.depth_BHW.ndim == 4:  # clips: their frames side by side, aligned as one map
-        tensors = tuple(torch.cat(x.unbind(1), dim=-1) for x in tensors)
-    rows = zip(*tensors, strict=True)
-    compared = []
-    for image_3HW, *maps in rows:
-        depth_HW, valid_HW, predicted_HW = (m.cpu().numpy() for m in maps)
-        if not valid_HW.any():
+    # 1. [B,T,...] on the CPU; an image is a clip of one frame
+    is_clip = batch.depth_BHW.ndim == 4
+    predicted_BHW = predicted_BHW.double().nan_to_num()
+    maps = (batch.image_B3HW.float(), batch.depth_BHW, batch.valid_BHW, predicted_BHW)
+    clips = (x.cpu() if is_clip else x.cpu().unsqueeze(1) for x in maps)
+    # 2. every clip under one fit, as `nearfar eval` judges it
+    protocol = _protocol(is_clip=is_clip)
+    judged = []
+    for image_T3HW, depth_THW, valid_THW, predicted_THW in zip(*clips, strict=True):
+        records = [_record(*frame) for frame in zip(image_T3HW, depth_THW, valid_THW, strict=True)]
+        estimator = GivenMaps(predicted_THW.numpy(), value_space="affine_log1p")
+        verdicts = judge(records, range(len(records)), protocol, estimator)
+        scored = [(i, v) for i, v in enumerate(verdicts) if v.scored is not None]
+        if not scored:
             continue
-        aligned_HW = align_log1p(predicted_HW, depth_HW, valid_HW).astype(np.float32)
-        image_HW3 = image_3HW.permute(1, 2, 0).float().cpu().numpy()
-        compared.append(Compared(image_HW3, depth_HW, aligned_HW, valid_HW))
-    return compared
+        values = {n: float(np.mean([v.row.values[n] for _, v in scored])) for n in METRICS}
+        judged.append(_Judged(values, _picture(image_T3HW, [i for i, _ in scored], verdicts)))
+    return judged
+
+
+def _protocol(*, is_clip: bool) -> Protocol:
+    """The protocol of rendered scenes or clips, for any held-out data: all known depth counts."""
+    locked = load_protocol("vda-synthetic" if is_clip else "synthetic")
+    mask = replace(locked.mask, terms=("file",), empty="skip")
+    return replace(locked, metrics=METRICS, mask=mask)
+
+
+def _record(image_3HW: torch.Tensor, depth_HW: torch.Tensor, valid_HW: torch.Tensor) -> DepthRecord:
+    """A frame of a batch as a sample of a dataset; its photo is for the size only."""
+    known_HW = (valid_HW & (depth_HW > 0)).numpy()
+    return DepthRecord(
+        sample_id="held-out",
+        scene="",
+        rgb_HW3=(image_3HW.clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy(),
+        depth_HW=np.where(known_HW, depth_HW.float().numpy(), np.float32(0)),
+        valid_HW=known_HW,
+    )
+
+
+def _picture(image_T3HW: torch.Tensor, shown: list[int], verdicts: list[Verdict]) -> Compared:
+    """The frames `shown` side by side."""
+    scored = [frame for i in shown if (frame := verdicts[i].scored) is not None]
+    return Compared(
+        np.concatenate([image_T3HW[i].permute(1, 2, 0).numpy() for i in shown], axis=1),
+        np.concatenate([frame.case.truth_HW for frame in scored], axis=1),
+        np.concatenate([frame.depth_HW for frame in scored], axis=1).astype(np.float32),
+        np.concatenate([frame.case.known_HW for frame in scored], axis=1),
+    )
