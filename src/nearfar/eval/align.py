@@ -1,8 +1,9 @@
 """The alignments a protocol can name: from a prediction in its own space to metres.
 
-Spec evaluation.md section 1.2. `ALIGNMENTS[id].align(...)` wants the prediction in the space of the
-alignment; `converted` takes a prediction there where a protocol says so. Nothing is clamped after
-the fit, except a disparity before it is inverted: caps are the protocol's (`cap_depth`).
+Definitions: docs/evaluation.md, "Alignments". `ALIGNMENTS[id].align(...)` wants the prediction in
+the space of the alignment; `converted` takes a prediction there where a protocol says so. Nothing
+is clamped after the fit, except a disparity before it is inverted: caps are the protocol's
+(`cap_depth`).
 """
 
 from __future__ import annotations

@@ -508,7 +508,10 @@ class Windows(NamedTuple):
 
 
 def flip_average(depth_HW: NDArray, depth_of_flipped_HW: NDArray) -> NDArray[np.float64]:
-    """Mean of f(x) and the mirrored f(mirrored x), both [H,W] (or [T,H,W])."""
+    """Mean of f(x) and the mirrored f(mirrored x), both [H,W] (or [T,H,W]); DAR's flip test.
+
+    docs/evaluation.md, "Test-time averages".
+    """
     if depth_HW.shape != depth_of_flipped_HW.shape:
         raise ConfigError("flip", f"sizes {depth_HW.shape} and {depth_of_flipped_HW.shape} differ")
     mirrored = depth_of_flipped_HW[..., ::-1].astype(np.float64)

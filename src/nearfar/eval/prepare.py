@@ -1,7 +1,7 @@
 """One image made ready as its protocol says: photo for the network, truth, scored pixels, camera.
 
 Order of a protocol: crop, warp or resize of photo and truth, then the mask's terms on the truth's
-grid (spec evaluation.md sections 1.1 and 2). A box acts on the mask (`box_mask`) or on image and
+grid (docs/evaluation.md, "Boxes and masks"). A box acts on the mask (`box_mask`) or on image and
 truth (`crop`); the protocol says which. Boxes are half open.
 """
 
@@ -45,7 +45,7 @@ def eigen_box_nyu(size_hw: tuple[int, int]) -> Box:
 
 
 def eigen_box_nyu_like(size_hw: tuple[int, int]) -> Box:
-    """The NYUv2 box on 480x640, the whole image otherwise (SUN RGB-D, dar.md section 8)."""
+    """The NYUv2 box on 480x640, the whole image otherwise (SUN RGB-D)."""
     return eigen_box_nyu(size_hw) if tuple(size_hw) == (480, 640) else full_box(size_hw)
 
 
@@ -140,7 +140,7 @@ def ppd_diode_mask(
 ) -> NDArray[np.bool_]:
     """DIODE pixels that Pixel-Perfect Depth scores: 0.6 <= g <= 350 m away from depth edges.
 
-    File mask set, and |sobel_0| + |sobel_1| <= 0.3 (ppd.md section 8).
+    File mask set, and |sobel_0| + |sobel_1| <= 0.3 (docs/evaluation.md, "Boxes and masks").
     """
     low, high = _DIODE_RANGE_M
     inside_HW = range_mask(truth_HW, low, high, low_inclusive=True, high_inclusive=True)

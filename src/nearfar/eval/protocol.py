@@ -1,8 +1,8 @@
 """Locked protocols: a TOML file each, every field required, with a hash that names them.
 
 A number means something only together with its masks, crops, alignment, caps and averaging order.
-The hash is SHA-256 over canonical JSON of the whole table (spec evaluation.md section 6); released
-files never change without a new version (tests/eval/protocol_hashes.txt).
+The hash is SHA-256 over canonical JSON of the whole table (docs/evaluation.md, "Hashes and
+intervals"); released files never change without a new version (tests/eval/protocol_hashes.txt).
 """
 
 from __future__ import annotations

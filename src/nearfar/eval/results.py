@@ -4,7 +4,7 @@
 says something else is refused. Process r of n writes `shares/r.csv` (alone: `samples.csv`) row by
 row and, when it is through, `shares/r.json`; whoever finds all marks puts the result together.
 The means in `result.json` are computed from the CSV's own digits, so that `nearfar eval recompute`
-needs no model and gives the same numbers (spec evaluation.md section 6).
+needs no model and gives the same numbers (docs/evaluation.md, "Hashes and intervals").
 """
 
 from __future__ import annotations

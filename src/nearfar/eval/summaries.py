@@ -1,10 +1,10 @@
 """From the table of samples to the result: means, intervals and groups, as the protocol averages.
 
 images: mean over all images (or pooled over what `average.weights` counts). scenes, clips: mean of
-the means of each scene. Intervals are percentile bootstrap (spec evaluation.md section 6): n units
-drawn with replacement, B times, and quantiles (linear) of the B means. The unit is the image, or
-the scene where scene ids are known: images of one scene are not independent. For video it is the
-clip.
+the means of each scene. Intervals are percentile bootstrap (docs/evaluation.md, "Hashes and
+intervals"): n units drawn with replacement, B times, and quantiles (linear) of the B means. The
+unit is the image, or the scene where scene ids are known: images of one scene are not independent.
+For video it is the clip.
 """
 
 from __future__ import annotations

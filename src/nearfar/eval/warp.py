@@ -1,8 +1,8 @@
 """The MoGe evaluation's view of a sample: warped to a centered pinhole camera at the target size.
 
-Spec evaluation.md section 2.5 (arXiv 2410.19115). Cameras are in pixels with centers at +0.5, so
-that K / (W, H) is the normalized K of the released code. OpenCV's remap works on 1/32 pixel, here
-on exact positions: a grey level or two apart.
+Defined in docs/evaluation.md, "MoGe's view of a sample" (arXiv 2410.19115). Cameras are in pixels
+with centers at +0.5, so that K / (W, H) is the normalized K of the released code. OpenCV's remap
+works on 1/32 pixel, here on exact positions: a grey level or two apart.
 """
 
 from __future__ import annotations

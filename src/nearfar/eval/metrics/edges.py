@@ -1,14 +1,14 @@
 """Depth at edges: boundary F1 and recall, edge-aware Chamfer distance, flying pixels.
 
-`boundary_f1` and `boundary_recall` are those of Depth Pro (arXiv 2410.02073, spec evaluation.md
-section 3.1), `windowed_boundary_f1` that of MoGe (arXiv 2410.19115, spec section 2.5): relations
+`boundary_f1` and `boundary_recall` are those of Depth Pro (arXiv 2410.02073),
+`windowed_boundary_f1` that of MoGe (arXiv 2410.19115; docs/evaluation.md, "Boundaries"): relations
 between neighboring pixels that pass a ratio. All are blind to scale and need prediction and truth
 at the same size; none forgives a shift of one pixel.
 
 Nobody has released code for the distance named in Pixel-Perfect Depth (arXiv 2510.07316);
-`edge_chamfer` is the exact definition of spec evaluation.md section 3.3. Its edge zone S is Canny's
-edges of the truth in 255 steps of ln depth, grown by a 5x5 ellipse, where the truth is valid.
-Nothing is interpolated.
+`edge_chamfer` is the exact definition of docs/evaluation.md, "Edge Chamfer". Its edge zone S is
+Canny's edges of the truth in 255 steps of ln depth, grown by a 5x5 ellipse, where the truth is
+valid. Nothing is interpolated.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Edge, plane and directed depth errors of iBims-1 (arXiv 1805.01328, spec evaluation.md 3.2).
+"""Edge, plane and directed depth errors of iBims-1 (arXiv 1805.01328).
 
+Definitions: docs/evaluation.md, "iBims-1".
 Valid is mask_invalid and mask_transp and truth != 0 and prediction != 0, unless a function says
 otherwise. Edge errors need scikit-image for its Canny, whose version belongs to the number.
 """

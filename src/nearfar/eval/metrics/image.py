@@ -1,9 +1,9 @@
 """Depth metrics per image: one pass over the valid pixels gives every metric asked for.
 
-Definitions: spec evaluation.md section 1.3. All sums in float64, per image, unweighted (only the
-ratios of the deltas are float32); the mean over images is the caller's. Nothing is dropped: NaN,
-infinity and undefined logarithms are errors.
-Beside it: AbsRel and delta1 after `lstsq_log1p`, and two maps that look at no photo.
+Definitions: docs/evaluation.md, "Metrics of an image". All sums in float64, per image, unweighted
+(only the ratios of the deltas are float32); the mean over images is the caller's. Nothing is
+dropped: NaN, infinity and undefined logarithms are errors. Beside it: AbsRel and delta1 after
+`lstsq_log1p`, and two maps that look at no photo.
 """
 
 from __future__ import annotations

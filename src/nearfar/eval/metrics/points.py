@@ -1,6 +1,6 @@
 """Point maps and cameras against the truth: MoGe's point alignment and metrics, field of view.
 
-Spec evaluation.md sections 1.2 (`l1_points`) and 1.3; MoGe, arXiv 2410.19115.
+MoGe, arXiv 2410.19115; docs/evaluation.md, "Alignments" (`l1_points`) and "Metrics of an image".
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def tae(
 ) -> TemporalError:
     """Temporal alignment error as released with Video Depth Anything (arXiv 2501.12375).
 
-    100 / (2 (T - 1)) * sum over i of E(i -> i+1) + E(i+1 -> i), spec evaluation.md section 4.3. The
+    100 / (2 (T - 1)) * sum over i of E(i -> i+1) + E(i+1 -> i), docs/evaluation.md, "Clips". The
     last pixel in row-major order wins a collision, hidden surfaces count, an empty pair counts 0.
     `poses_T44` camera to world. Perfect depth does not score 0.
     """
@@ -167,7 +167,7 @@ def pair_error(
 def opw(
     depth_THW: NDArray, image_T3HW: NDArray, flow_T2HW: NDArray, *, rgb_range: float = 255.0
 ) -> WarpError:
-    """Optical-flow warping error as in NVDS (arXiv 2307.08695), spec evaluation.md section 4.4.
+    """Optical-flow warping error as in NVDS (arXiv 2307.08695; docs/evaluation.md, "Clips").
 
     flow_T2HW[t] (right, down, px) leads from frame t + 1 back to frame t, T - 1 of them. W warps
     bilinearly with zeros outside; n(x) = (x - lower median) / mean|x - lower median|; pair =

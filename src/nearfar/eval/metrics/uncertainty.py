@@ -1,9 +1,9 @@
 """Whether a predicted uncertainty ranks errors (AUSE) and has the right size (coverage).
 
 Arrays are the valid pixels of one image, [P], in float64; means over images are the caller's. The
-sparsification of `ause_aurg` is that of Poggi et al. (arXiv 2005.06209), spec evaluation.md
-section 5. Ranking and size are separate questions: AUSE is blind to calibration, coverage to
-ranking.
+sparsification of `ause_aurg` is that of Poggi et al. (arXiv 2005.06209); docs/evaluation.md,
+"Uncertainty of a map". Ranking and size are separate questions: AUSE is blind to calibration,
+coverage to ranking.
 """
 
 from __future__ import annotations
