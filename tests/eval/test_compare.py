@@ -14,8 +14,8 @@ from nearfar.eval.compare import (
     is_judged,
     markdown,
     read_results,
+    result_tables,
     shown,
-    standings,
     stored_name,
     title_of,
 )
@@ -157,7 +157,7 @@ def test_best_stands_first_and_other_hashes_stand_apart():
         make_result(model="better", abs_rel=(0.1, 0.2)),
         make_result(model="elsewhere", protocol=OTHER_HASH),
     ]
-    tables = standings(results)
+    tables = result_tables(results)
     assert [[r.model["name"] for r in table.results] for table in tables] == [
         ["better", "worse"],
         ["elsewhere"],
@@ -167,7 +167,7 @@ def test_best_stands_first_and_other_hashes_stand_apart():
 
 def test_other_lists_of_one_protocol_stand_apart():
     lists = [{"name": "folder", "list_sha256": x, "evaluated": 2} for x in ("a", "b")]
-    assert len(standings([make_result(dataset=data) for data in lists])) == 2
+    assert len(result_tables([make_result(dataset=data) for data in lists])) == 2
 
 
 def test_text_has_intervals_seconds_memory_and_no_speed_of_baselines():
@@ -196,7 +196,7 @@ def test_a_table_holds_the_results_of_one_machine():
     others = [here | change for change in ({"processor": "b"}, {"threads": 2}, {"dtype": "bf16"})]
     results = [make_result(model=f"m{i}", machine=m) for i, m in enumerate([here, *others, here])]
     results.append(make_result(model="row-ramp", abs_rel=(0.5, 0.5), machine={"processor": "c"}))
-    tables = standings(results)
+    tables = result_tables(results)
     assert [[r.model["name"] for r in table.results] for table in tables] == [
         ["m1", "row-ramp"],
         ["m3", "row-ramp"],
@@ -209,7 +209,7 @@ def test_a_table_holds_the_results_of_one_machine():
     ]
     text = markdown(results)
     assert text.count("## ") == 1 and text.count("Machine: ") == 4
-    (alone,) = standings(results[-1:])
+    (alone,) = result_tables(results[-1:])
     assert alone.machine == "" and "Machine" not in markdown(results[-1:])
 
 
@@ -223,7 +223,7 @@ def test_what_is_not_comparable_is_named_but_stands_in_no_table():
 def test_results_that_share_no_metric_are_refused():
     odd = make_result(metrics={"own": make_result().metrics["abs_rel"]})
     with pytest.raises(DataError):
-        standings([make_result(), odd])
+        result_tables([make_result(), odd])
 
 
 def test_files_are_named_by_protocol_model_and_settings(tmp_path):

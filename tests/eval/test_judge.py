@@ -64,8 +64,8 @@ IDENTITY = {
 
 def judged(name, estimator, *changes, data=None, index=1):
     data = data or MiniData()
-    (verdict,) = judge([data.record(index)], [index], mini_protocol(name, *changes), estimator)
-    return verdict
+    (result,) = judge([data.record(index)], [index], mini_protocol(name, *changes), estimator)
+    return result
 
 
 @pytest.mark.parametrize("name", IDENTITY)
@@ -215,11 +215,11 @@ def test_uncertainty_is_carried_to_metres():
     one = TruthEstimator(
         "metric", lambda d: d * (1 + error), sigma=lambda d: np.abs(error) * d + 1e-3
     )
-    verdict = judged("eigen-metric-nyu", one, "mask.terms=['file', 'range']", "inference.tta=none")
-    values = verdict.row.values
+    result = judged("eigen-metric-nyu", one, "mask.terms=['file', 'range']", "inference.tta=none")
+    values = result.row.values
     assert values["coverage_95"] == 1 and values["spearman"] > 0.9
     assert values["aurg_abs_rel"] > 0 and values["ause_abs_rel"] < 0.01
-    assert verdict.preview.risk_101.shape == (101,) and verdict.preview.uncertainty is not None
+    assert result.preview.risk_101.shape == (101,) and result.preview.uncertainty is not None
     metrics, _ = table_columns(mini_protocol("eigen-metric-nyu"), uncertainty=True)
     assert list(values) == metrics
 
@@ -239,13 +239,13 @@ class SkyWithoutSigma(TruthEstimator):
 
 def test_sky_has_no_part_in_uncertainty_scores():
     one = SkyWithoutSigma("affine_log1p", FORMULAS["affine_log1p"], sigma=lambda d: 0.01 * d)
-    verdict = judged("synthetic", one)
-    row = verdict.row
+    result = judged("synthetic", one)
+    row = result.row
     scored = 24 * 32 - 6
     assert row.notes["no_sigma_share"] == pytest.approx((3 * 32 - 6) / scored)
     assert all(np.isfinite(row.values[name]) for name in UNCERTAINTY)
-    assert np.isfinite(verdict.preview.risk_101).all()
-    assert np.isnan(verdict.preview.uncertainty[:3]).all()
+    assert np.isfinite(result.preview.risk_101).all()
+    assert np.isnan(result.preview.uncertainty[:3]).all()
     assert "no_sigma_share" in table_columns(mini_protocol("synthetic"), uncertainty=True)[1]
     one.rows = 24 - 1  # all but one row: scores of what is left; then nothing but sky is scored
     assert np.isfinite(judged("synthetic", one).row.values["coverage_50"])
@@ -261,9 +261,9 @@ def test_sigma_stated_for_sky_is_dropped():
             found = super().estimate(rgb_HW3)
             return found._replace(uncertainty_HW=np.full(found.map_HW.shape, 0.1))
 
-    verdict = judged("synthetic", Bold(sigma=lambda d: d))
-    assert verdict.row.notes["no_sigma_share"] == pytest.approx((3 * 32 - 6) / (24 * 32 - 6))
-    assert np.isnan(verdict.preview.uncertainty[:3]).all()
+    result = judged("synthetic", Bold(sigma=lambda d: d))
+    assert result.row.notes["no_sigma_share"] == pytest.approx((3 * 32 - 6) / (24 * 32 - 6))
+    assert np.isnan(result.preview.uncertainty[:3]).all()
 
 
 def test_sigma_must_be_finite_where_there_is_depth():
@@ -305,16 +305,16 @@ def test_truth_of_the_mini_room_has_a_step():
 PROTOCOL = mini_protocol("vda-synthetic", "dataset.count=5", "mask.empty='skip'")
 
 
-def verdicts(data, estimator, protocol=PROTOCOL, count=4):
+def results(data, estimator, protocol=PROTOCOL, count=4):
     records = [data.record(i) for i in range(count)]
     return judge(records, list(range(count)), protocol, estimator)
 
 
 def test_one_frame_is_judged_as_an_image():
     data = MiniData()
-    (clip,) = verdicts(data, TruthEstimator(), count=1)
+    (clip,) = results(data, TruthEstimator(), count=1)
     image = mini_protocol("vda-synthetic", "alignment.scope='image'", "metrics=['abs_rel', 'rmse']")
-    (alone,) = verdicts(data, TruthEstimator(), image, count=1)
+    (alone,) = results(data, TruthEstimator(), image, count=1)
     assert {name: clip.row.values[name] for name in alone.row.values} == alone.row.values
     assert (clip.row.scale, clip.row.shift) == (alone.row.scale, alone.row.shift)
     assert clip.row.sample_id == alone.row.sample_id
@@ -324,7 +324,7 @@ def test_all_frames_share_the_fit_and_are_scored_alone():
     def each_its_own(depth):
         return 0.5 * np.log1p(depth) - 0.2 + 0.02 * (depth[12, 16] > 1.65)
 
-    found = verdicts(MiniData(), TruthEstimator(formula=each_its_own))
+    found = results(MiniData(), TruthEstimator(formula=each_its_own))
     assert len({(v.row.scale, v.row.shift) for v in found}) == 1
     errors = [v.row.values["abs_rel"] for v in found]
     assert all(0 < error < 0.1 for error in errors) and len(set(errors)) == 4
@@ -335,25 +335,25 @@ def test_metrics_of_the_clip_stand_in_the_row_of_its_first_scored_frame():
     def breathing(depth):
         return 0.5 * np.log1p(depth) - 0.2 + 0.02 * (depth[12, 16] > 1.65)
 
-    found = verdicts(MiniData(empty=(0,)), TruthEstimator(formula=breathing))
+    found = results(MiniData(empty=(0,)), TruthEstimator(formula=breathing))
     whole = [v.row.values.keys() & CLIP_METRICS for v in found]
     assert whole == [set(), set(CLIP_METRICS), set(), set()]
     values = found[1].row.values
     assert values["flicker"] > 0.01 and values["tae"] > 0.1 and values["opw"] > 0
-    steady = verdicts(MiniData(empty=(0,)), TruthEstimator())[1].row
+    steady = results(MiniData(empty=(0,)), TruthEstimator())[1].row
     assert steady.values["flicker"] < 1e-5 and 0 < steady.notes["static_share"] < 1
-    frames = verdicts(
+    frames = results(
         MiniData(), TruthEstimator(), mini_protocol("vda-synthetic", "metrics=['rmse']")
     )
     assert all(v.row.values.keys() == {"rmse"} for v in frames)
 
 
 def test_frames_without_truth_are_neither_fitted_nor_scored():
-    found = verdicts(MiniData(empty=(1,)), TruthEstimator())
+    found = results(MiniData(empty=(1,)), TruthEstimator())
     assert [v.row.status for v in found] == [OK, SKIPPED, OK, OK]
     assert found[0].row.values["abs_rel"] < 1e-5
     unasked = TruthEstimator()
-    nothing = verdicts(MiniData(empty=(0, 1, 2, 3)), unasked)
+    nothing = results(MiniData(empty=(0, 1, 2, 3)), unasked)
     assert {v.row.status for v in nothing} == {SKIPPED} and unasked.calls == []
 
 
@@ -367,7 +367,7 @@ def test_an_estimator_of_clips_sees_all_frames_at_once():
             yield from (self.estimate(frame) for frame in frames)
 
     estimator = Whole()
-    assert verdicts(MiniData(), estimator)[3].row.values["abs_rel"] < 1e-5
+    assert results(MiniData(), estimator)[3].row.values["abs_rel"] < 1e-5
     assert estimator.seen == 4
 
 
@@ -379,16 +379,16 @@ def test_a_frame_takes_its_share_of_the_time_of_its_clip():
             for i, frame in enumerate(frames):
                 yield self.estimate(frame)._replace(seconds=8.0 if i == 0 else 0.02)
 
-    found = verdicts(MiniData(), Windowed())
+    found = results(MiniData(), Windowed())
     assert [v.row.seconds for v in found] == pytest.approx([(8 + 3 * 0.02) / 4] * 4)
-    assert [v.row.seconds for v in verdicts(MiniData(), TruthEstimator())] == [0.25] * 4
+    assert [v.row.seconds for v in results(MiniData(), TruthEstimator())] == [0.25] * 4
 
 
 def test_faults_name_the_clip():
     broken = TruthEstimator(formula=lambda d: d * np.nan)
     with pytest.raises(DataError, match="mini/0"):
-        verdicts(MiniData(), broken)
+        results(MiniData(), broken)
     with pytest.raises(ConfigError, match="no test-time averaging"):
-        verdicts(
+        results(
             MiniData(), TruthEstimator(), mini_protocol("vda-synthetic", "inference.tta='flip'")
         )

@@ -12,8 +12,8 @@ from nearfar.errors import ConfigError, DataError
 from nearfar.eval.measures import (
     CLIP_METRICS,
     UNCERTAINTY,
-    Scored,
     ScoredClip,
+    ScoredFrame,
     clip_metrics,
     counters,
     measure,
@@ -22,14 +22,14 @@ from nearfar.eval.measures import (
     require_known,
 )
 from nearfar.eval.metrics.temporal import flicker, opw, scale_drift, tae, tae_v2
-from nearfar.eval.prepare import Case, prepare
+from nearfar.eval.prepare import PreparedSample, prepare
 
 
 def scored(record=None, factor=1.0, **more):
-    case = prepare(record or MiniData().record(1), mini_protocol("real-folder"))
-    depth = case.truth_HW.astype(np.float64) * factor + 6.0 * (case.truth_HW == 0)
+    sample = prepare(record or MiniData().record(1), mini_protocol("real-folder"))
+    depth = sample.truth_HW.astype(np.float64) * factor + 6.0 * (sample.truth_HW == 0)
     given = {"raw_HW": depth, "value_space": "metric", "sigma_HW": None, "fov_x_deg": 53.130102}
-    return Scored(case=case, depth_HW=depth, options={}, **(given | more))
+    return ScoredFrame(sample=sample, depth_HW=depth, options={}, **(given | more))
 
 
 def test_order_is_that_of_the_protocol():
@@ -148,7 +148,7 @@ def frame(position):
     return depth.astype(np.float32), rgb.transpose(1, 2, 0).round().astype(np.uint8)
 
 
-def cases(step=(0.05, 0.02, 0.04), count=4, *, without=(), hole=None):
+def samples(step=(0.05, 0.02, 0.04), count=4, *, without=(), hole=None):
     """Scored frames of the walk; `without` names fields of the records that are missing."""
     found = []
     for i in range(count):
@@ -169,13 +169,13 @@ def cases(step=(0.05, 0.02, 0.04), count=4, *, without=(), hole=None):
             intrinsics_33=None if "camera" in without else CAMERA,
             pose_44=None if "pose" in without else pose,
         )
-        found.append(Case(record, rgb, depth, known, known, record.intrinsics_33))
+        found.append(PreparedSample(record, rgb, depth, known, known, record.intrinsics_33))
     return found
 
 
 def measured(depth_of, frames=None, names=CLIP_METRICS, options=TRUTH):
     """The metrics of a prediction: truth of the frame -> depth."""
-    frames = cases() if frames is None else frames
+    frames = samples() if frames is None else frames
     truths = [np.where(c.known_HW, c.truth_HW, 4).astype(np.float64) for c in frames]
     depth = np.stack([depth_of(truth, i) for i, truth in enumerate(truths)])
     return measure_clip(ScoredClip(frames, depth, options), names)
@@ -191,7 +191,7 @@ def test_true_depth_of_a_walk_does_not_flicker():
     assert values["flicker"] < 1e-6
     assert abs(values["scale_drift"]) < 1e-5
     assert 0 < values["tae_v2"] < 1.0  # pixels are whole, depth is not
-    forward = measured(lambda truth, i: truth, cases(step=(0, 0, 0.04)))  # nothing new comes in
+    forward = measured(lambda truth, i: truth, samples(step=(0, 0, 0.04)))  # nothing new comes in
     assert forward.values["opw"] < 0.05
 
 
@@ -206,20 +206,20 @@ def test_depth_that_pumps_shows_in_every_metric():
     assert growing["scale_drift"] == pytest.approx(-100 * math.log(1.02), rel=1e-4)
     assert growing["flicker"] == pytest.approx(math.log(1.02), rel=1e-4)
     rng = np.random.default_rng(0)
-    ahead = cases(step=(0, 0, 0.04))
+    ahead = samples(step=(0, 0, 0.04))
     noisy = measured(lambda truth, i: truth + rng.normal(0, 0.1, truth.shape), ahead).values
     assert noisy["opw"] > 0.5
 
 
 def test_a_scale_that_never_changes_is_steady_and_a_near_camera_no_flicker():
-    scaled = measured(lambda truth, i: 2 * truth, cases(step=(0, 0, 0.3))).values
+    scaled = measured(lambda truth, i: 2 * truth, samples(step=(0, 0, 0.3))).values
     assert scaled["flicker"] < 1e-6
-    flat = measured(lambda truth, i: np.full_like(truth, 4.0), cases(step=(0, 0, 0.3))).values
+    flat = measured(lambda truth, i: np.full_like(truth, 4.0), samples(step=(0, 0, 0.3))).values
     assert flat["flicker"] > 0.05  # the same map for a wall that comes nearer is wrong
 
 
 def test_before_a_camera_at_rest_flicker_is_that_of_depth():
-    frames = cases(step=(0, 0, 0), hole=(slice(0, 3), slice(0, 5)))
+    frames = samples(step=(0, 0, 0), hole=(slice(0, 3), slice(0, 5)))
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 0.02, (4, H, W))
     found = measured(lambda truth, i: truth * np.exp(noise[i]), frames).values
@@ -229,7 +229,7 @@ def test_before_a_camera_at_rest_flicker_is_that_of_depth():
 
 
 def test_values_are_those_of_the_formulas():
-    frames = cases()
+    frames = samples()
     depth = np.stack([pumping(c.truth_HW.astype(float), i) for i, c in enumerate(frames)])
     poses = np.stack([c.record.pose_44 for c in frames])
     truth = np.stack([c.truth_HW for c in frames])
@@ -238,7 +238,7 @@ def test_values_are_those_of_the_formulas():
     assert found["tae_v2"] == tae_v2(depth, CAMERA, poses, occlusion=None).percent
     assert found["tae_v2_checked"] == tae_v2(depth, CAMERA, poses, occlusion=0.1).percent
     assert found["scale_drift"] == scale_drift(depth, truth, truth > 0).slope
-    still = cases(step=(0, 0, 0))
+    still = samples(step=(0, 0, 0))
     photos = np.stack([c.rgb_HW3.transpose(2, 0, 1) for c in still])
     flow = np.zeros((3, 2, H, W))
     depth = np.stack([pumping(c.truth_HW.astype(float), i) for i, c in enumerate(still)])
@@ -248,9 +248,9 @@ def test_values_are_those_of_the_formulas():
 
 def test_parity_keeps_the_camera_of_the_uncropped_frame():
     shifted = CAMERA - np.array([[0, 0, 6.0], [0, 0, 4.0], [0, 0, 0]])
-    frames = [case._replace(intrinsics_33=shifted) for case in cases(step=(0, 0, 0.3))]
-    depth = np.stack([case.truth_HW for case in frames]).astype(float)
-    poses = np.stack([case.record.pose_44 for case in frames])
+    frames = [sample._replace(intrinsics_33=shifted) for sample in samples(step=(0, 0, 0.3))]
+    depth = np.stack([sample.truth_HW for sample in frames]).astype(float)
+    poses = np.stack([sample.record.pose_44 for sample in frames])
     found = measured(lambda truth, i: truth, frames, ("tae", "tae_v2")).values
     assert found["tae"] == tae(depth, CAMERA, poses).percent
     assert found["tae_v2"] == tae_v2(depth, shifted, poses, occlusion=None).percent
@@ -258,7 +258,7 @@ def test_parity_keeps_the_camera_of_the_uncropped_frame():
 
 
 def test_one_frame_has_no_motion_and_image_metrics_are_left_alone():
-    alone = measured(lambda truth, i: truth, cases(count=1))
+    alone = measured(lambda truth, i: truth, samples(count=1))
     assert set(alone.values) == set(CLIP_METRICS) and all(map(math.isnan, alone.values.values()))
     assert measured(pumping, names=("abs_rel", "tae")).values.keys() == {"tae"}
     assert clip_metrics(("abs_rel", "flicker", "delta1")) == ["flicker"]
@@ -266,10 +266,10 @@ def test_one_frame_has_no_motion_and_image_metrics_are_left_alone():
 
 def test_missing_poses_and_cameras_are_named():
     with pytest.raises(DataError, match="walk/0/0: has no pose"):
-        measured(pumping, cases(without=("pose",)))
+        measured(pumping, samples(without=("pose",)))
     with pytest.raises(DataError, match="walk/0/0: has no camera"):
-        measured(pumping, cases(without=("camera",)))
-    frames = cases()
+        measured(pumping, samples(without=("camera",)))
+    frames = samples()
     frames[2] = frames[2]._replace(intrinsics_33=CAMERA * 1.1)
     with pytest.raises(DataError, match="walk/0/2: has another camera"):
         measured(pumping, frames)

@@ -124,25 +124,25 @@ def prepared(record, *changes, name="real-folder"):
 
 def test_native_size_leaves_everything_where_it_is():
     record = MiniData().record(1)
-    case = prepared(record)
-    assert case.rgb_HW3 is record.rgb_HW3 or np.array_equal(case.rgb_HW3, record.rgb_HW3)
-    np.testing.assert_array_equal(case.truth_HW, record.depth_HW)
-    np.testing.assert_array_equal(case.scored_HW, record.valid_HW)
+    sample = prepared(record)
+    assert sample.rgb_HW3 is record.rgb_HW3 or np.array_equal(sample.rgb_HW3, record.rgb_HW3)
+    np.testing.assert_array_equal(sample.truth_HW, record.depth_HW)
+    np.testing.assert_array_equal(sample.scored_HW, record.valid_HW)
 
 
 def test_a_crop_of_image_and_truth_moves_the_camera():
     record = MiniData(size_hw=(40, 50)).record(2)
-    case = prepared(record, "image.crop=border_8", "truth.crop=border_8")
-    np.testing.assert_array_equal(case.rgb_HW3, record.rgb_HW3[8:-8, 8:-8])
-    np.testing.assert_array_equal(case.truth_HW, record.depth_HW[8:-8, 8:-8])
-    np.testing.assert_allclose(case.intrinsics_33[:2, 2], [25 - 8, 20 - 8])
+    sample = prepared(record, "image.crop=border_8", "truth.crop=border_8")
+    np.testing.assert_array_equal(sample.rgb_HW3, record.rgb_HW3[8:-8, 8:-8])
+    np.testing.assert_array_equal(sample.truth_HW, record.depth_HW[8:-8, 8:-8])
+    np.testing.assert_allclose(sample.intrinsics_33[:2, 2], [25 - 8, 20 - 8])
 
 
 def test_an_unequal_crop_moves_the_principal_point_right_and_down_by_its_own():
     record = MiniData(size_hw=(40, 50)).record(2)  # center 25, 20
     crops = ("image.crop=scannet", "truth.crop=scannet")  # 8 rows, 11 columns of each side
-    case = prepared(record, *crops)
-    np.testing.assert_allclose(case.intrinsics_33[:2, 2], [25 - 11, 20 - 8])
+    sample = prepared(record, *crops)
+    np.testing.assert_allclose(sample.intrinsics_33[:2, 2], [25 - 11, 20 - 8])
     half = prepared(record, *crops, "truth.resize=nearest", "truth.size=[12, 28]")
     np.testing.assert_allclose(half.intrinsics_33, [[50, 0, 14], [0, 25, 6], [0, 0, 1]])
     np.testing.assert_array_equal(record.intrinsics_33[:2, 2], [25, 20])
@@ -150,9 +150,9 @@ def test_an_unequal_crop_moves_the_principal_point_right_and_down_by_its_own():
 
 def test_boxes_of_kitti_are_fractions_of_the_crop():
     record = MiniData(size_hw=(375, 1242)).record(0)
-    case = prepare(record, load_protocol("marigold-kitti"))
-    assert case.rgb_HW3.shape == (352, 1216, 3)
-    rows, columns = np.nonzero(case.scored_HW)
+    sample = prepare(record, load_protocol("marigold-kitti"))
+    assert sample.rgb_HW3.shape == (352, 1216, 3)
+    rows, columns = np.nonzero(sample.scored_HW)
     assert (rows.min(), rows.max() + 1) == (117, 321)
     assert (columns.min(), columns.max() + 1) == (43, 1172)
 
@@ -160,10 +160,10 @@ def test_boxes_of_kitti_are_fractions_of_the_crop():
 def test_squash_and_nearest_truth():
     record = MiniData(size_hw=(20, 30)).record(0)
     sizes = "image.resize=size", "image.size=[10, 16]", "image.interpolation=area"
-    case = prepared(record, *sizes, "truth.resize=nearest", "truth.size=[10, 16]")
-    assert case.rgb_HW3.shape == (10, 16, 3) and case.truth_HW.shape == (10, 16)
-    assert set(np.unique(case.truth_HW)) <= set(np.unique(record.depth_HW))
-    np.testing.assert_allclose(case.intrinsics_33[0], [30 * 16 / 30, 0, 8.0])
+    sample = prepared(record, *sizes, "truth.resize=nearest", "truth.size=[10, 16]")
+    assert sample.rgb_HW3.shape == (10, 16, 3) and sample.truth_HW.shape == (10, 16)
+    assert set(np.unique(sample.truth_HW)) <= set(np.unique(record.depth_HW))
+    np.testing.assert_allclose(sample.intrinsics_33[0], [30 * 16 / 30, 0, 8.0])
     long = prepared(
         record, "image.resize=long_side", "image.size=[15]", "image.interpolation=bilinear"
     )
@@ -206,8 +206,8 @@ def test_filled_depth_and_named_masks_must_be_there():
 
 def test_moge_warp_reaches_the_size_of_its_set():
     record = MiniData(size_hw=(48, 64)).record(0)
-    case = prepared(record, "image.size=[24, 24]", name="moge-affine-gso")
-    assert case.rgb_HW3.shape == (24, 24, 3) == (*case.truth_HW.shape, 3)
+    sample = prepared(record, "image.size=[24, 24]", name="moge-affine-gso")
+    assert sample.rgb_HW3.shape == (24, 24, 3) == (*sample.truth_HW.shape, 3)
     with pytest.raises(DataError, match="no camera"):
         prepared(replace(record, intrinsics_33=None), name="moge-affine-gso")
 

@@ -13,7 +13,7 @@ measures.py         the metrics a protocol may list, by id, of images and of cli
 run.py              an evaluation: checks, loop, resume, shares of processes
 results.py          the folder of a run: run.json, samples.csv, previews, result.json
 summaries.py        means, intervals and groups of a table; the result from what lies on disk
-compare.py          results beside each other: titles, paired differences, the standing table
+compare.py          results beside each other: titles, paired differences, a table of all models
 report.py           one HTML file about a run, with images as pictures
 circumstances.py    versions, commit, machine, memory
 """

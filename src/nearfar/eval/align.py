@@ -72,7 +72,7 @@ class Aligned(NamedTuple):
     notes: dict[str, float]
 
 
-class Task(NamedTuple):
+class FitInput(NamedTuple):
     """What an estimator may look at. The prediction is in the alignment's space."""
 
     prediction_HW: NDArray
@@ -82,7 +82,7 @@ class Task(NamedTuple):
     generator: np.random.Generator
 
 
-class Found(NamedTuple):
+class FitResult(NamedTuple):
     """A fitted line, and what there is to note about how it was found."""
 
     fit: Fit
@@ -106,8 +106,8 @@ class Alignment:
     name: str
     space: str
     value_spaces: tuple[str, ...]
-    find: Callable[[Task], Found]
-    to_metres: Callable[[Fit, Task], Metres]
+    find: Callable[[FitInput], FitResult]
+    to_metres: Callable[[Fit, FitInput], Metres]
     scope: str = "image"
     random: bool = False
 
@@ -124,9 +124,9 @@ class Alignment:
 
         DataError if nothing is valid, or if the prediction is not finite inside the mask.
         """
-        task = Task(prediction_HW, truth_HW, valid_HW, options, generator)
-        fit, notes = self.find(task)
-        depth_HW, clipped_share = self.to_metres(fit, task)
+        given = FitInput(prediction_HW, truth_HW, valid_HW, options, generator)
+        fit, notes = self.find(given)
+        depth_HW, clipped_share = self.to_metres(fit, given)
         notes = {
             "degenerate": float(fit.degenerate),
             "negative_scale": float(fit.scale < 0),
@@ -192,54 +192,56 @@ def find_alignment(name: str) -> Alignment:
     return ALIGNMENTS[name]
 
 
-def _unchanged(task: Task) -> Found:
-    valid_pairs(*task[:3])
-    return Found(Fit(1.0, 0.0, False), {})
+def _unchanged(given: FitInput) -> FitResult:
+    valid_pairs(*given[:3])
+    return FitResult(Fit(1.0, 0.0, False), {})
 
 
-def _plain(estimator: Callable[[NDArray, NDArray, NDArray], Fit]) -> Callable[[Task], Found]:
+def _plain(
+    estimator: Callable[[NDArray, NDArray, NDArray], Fit],
+) -> Callable[[FitInput], FitResult]:
     """An estimator without options."""
-    return lambda task: Found(estimator(*task[:3]), {})
+    return lambda given: FitResult(estimator(*given[:3]), {})
 
 
-def _depth_line(task: Task) -> Found:
-    return Found(fits.fit_lstsq_depth(*_fit_grid(task)), {})
+def _depth_line(given: FitInput) -> FitResult:
+    return FitResult(fits.fit_lstsq_depth(*_fit_grid(given)), {})
 
 
-def _disparity_line(task: Task) -> Found:
-    return Found(fits.fit_lstsq_disparity(*_fit_grid(task), variant=task.options.variant), {})
+def _disparity_line(given: FitInput) -> FitResult:
+    return FitResult(fits.fit_lstsq_disparity(*_fit_grid(given), variant=given.options.variant), {})
 
 
-def _l1(estimator: Callable[..., L1Fit]) -> Callable[[Task], Found]:
+def _l1(estimator: Callable[..., L1Fit]) -> Callable[[FitInput], FitResult]:
     """Weighted L1 with w = 1 / g on 64x64 samples."""
 
-    def find(task: Task) -> Found:
-        valid_pairs(*task[:3])
-        source = masked_nearest_source(task.valid_HW, task.options.samples_hw)
-        p_P = source.take(task.prediction_HW).astype(np.float64)
-        g_P = source.take(task.truth_HW).astype(np.float64)
-        fit = estimator(p_P, g_P, 1 / g_P, truncation=task.options.truncation)
-        return Found(Fit(fit.scale, fit.shift, fit.degenerate), {"samples": float(p_P.size)})
+    def find(given: FitInput) -> FitResult:
+        valid_pairs(*given[:3])
+        source = masked_nearest_source(given.valid_HW, given.options.samples_hw)
+        p_P = source.take(given.prediction_HW).astype(np.float64)
+        g_P = source.take(given.truth_HW).astype(np.float64)
+        fit = estimator(p_P, g_P, 1 / g_P, truncation=given.options.truncation)
+        return FitResult(Fit(fit.scale, fit.shift, fit.degenerate), {"samples": float(p_P.size)})
 
     return find
 
 
-def _ransac(task: Task) -> Found:
-    fit = fit_ransac_log1p(*task[:3], generator=task.generator, trials=task.options.trials)
+def _ransac(given: FitInput) -> FitResult:
+    fit = fit_ransac_log1p(*given[:3], generator=given.generator, trials=given.options.trials)
     notes = {"fallback": float(fit.fallback), "inlier_share": fit.inlier_share}
-    return Found(Fit(fit.scale, fit.shift, False), notes)
+    return FitResult(Fit(fit.scale, fit.shift, False), notes)
 
 
-def _fit_grid(task: Task) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
+def _fit_grid(given: FitInput) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
     """Prediction, truth and mask as the fit sees them: all columns, or the reduced ones."""
-    if task.options.fit_resolution is None:
-        return task[:3]
-    size_hw = (task.truth_HW.shape[0], task.truth_HW.shape[1])
-    columns_w = reduced_columns(size_hw, task.options.fit_resolution)
+    if given.options.fit_resolution is None:
+        return given[:3]
+    size_hw = (given.truth_HW.shape[0], given.truth_HW.shape[1])
+    columns_w = reduced_columns(size_hw, given.options.fit_resolution)
     return (
-        task.prediction_HW[:, columns_w],
-        task.truth_HW[:, columns_w],
-        task.valid_HW[:, columns_w],
+        given.prediction_HW[:, columns_w],
+        given.truth_HW[:, columns_w],
+        given.valid_HW[:, columns_w],
     )
 
 
@@ -251,23 +253,23 @@ def _line(fit: Fit, values: NDArray) -> NDArray[np.float64]:
     return line
 
 
-def _metres(fit: Fit, task: Task) -> Metres:
-    return Metres(_line(fit, task.prediction_HW), 0.0)
+def _metres(fit: Fit, given: FitInput) -> Metres:
+    return Metres(_line(fit, given.prediction_HW), 0.0)
 
 
-def _inverse(fit: Fit, task: Task) -> Metres:
+def _inverse(fit: Fit, given: FitInput) -> Metres:
     """1 / disparity, clipped below at 1e-3, or (MoGe) at 1 / the largest valid truth."""
     floor = fits.MIN_DISPARITY
-    if task.options.variant == "moge":
-        floor = 1 / float(task.truth_HW[task.valid_HW].max())
-    return _clipped_inverse(_line(fit, task.prediction_HW), floor, task.valid_HW)
+    if given.options.variant == "moge":
+        floor = 1 / float(given.truth_HW[given.valid_HW].max())
+    return _clipped_inverse(_line(fit, given.prediction_HW), floor, given.valid_HW)
 
 
-def _video_inverse(fit: Fit, task: Task) -> Metres:
+def _video_inverse(fit: Fit, given: FitInput) -> Metres:
     """As `_inverse`, of a disparity clipped below at 1e-3 before the fit too; in [1e-3, max]."""
-    disparity = _line(fit, np.maximum(task.prediction_HW, fits.MIN_DISPARITY))
-    depth, clipped_share = _clipped_inverse(disparity, fits.MIN_DISPARITY, task.valid_HW)
-    high = np.inf if task.options.max_depth is None else task.options.max_depth
+    disparity = _line(fit, np.maximum(given.prediction_HW, fits.MIN_DISPARITY))
+    depth, clipped_share = _clipped_inverse(disparity, fits.MIN_DISPARITY, given.valid_HW)
+    high = np.inf if given.options.max_depth is None else given.options.max_depth
     return Metres(np.clip(depth, _VIDEO_NEAREST, high), clipped_share)
 
 
@@ -278,12 +280,12 @@ def _clipped_inverse(
     return Metres(1 / np.maximum(disparity, floor), clipped_share)
 
 
-def _expm1(fit: Fit, task: Task) -> Metres:
-    return Metres(np.expm1(np.minimum(_line(fit, task.prediction_HW), _MAX_EXPONENT)), 0.0)
+def _expm1(fit: Fit, given: FitInput) -> Metres:
+    return Metres(np.expm1(np.minimum(_line(fit, given.prediction_HW), _MAX_EXPONENT)), 0.0)
 
 
-def _exp(fit: Fit, task: Task) -> Metres:
-    return Metres(np.exp(np.minimum(_line(fit, task.prediction_HW), _MAX_EXPONENT)), 0.0)
+def _exp(fit: Fit, given: FitInput) -> Metres:
+    return Metres(np.exp(np.minimum(_line(fit, given.prediction_HW), _MAX_EXPONENT)), 0.0)
 
 
 _SPACES = {

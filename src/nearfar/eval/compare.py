@@ -1,9 +1,9 @@
-"""Results beside each other: how metrics are shown, paired differences, the standing table.
+"""Results beside each other: how metrics are shown, paired differences, a table of all models.
 
-`compare` asks of two results whether the difference is larger than its interval. `standings` puts
-stored results of one protocol hash, one list and one machine in a table: times and memory of two
-machines say nothing about two models. Baselines see no photo and stand in every table. What may not
-be compared (custom protocols, subsets) is left out and named below.
+`compare` asks of two results whether the difference is larger than its interval. `result_tables`
+puts stored results of one protocol hash, one list and one machine in a table: times and memory of
+two machines say nothing about two models. Baselines see no photo and stand in every table. What may
+not be compared (custom protocols, subsets) is left out and named below.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ TO_MEASURE = "to be measured again"  # a stored result whose seconds were found 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class ResultTable:
     """One table: what was measured, and the results in order of `metrics[0]`, best first.
 
     machine: processor or GPU, threads and dtype of all its models; '' with baselines only.
@@ -209,7 +209,7 @@ def stored_name(result: EvalResult) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in text) + ".json"
 
 
-def standings(results: Iterable[EvalResult]) -> list[Standing]:
+def result_tables(results: Iterable[EvalResult]) -> list[ResultTable]:
     """The comparable results grouped by protocol hash, list and machine, in order of these."""
     groups: dict[tuple[str, ...], dict[str, list[EvalResult]]] = {}
     for result in results:
@@ -221,15 +221,17 @@ def standings(results: Iterable[EvalResult]) -> list[Standing]:
     for by_machine in (groups[key] for key in sorted(groups)):
         baselines = by_machine.pop("", [])
         by_machine = by_machine or {"": []}
-        tables += [_standing([*by_machine[name], *baselines], name) for name in sorted(by_machine)]
+        tables += [
+            _result_table([*by_machine[name], *baselines], name) for name in sorted(by_machine)
+        ]
     return tables
 
 
 def markdown(results: Sequence[EvalResult]) -> str:
     """The tables as Markdown, and the results that may not stand in one."""
     parts: list[str] = []
-    for title, tables in groupby(standings(results), key=lambda one: one.title):
-        parts += [f"## {title}", *(_standing_table(one) for one in tables)]
+    for title, tables in groupby(result_tables(results), key=lambda one: one.title):
+        parts += [f"## {title}", *(_markdown_table(one) for one in tables)]
     others = [result for result in results if not result.comparable]
     if others:
         lines = [f"- {_model(r)} on {r.title}: {'; '.join(r.remarks)}" for r in others]
@@ -237,7 +239,7 @@ def markdown(results: Sequence[EvalResult]) -> str:
     return "\n\n".join(parts) if parts else "No results are stored yet."
 
 
-def _standing(results: Sequence[EvalResult], machine: str) -> Standing:
+def _result_table(results: Sequence[EvalResult], machine: str) -> ResultTable:
     first = results[0]
     every = set.intersection(*(set(result.metrics) for result in results))
     metrics = tuple(name for name in _SHOWN if name in every) or tuple(sorted(every)[:4])
@@ -251,7 +253,7 @@ def _standing(results: Sequence[EvalResult], machine: str) -> Standing:
 
     text: dict[str, Any] = first.protocol.get("text") or {}
     counts = f"{first.dataset.get('evaluated', '?')} images"
-    return Standing(
+    return ResultTable(
         title=first.title,
         machine=machine,
         status=str(first.protocol.get("status", "")),
@@ -262,7 +264,7 @@ def _standing(results: Sequence[EvalResult], machine: str) -> Standing:
     )
 
 
-def _standing_table(one: Standing) -> str:
+def _markdown_table(one: ResultTable) -> str:
     """One line about protocol and machine, and the table with intervals, seconds and memory."""
     head = ["model", *(f"{title_of(name)}, {arrow(name)}" for name in one.metrics)]
     head += ["s per image", "memory (MB)"]

@@ -21,9 +21,9 @@ from nearfar.errors import ConfigError, DataError
 from .align import ALIGNMENTS, Aligned, AlignOptions, converted
 from .measures import (
     UNCERTAINTY,
-    Measured,
-    Scored,
+    MetricValues,
     ScoredClip,
+    ScoredFrame,
     clip_metrics,
     counters,
     measure,
@@ -31,7 +31,7 @@ from .measures import (
     pixels_with_sigma,
 )
 from .predictions import ClipEstimator, Estimate, Estimator
-from .prepare import Case, data_hash, interpolate, nearest, prepare
+from .prepare import PreparedSample, data_hash, interpolate, nearest, prepare
 from .protocol import ELSE_CAPS, Protocol
 from .results import OK, PREVIEW_SIDE, SKIPPED, Preview, SampleRow
 from .value_space import conversion_for
@@ -55,11 +55,11 @@ _UNFITTED = (
 )  # metres as predicted; metrics of points fit the points themselves
 
 
-class Verdict(NamedTuple):
+class FrameResult(NamedTuple):
     """The row of the table, and what its numbers are of; `scored` is None for a skipped frame."""
 
     row: SampleRow
-    scored: Scored | None
+    scored: ScoredFrame | None
 
     @property
     def preview(self) -> Preview | None:
@@ -76,7 +76,7 @@ class FrameFit(NamedTuple):
     notes: dict[str, float]
 
 
-class _Map(NamedTuple):
+class _Prediction(NamedTuple):
     """What was predicted for one photo; on the truth's grid it is finite everywhere.
 
     sky_share: how much was filled as sky. nonfinite_share: how much was put to the caps.
@@ -102,27 +102,27 @@ def judge(
     places: Sequence[int],
     protocol: Protocol,
     estimator: Estimator,
-) -> list[Verdict]:
-    """The verdicts of the frames of one clip, in order; errors name the sample, or the clip.
+) -> list[FrameResult]:
+    """The results of the frames of one clip, in order; errors name the sample, or the clip.
 
     Every frame has a row, with the clip's scale and shift; metrics of the whole clip stand in the
     row of its first scored frame. Frames with too few pixels are shown to the model, but neither
     fitted nor scored. Memory grows with the frames: photos, truths and maps at the truth's size.
     """
     # 1. photo [H,W,3], truth [H,W] and scored pixels [H,W] of every frame
-    cases = [prepare(record, protocol) for record in records]
-    facts = [_facts(case, place) for case, place in zip(cases, places, strict=True)]
+    samples = [prepare(record, protocol) for record in records]
+    facts = [_facts(sample, place) for sample, place in zip(samples, places, strict=True)]
     used = [i for i, known in enumerate(facts) if known["n_valid"] >= protocol.mask.least_pixels]
-    verdicts = {
-        i: Verdict(_skipped_row(known, protocol), None)
+    results = {
+        i: FrameResult(_skipped_row(known, protocol), None)
         for i, known in enumerate(facts)
         if i not in used
     }
     with _named(records):
         # 2. maps [H,W] in the model's value space, on the grid of the truth
-        maps = _predicted(cases, protocol, estimator) if used else []
+        maps = _predicted(samples, protocol, estimator) if used else []
         # 3. one scale and shift for the scored frames [T,H,W], then the caps
-        scored = _fitted([cases[i] for i in used], [maps[i] for i in used], protocol, places[0])
+        scored = _fitted([samples[i] for i in used], [maps[i] for i in used], protocol, places[0])
         # 4. numbers of every frame; those of the clip join the first
         names, _ = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
         measured = [measure(frame, names) for frame, _ in scored]
@@ -130,8 +130,8 @@ def judge(
             measured[0] = _joined(measured[0], _of_clip([frame for frame, _ in scored], protocol))
     # 5. rows
     for i, (frame, fit), numbers in zip(used, scored, measured, strict=True):
-        verdicts[i] = Verdict(_row(facts[i], maps[i], frame, fit, numbers), frame)
-    return [verdicts[i] for i in range(len(cases))]
+        results[i] = FrameResult(_row(facts[i], maps[i], frame, fit, numbers), frame)
+    return [results[i] for i in range(len(samples))]
 
 
 def fit_clip(
@@ -193,16 +193,16 @@ def _named(records: Sequence[DepthRecord]) -> Iterator[None]:
         raise DataError(name, f"{error.where}: {error.finding}", error.remedy) from error
 
 
-def _facts(case: Case, place: int) -> dict[str, Any]:
+def _facts(sample: PreparedSample, place: int) -> dict[str, Any]:
     """What a row says about its sample, scored or not."""
-    record = case.record
+    record = sample.record
     return {
         "index": place,
         "sample_id": record.sample_id,
         "scene": record.scene,
         "place": str(record.notes.get("place", record.notes.get("scene_type", ""))),
         "data_sha256": data_hash(record),
-        "n_valid": int(np.count_nonzero(case.scored_HW)),
+        "n_valid": int(np.count_nonzero(sample.scored_HW)),
     }
 
 
@@ -215,11 +215,15 @@ def _skipped_row(facts: dict[str, Any], protocol: Protocol) -> SampleRow:
 
 
 def _row(
-    facts: dict[str, Any], found: _Map, frame: Scored, fit: FrameFit, measured: Measured
+    facts: dict[str, Any],
+    found: _Prediction,
+    frame: ScoredFrame,
+    fit: FrameFit,
+    measured: MetricValues,
 ) -> SampleRow:
     """The row of a scored frame; median_m is the median true depth of its scored pixels."""
-    case = frame.case
-    truth_P = case.truth_HW[case.scored_HW & case.known_HW]
+    sample = frame.sample
+    truth_P = sample.truth_HW[sample.scored_HW & sample.known_HW]
     notes = {"median_m": float(np.median(truth_P))} if truth_P.size else {}
     notes |= fit.notes
     notes |= {"sky_share": found.sky_share, "nonfinite_share": found.nonfinite_share}
@@ -234,26 +238,28 @@ def _row(
     )
 
 
-def _of_clip(frames: Sequence[Scored], protocol: Protocol) -> Measured:
+def _of_clip(frames: Sequence[ScoredFrame], protocol: Protocol) -> MetricValues:
     """The metrics of the whole clip."""
     depth_THW = np.stack([frame.depth_HW for frame in frames])
-    clip = ScoredClip([frame.case for frame in frames], depth_THW, protocol.metric_options)
+    clip = ScoredClip([frame.sample for frame in frames], depth_THW, protocol.metric_options)
     return measure_clip(clip, protocol.metrics)
 
 
-def _joined(one: Measured, other: Measured) -> Measured:
-    return Measured({**one.values, **other.values}, {**one.notes, **other.notes})
+def _joined(one: MetricValues, other: MetricValues) -> MetricValues:
+    return MetricValues({**one.values, **other.values}, {**one.notes, **other.notes})
 
 
-def _predicted(cases: Sequence[Case], protocol: Protocol, estimator: Estimator) -> list[_Map]:
+def _predicted(
+    samples: Sequence[PreparedSample], protocol: Protocol, estimator: Estimator
+) -> list[_Prediction]:
     """The map of every frame, with the protocol's test-time averaging, on the truth's grid."""
     tta, sky = protocol.inference.tta, protocol.prediction.sky
     if tta not in ("none", *_AVERAGES):
         raise ConfigError(f"protocol {protocol.id}", f"unknown tta {tta!r}")
     if tta != "none" and protocol.alignment.scope == "clip":
         raise ConfigError(f"protocol {protocol.id}", "clips have no test-time averaging")
-    photos = [np.ascontiguousarray(case.rgb_HW3) for case in cases]
-    found: Iterator[_Map]
+    photos = [np.ascontiguousarray(sample.rgb_HW3) for sample in samples]
+    found: Iterator[_Prediction]
     if tta != "none":
         found = (_averaged(photo_HW3, tta, sky, estimator) for photo_HW3 in photos)
     else:
@@ -266,11 +272,11 @@ def _predicted(cases: Sequence[Case], protocol: Protocol, estimator: Estimator) 
             _map_of(estimate, photo_HW3.shape[:2], sky)._replace(sigma_HW=_known_sigma(estimate))
             for estimate, photo_HW3 in zip(estimates, photos, strict=True)
         )
-    maps = [_on_grid(one, case, protocol) for one, case in zip(found, cases, strict=True)]
+    maps = [_on_grid(one, sample, protocol) for one, sample in zip(found, samples, strict=True)]
     return _with_shared_seconds(maps) if isinstance(estimator, ClipEstimator) else maps
 
 
-def _with_shared_seconds(maps: Sequence[_Map]) -> list[_Map]:
+def _with_shared_seconds(maps: Sequence[_Prediction]) -> list[_Prediction]:
     """The maps with the clip's seconds in equal parts.
 
     A model of clips works by windows: which of a window's frames had to wait for it is chance, and
@@ -280,9 +286,11 @@ def _with_shared_seconds(maps: Sequence[_Map]) -> list[_Map]:
     return [found._replace(seconds=seconds) for found in maps]
 
 
-def _averaged(photo_HW3: NDArray[np.uint8], tta: str, sky: str, estimator: Estimator) -> _Map:
+def _averaged(
+    photo_HW3: NDArray[np.uint8], tta: str, sky: str, estimator: Estimator
+) -> _Prediction:
     """The average of several estimates of parts or mirror images; it has no uncertainty."""
-    asked: list[_Map] = []
+    asked: list[_Prediction] = []
 
     def ask(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
         estimate = estimator.estimate(np.ascontiguousarray(rgb_HW3))
@@ -297,21 +305,23 @@ def _averaged(photo_HW3: NDArray[np.uint8], tta: str, sky: str, estimator: Estim
     )
 
 
-def _map_of(found: Estimate, size_hw: tuple[int, ...], sky: str) -> _Map:
+def _map_of(found: Estimate, size_hw: tuple[int, ...], sky: str) -> _Prediction:
     """The estimate of a photo of this size with its sky filled as `prediction.sky` says."""
     values_HW, share = _without_sky(found, size_hw, sky)
-    return _Map(values_HW, None, found.value_space, share, 0.0, found.fov_x_deg, found.seconds)
+    return _Prediction(
+        values_HW, None, found.value_space, share, 0.0, found.fov_x_deg, found.seconds
+    )
 
 
-def _on_grid(found: _Map, case: Case, protocol: Protocol) -> _Map:
+def _on_grid(found: _Prediction, sample: PreparedSample, protocol: Protocol) -> _Prediction:
     """The map at the truth's size, with what is still not finite put to the caps."""
     part = protocol.prediction
     values_HW, sigma_HW = found.values_HW, found.sigma_HW
-    size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])
+    size_hw = (sample.truth_HW.shape[0], sample.truth_HW.shape[1])
     if values_HW.shape != size_hw:
         if part.resize == "none":
             raise DataError(
-                case.record.sample_id,
+                sample.record.sample_id,
                 f"the prediction is {values_HW.shape}, the truth {size_hw}; nothing is resized",
             )
         values_HW = interpolate(
@@ -387,23 +397,23 @@ _AVERAGES: dict[str, Callable[[_Ask, NDArray[np.uint8]], NDArray[np.float64]]] =
 
 
 def _fitted(
-    cases: Sequence[Case], maps: Sequence[_Map], protocol: Protocol, place: int
-) -> list[tuple[Scored, FrameFit]]:
+    samples: Sequence[PreparedSample], maps: Sequence[_Prediction], protocol: Protocol, place: int
+) -> list[tuple[ScoredFrame, FrameFit]]:
     """The frames of a clip in metres, the standard deviation carried along."""
-    if not cases:
+    if not samples:
         return []
     fits = fit_clip(
         [found.values_HW for found in maps],
-        [case.truth_HW for case in cases],
-        [case.scored_HW for case in cases],
+        [sample.truth_HW for sample in samples],
+        [sample.scored_HW for sample in samples],
         protocol,
         value_space=maps[0].value_space,
         place=place,
     )
     return [
         (
-            Scored(
-                case=case,
+            ScoredFrame(
+                sample=sample,
                 depth_HW=fit.depth_HW,
                 raw_HW=found.values_HW,
                 value_space=found.value_space,
@@ -413,7 +423,7 @@ def _fitted(
             ),
             fit,
         )
-        for case, found, fit in zip(cases, maps, fits, strict=True)
+        for sample, found, fit in zip(samples, maps, fits, strict=True)
     ]
 
 
@@ -446,7 +456,9 @@ def _capped(
     return FrameFit(depth_HW, aligned.scale, aligned.shift, notes)
 
 
-def _metres_of_sigma(found: _Map, fit: FrameFit, protocol: Protocol) -> NDArray[np.float64] | None:
+def _metres_of_sigma(
+    found: _Prediction, fit: FrameFit, protocol: Protocol
+) -> NDArray[np.float64] | None:
     """First-order standard deviation in metres: through the conversion, then the alignment."""
     from .metrics.uncertainty import propagate_sigma
 
@@ -463,26 +475,26 @@ def _metres_of_sigma(found: _Map, fit: FrameFit, protocol: Protocol) -> NDArray[
     return propagate_sigma(sigma_HW, space=space, scale=fit.scale, depth=fit.depth_HW)
 
 
-def make_preview(scored: Scored) -> Preview:
+def make_preview(scored: ScoredFrame) -> Preview:
     """Photo, truth and aligned prediction by nearest pixel, long side at most 192."""
-    case = scored.case
-    height, width = case.truth_HW.shape
+    sample = scored.sample
+    height, width = sample.truth_HW.shape
     shrink = min(1.0, PREVIEW_SIDE / max(height, width))
     size_hw = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    rgb_hw3 = nearest(case.rgb_HW3.transpose(2, 0, 1), size_hw).transpose(1, 2, 0)
-    truth = np.where(case.known_HW, case.truth_HW, np.nan)
+    rgb_hw3 = nearest(sample.rgb_HW3.transpose(2, 0, 1), size_hw).transpose(1, 2, 0)
+    truth = np.where(sample.known_HW, sample.truth_HW, np.nan)
     sigma_HW = scored.sigma_HW
     return Preview(
         rgb=np.ascontiguousarray(rgb_hw3),
         truth=_half(nearest(truth, size_hw)),
         prediction=_half(nearest(scored.depth_HW, size_hw)),
-        valid=nearest(case.scored_HW, size_hw),
+        valid=nearest(sample.scored_HW, size_hw),
         uncertainty=None if sigma_HW is None else _half(nearest(sigma_HW, size_hw)),
         risk_101=_risk(scored),
     )
 
 
-def _risk(scored: Scored) -> NDArray[np.float64] | None:
+def _risk(scored: ScoredFrame) -> NDArray[np.float64] | None:
     """AbsRel of the most certain pixels; None where no scored pixel has a standard deviation."""
     from .metrics.uncertainty import risk_coverage_curve
 

@@ -26,17 +26,17 @@ from nearfar.errors import ConfigError, DataError
 
 from .metrics.image import METRICS, image_metrics
 from .metrics.temporal import Track, flicker, opw, scale_drift, tae, tae_v2, track_back
-from .prepare import Case
+from .prepare import PreparedSample
 
 
-class Scored(NamedTuple):
+class ScoredFrame(NamedTuple):
     """A prediction on the truth's grid: aligned metres, and the raw map with its value space.
 
     sigma_HW: standard deviation in metres, NaN where the model says sky, None if it gives none.
     fov_x_deg: the model's own. options: `metric_options` of the protocol.
     """
 
-    case: Case
+    sample: PreparedSample
     depth_HW: NDArray[np.float64]
     raw_HW: NDArray[np.float64]
     value_space: str
@@ -45,7 +45,7 @@ class Scored(NamedTuple):
     options: Mapping[str, Any]
 
 
-class Measured(NamedTuple):
+class MetricValues(NamedTuple):
     """values: metric -> number. notes: counters for the table (planes, pairs)."""
 
     values: dict[str, float]
@@ -62,10 +62,10 @@ class SigmaPixels(NamedTuple):
 
 class _Group(NamedTuple):
     names: tuple[str, ...]
-    measure: Callable[[Scored, Sequence[str]], Measured]
+    measure: Callable[[ScoredFrame, Sequence[str]], MetricValues]
 
 
-def measure(scored: Scored, names: Sequence[str]) -> Measured:
+def measure(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     """All the named metrics of one image, in that order; those of whole clips are left out."""
     values: dict[str, float] = {}
     notes: dict[str, float] = {}
@@ -75,7 +75,7 @@ def measure(scored: Scored, names: Sequence[str]) -> Measured:
             found = group.measure(scored, wanted)
             values |= {name: found.values[name] for name in wanted}
             notes |= found.notes
-    return Measured({name: values[name] for name in names if name not in CLIP_METRICS}, notes)
+    return MetricValues({name: values[name] for name in names if name not in CLIP_METRICS}, notes)
 
 
 def require_known(names: Sequence[str], *, where: str, scope: str = "image") -> None:
@@ -95,81 +95,85 @@ def counters(names: Sequence[str]) -> list[str]:
     return [note for metric, note in _COUNTERS.items() if metric in names]
 
 
-def pixels_with_sigma(scored: Scored) -> SigmaPixels | None:
+def pixels_with_sigma(scored: ScoredFrame) -> SigmaPixels | None:
     """What uncertainty is judged on; None if the model gives none. Sky has no sigma, only depth."""
     if scored.sigma_HW is None:
         return None
-    used_HW = scored.case.scored_HW & np.isfinite(scored.sigma_HW)
-    truth_P = scored.case.truth_HW[used_HW].astype(np.float64)
+    used_HW = scored.sample.scored_HW & np.isfinite(scored.sigma_HW)
+    truth_P = scored.sample.truth_HW[used_HW].astype(np.float64)
     return SigmaPixels(scored.depth_HW[used_HW], truth_P, scored.sigma_HW[used_HW])
 
 
-def _image(scored: Scored, names: Sequence[str]) -> Measured:
-    case = scored.case
+def _image(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
+    sample = scored.sample
     strict = bool(scored.options.get("strict", False))
-    return Measured(
-        image_metrics(scored.depth_HW, case.truth_HW, case.scored_HW, names=names, strict=strict),
+    return MetricValues(
+        image_metrics(
+            scored.depth_HW, sample.truth_HW, sample.scored_HW, names=names, strict=strict
+        ),
         {},
     )
 
 
-def _boundary(scored: Scored, names: Sequence[str]) -> Measured:
+def _boundary(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import boundary_f1
 
     # no mask at all: unknown truth is 0, as in the published score
-    scores = boundary_f1(scored.depth_HW, scored.case.truth_HW)
+    scores = boundary_f1(scored.depth_HW, scored.sample.truth_HW)
     return _boundary_values(scores, "")
 
 
-def _boundary_masked(scored: Scored, names: Sequence[str]) -> Measured:
+def _boundary_masked(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import boundary_f1
 
-    case = scored.case
+    sample = scored.sample
     return _boundary_values(
-        boundary_f1(scored.depth_HW, case.truth_HW, valid_HW=case.scored_HW), "_masked"
+        boundary_f1(scored.depth_HW, sample.truth_HW, valid_HW=sample.scored_HW), "_masked"
     )
 
 
-def _boundary_values(scores: Any, suffix: str) -> Measured:
+def _boundary_values(scores: Any, suffix: str) -> MetricValues:
     parts = {"f1": scores.f1, "precision": scores.precision, "recall": scores.recall}
-    return Measured({f"boundary_{name}{suffix}": value for name, value in parts.items()}, {})
+    return MetricValues({f"boundary_{name}{suffix}": value for name, value in parts.items()}, {})
 
 
-def _matting(scored: Scored, names: Sequence[str]) -> Measured:
+def _matting(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import boundary_recall
 
-    alpha_HW = scored.case.record.masks.get("alpha")
+    alpha_HW = scored.sample.record.masks.get("alpha")
     if alpha_HW is None:
-        raise DataError(scored.case.record.sample_id, "has no mask named alpha")
+        raise DataError(scored.sample.record.sample_id, "has no mask named alpha")
     recall = boundary_recall(scored.depth_HW, alpha_HW.astype(np.float64)).recall
-    return Measured({"boundary_recall_matting": recall}, {})
+    return MetricValues({"boundary_recall_matting": recall}, {})
 
 
-def _windowed(scored: Scored, names: Sequence[str]) -> Measured:
+def _windowed(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import windowed_boundary_f1
 
-    case, values = scored.case, {}
+    sample, values = scored.sample, {}
     for name in names:
         radius = int(name.rpartition("_r")[2])
         values[name] = windowed_boundary_f1(
-            scored.depth_HW, case.truth_HW, case.scored_HW, radius=radius
+            scored.depth_HW, sample.truth_HW, sample.scored_HW, radius=radius
         ).f1
-    return Measured(values, {})
+    return MetricValues(values, {})
 
 
-def _edges(scored: Scored, names: Sequence[str]) -> Measured:
+def _edges(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import EdgeChamfer, edge_chamfer, flying_pixel_rate
 
-    case = scored.case
+    sample = scored.sample
     given = {k: scored.options[k] for k in ("low", "high", "far", "ratio") if k in scored.options}
     parameters = EdgeChamfer(**given)
-    maps = (scored.depth_HW, case.truth_HW, case.scored_HW)
+    maps = (scored.depth_HW, sample.truth_HW, sample.scored_HW)
     if list(names) == ["flying_rate"]:
-        return Measured({"flying_rate": flying_pixel_rate(*maps, parameters=parameters).rate}, {})
-    if case.intrinsics_33 is None:
-        raise DataError(case.record.sample_id, "has no camera; edge points need one")
-    scores = edge_chamfer(*maps, case.intrinsics_33, parameters=parameters)
-    return Measured(
+        return MetricValues(
+            {"flying_rate": flying_pixel_rate(*maps, parameters=parameters).rate}, {}
+        )
+    if sample.intrinsics_33 is None:
+        raise DataError(sample.record.sample_id, "has no camera; edge points need one")
+    scores = edge_chamfer(*maps, sample.intrinsics_33, parameters=parameters)
+    return MetricValues(
         {
             "edge_chamfer_m": scores.chamfer_m,
             "edge_to_truth_m": scores.to_truth_m,
@@ -182,27 +186,27 @@ def _edges(scored: Scored, names: Sequence[str]) -> Measured:
     )
 
 
-def _pairs(scored: Scored, names: Sequence[str]) -> Measured:
-    pairs = scored.case.record.pairs
+def _pairs(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
+    pairs = scored.sample.record.pairs
     if not pairs:
-        return Measured({"pair_accuracy": math.nan}, {"pairs": 0})
+        return MetricValues({"pair_accuracy": math.nan}, {"pairs": 0})
     # larger is farther, except for disparities; a tie is wrong
     sign = -1.0 if scored.value_space == "affine_disparity" else 1.0
     far_HW = sign * scored.raw_HW
     right = [far_HW[pair.closer] < far_HW[pair.farther] for pair in pairs]
-    return Measured({"pair_accuracy": float(np.mean(right))}, {"pairs": len(pairs)})
+    return MetricValues({"pair_accuracy": float(np.mean(right))}, {"pairs": len(pairs)})
 
 
-def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
+def _uncertainty(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics import uncertainty as u
 
     pixels = pixels_with_sigma(scored)
     if pixels is None:
-        return Measured(dict.fromkeys(UNCERTAINTY, math.nan), {})
-    scored_count = int(np.count_nonzero(scored.case.scored_HW))
+        return MetricValues(dict.fromkeys(UNCERTAINTY, math.nan), {})
+    scored_count = int(np.count_nonzero(scored.sample.scored_HW))
     notes = {"no_sigma_share": 1 - pixels.sigma_P.size / scored_count}
     if not pixels.sigma_P.size:
-        return Measured(dict.fromkeys(UNCERTAINTY, math.nan), notes)
+        return MetricValues(dict.fromkeys(UNCERTAINTY, math.nan), notes)
     values: dict[str, float] = {}
     for metric in ("abs_rel", "rmse"):
         areas = u.ause_aurg(*pixels, metric=metric)
@@ -213,19 +217,19 @@ def _uncertainty(scored: Scored, names: Sequence[str]) -> Measured:
     values["sharpness"] = covered.sharpness
     values["calibration_error"] = u.expected_calibration_error(*pixels).ece
     values["spearman"] = u.spearman(pixels.sigma_P, np.abs(pixels.depth_P - pixels.truth_P))
-    return Measured(values, notes)
+    return MetricValues(values, notes)
 
 
-def _ibims(scored: Scored, names: Sequence[str]) -> Measured:
+def _ibims(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.ibims import ibims_directed, ibims_edges, ibims_planes
 
-    case, depth_HW = scored.case, scored.depth_HW
-    record, truth_HW = case.record, case.truth_HW.astype(np.float64)
-    if record.edges_HW is None or case.intrinsics_33 is None:
+    sample, depth_HW = scored.sample, scored.depth_HW
+    record, truth_HW = sample.record, sample.truth_HW.astype(np.float64)
+    if record.edges_HW is None or sample.intrinsics_33 is None:
         raise DataError(record.sample_id, "has no edges or no camera, as iBims-1 has")
     edges = ibims_edges(depth_HW, record.edges_HW)
-    sides = ibims_directed(depth_HW, truth_HW, case.scored_HW)
-    planes = ibims_planes(depth_HW, truth_HW, case.scored_HW, record.planes, case.intrinsics_33)
+    sides = ibims_directed(depth_HW, truth_HW, sample.scored_HW)
+    planes = ibims_planes(depth_HW, truth_HW, sample.scored_HW, record.planes, sample.intrinsics_33)
     kept = np.isfinite(planes.flatness_cm_K)
     flatness, orientation = planes.flatness_cm_K[kept], planes.orientation_deg_K[kept]
     values = {
@@ -238,31 +242,31 @@ def _ibims(scored: Scored, names: Sequence[str]) -> Measured:
         "pe_fla_cm": float(flatness.mean()) if kept.any() else math.nan,
         "pe_ori_deg": float(orientation.mean()) if kept.any() else math.nan,
     }
-    return Measured(values, {"planes": float(kept.sum())})
+    return MetricValues(values, {"planes": float(kept.sum())})
 
 
-def _points(scored: Scored, names: Sequence[str]) -> Measured:
+def _points(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     """Points back-projected with the model's own field of view, fitted as the protocol says."""
     from nearfar.geometry.camera import intrinsics_from_fov
     from nearfar.geometry.clouds import backproject
 
     from .metrics.points import align_points, fov_error_deg, point_scores
 
-    case = scored.case
-    size_hw = (case.truth_HW.shape[0], case.truth_HW.shape[1])
-    if case.intrinsics_33 is None or scored.fov_x_deg is None:
-        whose = "truth" if case.intrinsics_33 is None else "prediction"
-        raise DataError(case.record.sample_id, f"the {whose} has no camera; points need one")
+    sample = scored.sample
+    size_hw = (sample.truth_HW.shape[0], sample.truth_HW.shape[1])
+    if sample.intrinsics_33 is None or scored.fov_x_deg is None:
+        whose = "truth" if sample.intrinsics_33 is None else "prediction"
+        raise DataError(sample.record.sample_id, f"the {whose} has no camera; points need one")
     own_33 = intrinsics_from_fov(scored.fov_x_deg, size_hw)
-    truth_HW3 = backproject(case.truth_HW, case.intrinsics_33)
+    truth_HW3 = backproject(sample.truth_HW, sample.intrinsics_33)
     found_HW3 = backproject(scored.depth_HW.astype(np.float32), own_33)
     aligned = align_points(
-        found_HW3, truth_HW3, case.scored_HW, mode=str(scored.options["points_mode"])
+        found_HW3, truth_HW3, sample.scored_HW, mode=str(scored.options["points_mode"])
     )
-    scores = point_scores(aligned.points_HW3, truth_HW3, case.scored_HW)
-    error = fov_error_deg(own_33, case.intrinsics_33, size_hw)
+    scores = point_scores(aligned.points_HW3, truth_HW3, sample.scored_HW)
+    error = fov_error_deg(own_33, sample.intrinsics_33, size_hw)
     values = {"rel_points": scores.rel, "delta1_points": scores.delta1, "fov_error_deg": error}
-    return Measured(values, {})
+    return MetricValues(values, {})
 
 
 UNCERTAINTY = (
@@ -331,7 +335,7 @@ FLOWS = ("truth",)  # metric_options.flow: whose optical flow `opw` follows
 class ScoredClip(NamedTuple):
     """The scored frames of a clip and their aligned depth in metres, positive everywhere."""
 
-    cases: Sequence[Case]
+    samples: Sequence[PreparedSample]
     depth_THW: NDArray[np.float64]
     options: Mapping[str, Any]
 
@@ -351,19 +355,19 @@ def require_flow(names: Sequence[str], options: Mapping[str, Any], *, where: str
         )
 
 
-def measure_clip(clip: ScoredClip, names: Sequence[str]) -> Measured:
+def measure_clip(clip: ScoredClip, names: Sequence[str]) -> MetricValues:
     """The named metrics of a clip; NaN where it has fewer than two scored frames.
 
     DataError names the frame without the camera or pose that a metric needs.
     """
     wanted = clip_metrics(names)
-    if len(clip.cases) < 2 or not wanted:
-        return Measured(dict.fromkeys(wanted, math.nan), {})
+    if len(clip.samples) < 2 or not wanted:
+        return MetricValues(dict.fromkeys(wanted, math.nan), {})
     values: dict[str, float] = {}
     notes: dict[str, float] = {}
     if "scale_drift" in wanted:
-        truth_THW = np.stack([case.truth_HW for case in clip.cases])
-        scored_THW = np.stack([case.scored_HW for case in clip.cases])
+        truth_THW = np.stack([sample.truth_HW for sample in clip.samples])
+        scored_THW = np.stack([sample.scored_HW for sample in clip.samples])
         values["scale_drift"] = scale_drift(clip.depth_THW, truth_THW, scored_THW).slope
     if any(name.startswith("tae") for name in wanted):
         values |= _alignment_errors(clip, wanted, notes)
@@ -374,7 +378,7 @@ def measure_clip(clip: ScoredClip, names: Sequence[str]) -> Measured:
         if "flicker" in wanted:
             values["flicker"] = _flicker(clip, tracks)
             notes["static_share"] = float(np.mean([track.same_HW.mean() for track in tracks]))
-    return Measured({name: values[name] for name in wanted}, notes)
+    return MetricValues({name: values[name] for name in wanted}, notes)
 
 
 def _alignment_errors(
@@ -396,7 +400,7 @@ def _alignment_errors(
 
 
 def _warping_error(clip: ScoredClip, tracks: Sequence[Track]) -> float:
-    photos_T3HW = np.stack([case.rgb_HW3.transpose(2, 0, 1) for case in clip.cases])
+    photos_T3HW = np.stack([sample.rgb_HW3.transpose(2, 0, 1) for sample in clip.samples])
     flow_T2HW = np.stack([track.flow_2HW for track in tracks])
     rgb_range = float(clip.options.get("rgb_range", 255.0))
     return opw(clip.depth_THW, photos_T3HW, flow_T2HW, rgb_range=rgb_range).error
@@ -410,8 +414,8 @@ def _flicker(clip: ScoredClip, tracks: Sequence[Track]) -> float:
     """
     total, pixels = 0.0, 0
     ratios = [
-        np.divide(depth, case.truth_HW, out=np.ones_like(depth), where=case.known_HW)
-        for depth, case in zip(clip.depth_THW, clip.cases, strict=True)
+        np.divide(depth, sample.truth_HW, out=np.ones_like(depth), where=sample.known_HW)
+        for depth, sample in zip(clip.depth_THW, clip.samples, strict=True)
     ]
     for before, now, track in zip(ratios[:-1], ratios[1:], tracks, strict=True):
         pair = np.stack([before[track.row_HW, track.column_HW], now])
@@ -426,34 +430,34 @@ def _tracks(clip: ScoredClip) -> list[Track]:
     poses_T44, camera_33 = _poses(clip), _camera(clip, is_cropped=True)
     return [
         track_back(
-            np.where(clip.cases[i].known_HW, clip.cases[i].truth_HW, 0),
-            np.where(clip.cases[i - 1].known_HW, clip.cases[i - 1].truth_HW, 0),
+            np.where(clip.samples[i].known_HW, clip.samples[i].truth_HW, 0),
+            np.where(clip.samples[i - 1].known_HW, clip.samples[i - 1].truth_HW, 0),
             camera_33,
             np.linalg.inv(poses_T44[i - 1]) @ poses_T44[i],
         )
-        for i in range(1, len(clip.cases))
+        for i in range(1, len(clip.samples))
     ]
 
 
 def _poses(clip: ScoredClip) -> NDArray[np.float64]:
     """Camera to world of every frame, [T,4,4]."""
     poses = []
-    for case in clip.cases:
-        if case.record.pose_44 is None:
-            raise DataError(case.record.sample_id, "has no pose; metrics of clips need one")
-        poses.append(np.asarray(case.record.pose_44, np.float64))
+    for sample in clip.samples:
+        if sample.record.pose_44 is None:
+            raise DataError(sample.record.sample_id, "has no pose; metrics of clips need one")
+        poses.append(np.asarray(sample.record.pose_44, np.float64))
     return np.stack(poses)
 
 
 def _camera(clip: ScoredClip, *, is_cropped: bool) -> NDArray[np.float64]:
     """The one camera of the clip, of the truth's grid or of the frame as stored."""
     cameras = []
-    for case in clip.cases:
-        found = case.intrinsics_33 if is_cropped else case.record.intrinsics_33
+    for sample in clip.samples:
+        found = sample.intrinsics_33 if is_cropped else sample.record.intrinsics_33
         if found is None:
-            raise DataError(case.record.sample_id, "has no camera; metrics of clips need one")
+            raise DataError(sample.record.sample_id, "has no camera; metrics of clips need one")
         cameras.append(np.asarray(found, np.float64))
-    for case, camera_33 in zip(clip.cases, cameras, strict=True):
+    for sample, camera_33 in zip(clip.samples, cameras, strict=True):
         if not np.allclose(camera_33, cameras[0], rtol=1e-6):
-            raise DataError(case.record.sample_id, "has another camera than the clip before it")
+            raise DataError(sample.record.sample_id, "has another camera than the clip before it")
     return cameras[0]

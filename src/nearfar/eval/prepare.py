@@ -187,7 +187,7 @@ def _fixed(box: Box, size_hw: tuple[int, int], wanted: tuple[int, int], name: st
     return box
 
 
-class Case(NamedTuple):
+class PreparedSample(NamedTuple):
     """rgb_HW3: what the network sees. truth_HW: metres, 0 unknown; known_HW: where it is known.
 
     scored_HW: known pixels that the protocol scores. intrinsics_33: of the truth's grid.
@@ -208,7 +208,7 @@ class _Views(NamedTuple):
     intrinsics_33: NDArray[np.float64] | None
 
 
-def prepare(record: DepthRecord, protocol: Protocol) -> Case:
+def prepare(record: DepthRecord, protocol: Protocol) -> PreparedSample:
     """The record under the protocol's preprocessing; DataError where they do not fit."""
     truth_HW = _truth_map(record, protocol.truth.map)
     views = _Views(record.rgb_HW3, truth_HW, truth_HW > 0, record.intrinsics_33)
@@ -217,7 +217,7 @@ def prepare(record: DepthRecord, protocol: Protocol) -> Case:
     else:
         views = _cut_and_resized(views, protocol.image, protocol.truth)
     scored_HW = _scored(views, record, protocol.mask)
-    return Case(
+    return PreparedSample(
         record,
         views.rgb_HW3,
         views.truth_HW,

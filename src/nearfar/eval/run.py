@@ -96,12 +96,12 @@ def run_protocol(
             if (before := finished.get(place)) is not None:
                 _require_same_data(before, record.sample_id, data_hash(record))
         missing = [place for place in places if place not in finished]
-        for verdict in judge(records, places, protocol, estimator) if missing else ():
-            place = verdict.row.index
+        for result in judge(records, places, protocol, estimator) if missing else ():
+            place = result.row.index
             if place in missing:
-                if verdict.preview is not None:
-                    save_preview(preview_path(folder, place), verdict.preview)
-                writer.append(verdict.row)
+                if result.preview is not None:
+                    save_preview(preview_path(folder, place), result.preview)
+                writer.append(result.row)
                 worked += 1
         for place in places if progress is not None else ():
             progress.advance(worked=place in missing)  # type: ignore[union-attr]

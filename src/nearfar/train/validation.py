@@ -16,7 +16,7 @@ from torch import nn
 
 from nearfar.data.record import DepthRecord
 from nearfar.data.sample import DepthBatch
-from nearfar.eval.judge import Verdict, judge
+from nearfar.eval.judge import FrameResult, judge
 from nearfar.eval.predictions import GivenMaps
 from nearfar.eval.protocol import Protocol, load_protocol
 
@@ -116,12 +116,12 @@ def _judged(
     for image_T3HW, depth_THW, valid_THW, predicted_THW in zip(*clips, strict=True):
         records = [_record(*frame) for frame in zip(image_T3HW, depth_THW, valid_THW, strict=True)]
         estimator = GivenMaps(predicted_THW.numpy(), value_space="affine_log1p")
-        verdicts = judge(records, range(len(records)), protocol, estimator)
-        scored = [(i, v) for i, v in enumerate(verdicts) if v.scored is not None]
+        results = judge(records, range(len(records)), protocol, estimator)
+        scored = [(i, v) for i, v in enumerate(results) if v.scored is not None]
         if not scored:
             continue
         values = {n: float(np.mean([v.row.values[n] for _, v in scored])) for n in METRICS}
-        judged.append(_Judged(values, _picture(image_T3HW, [i for i, _ in scored], verdicts)))
+        judged.append(_Judged(values, _picture(image_T3HW, [i for i, _ in scored], results)))
     return judged
 
 
@@ -144,12 +144,12 @@ def _record(image_3HW: torch.Tensor, depth_HW: torch.Tensor, valid_HW: torch.Ten
     )
 
 
-def _picture(image_T3HW: torch.Tensor, shown: list[int], verdicts: list[Verdict]) -> Compared:
+def _picture(image_T3HW: torch.Tensor, shown: list[int], results: list[FrameResult]) -> Compared:
     """The frames `shown` side by side."""
-    scored = [frame for i in shown if (frame := verdicts[i].scored) is not None]
+    scored = [frame for i in shown if (frame := results[i].scored) is not None]
     return Compared(
         np.concatenate([image_T3HW[i].permute(1, 2, 0).numpy() for i in shown], axis=1),
-        np.concatenate([frame.case.truth_HW for frame in scored], axis=1),
+        np.concatenate([frame.sample.truth_HW for frame in scored], axis=1),
         np.concatenate([frame.depth_HW for frame in scored], axis=1).astype(np.float32),
-        np.concatenate([frame.case.known_HW for frame in scored], axis=1),
+        np.concatenate([frame.sample.known_HW for frame in scored], axis=1),
     )
