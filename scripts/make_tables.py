@@ -73,7 +73,7 @@ def dataset_table() -> str:
 
 
 def claims_table() -> str:
-    """Every stored run of benchmarks/claims_dar.py: its rows, then its claims (first - second)."""
+    """Every stored run of `benchmarks/claims dar`: its rows, then its claims (first - second)."""
     stored = json.loads(CLAIMS_DAR.read_text(encoding="utf-8"))
     parts = []
     for run in stored.get("runs", [stored]):
