@@ -102,16 +102,6 @@ def test_readme_table_names_every_model():
     )
 
 
-def test_links_between_documents_exist():
-    faults = []
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        text = document.read_text(encoding="utf-8")
-        for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
-            if not (document.parent / link).exists():
-                faults.append(f"{document.relative_to(ROOT)}: {link}")
-    refuse(faults)
-
-
 def test_seeded_violations_are_found(tmp_path):
     root = write_tree(
         tmp_path,
