@@ -92,6 +92,13 @@ def test_licence_is_apache():
     assert "Version 2.0, January 2004" in text
 
 
+def test_the_wheel_carries_licence_and_notice():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE", "NOTICE"]
+    assert all((ROOT / name).is_file() for name in project["license-files"])
+
+
 def test_seeded_violations_are_found(tmp_path):
     write_tree(tmp_path, {"README.md": "see /" + "work/x\n", "docs/a.md": "../" + "shared\n"})
     assert len(list(machine_path_faults(tmp_path))) == 2
