@@ -23,7 +23,7 @@ clean:  ## remove the environment and caches, keep out/ and runs/
 
 # A stamp is newer than the pins it was installed from; otherwise pip runs again.
 $(VENV)/installed-demo: $(PINS) | $(BIN)/python
-	$(INSTALL) -e '.[demo]'
+	$(INSTALL) -e '.[demo,train]'
 	@touch $@
 
 $(VENV)/installed-dev: $(PINS) | $(BIN)/python

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from claims_training import fit
+from claims.training import fit
 from numpy.typing import NDArray
 from stamp import RESULTS, store
 from torch import Tensor

@@ -2,7 +2,8 @@
 
 The photos ship inside scikit-image, nothing is downloaded. The motorcycle has measured depth
 (Middlebury 2014, structured light): the errors of the model stand beside those of two maps that
-never saw a photo, all fitted to the truth in the same way.
+never saw a photo, all fitted to the truth in the same way. The photos and a pan over the
+motorcycle go to out/photos and out/clip: README's commands start from them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.eval.metrics.image import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
+from nearfar.io.atomic import ensure_folder
 from nearfar.io.images import write_picture
 from nearfar.pipeline.config import DEFAULT_MODEL
 from nearfar.pipeline.load import load
@@ -23,6 +25,8 @@ from nearfar.pipeline.predict import Model
 from nearfar.result import DepthKind, DepthResult
 
 FORMATS = ("png16", "npz", "exr", "vis", "side", "ply", "glb")
+
+FRAMES = 24  # of the pan
 
 # calibration of the motorcycle at the size that scikit-image ships (its docstring)
 FOCAL_PX, BASELINE_M, OFFSET_PX = 994.978, 0.193001, 31.086
@@ -44,6 +48,7 @@ def main() -> None:
     print(f"{model.name} ({model.licence}) loaded in {time.perf_counter() - started:.1f} s")
     for example in (motorcycle(), coffee()):
         show(model, example, options)
+    write_pan(motorcycle().rgb_HW3, options.output / "clip")
     print(f"\nAll in {time.perf_counter() - started:.1f} s; look at {options.output}/")
 
 
@@ -78,6 +83,7 @@ def coffee() -> Example:
 
 def show(model: Model, example: Example, options: argparse.Namespace) -> None:
     """Predict one photo, write every format, print where and how good."""
+    write_picture(example.rgb_HW3, ensure_folder(options.output / "photos") / f"{example.name}.png")
     result = model.predict(
         example.rgb_HW3,
         fov_x_deg=example.fov_x_deg,
@@ -131,6 +137,14 @@ def compare(example: Example, result: DepthResult, output: Path) -> None:
             else ")"
         )
     )
+
+
+def write_pan(rgb_HW3: NDArray[np.uint8], folder: Path) -> None:
+    """A window of half the photo's sides, moving from left to right: a clip for `nearfar video`."""
+    H, W = (side // 2 for side in rgb_HW3.shape[:2])
+    for number, left in enumerate(np.linspace(0, rgb_HW3.shape[1] - W, FRAMES).astype(int)):
+        frame_HW3 = np.ascontiguousarray(rgb_HW3[H // 2 : H // 2 + H, left : left + W])
+        write_picture(frame_HW3, ensure_folder(folder) / f"{number:03d}.png")
 
 
 if __name__ == "__main__":

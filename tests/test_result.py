@@ -57,6 +57,20 @@ def test_unknown_kind():
         result_of("disparity")
 
 
+def test_repr_is_one_screen_and_holds_no_arrays():
+    image = np.zeros((600, 800, 3), np.uint8)
+    depth = np.full((600, 800), 2.0)
+    depth[0] = 5.0
+    shown = repr(result_of(depth=depth, image=image, model="m", seed=0, fov_x_deg=60.0))
+    assert shown == (
+        "<DepthResult 600x800 metric: 2 to 5 m, 100 % valid\n"
+        "  arrays: depth, valid, image\n"
+        "  model m, fov_x_deg 60, seed 0>"
+    )
+    nothing = result_of("affine_depth", valid=np.zeros((6, 8), bool))
+    assert "affine_depth: nothing valid, 0 % valid" in repr(nothing)
+
+
 def test_points_are_the_valid_pixels_in_metres():
     camera = intrinsics_from_fov(90.0, (6, 8))
     valid = np.ones((6, 8), bool)

@@ -155,3 +155,25 @@ def test_rank_of_this_process(monkeypatch):
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert settings.rank_and_world() == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("cuda_build", "has_gpu", "is_said"),
+    [("12.8", False, True), ("12.8", True, False), (None, False, False)],
+)
+def test_a_cuda_build_without_a_gpu_is_worth_a_hint(cuda_build, has_gpu, is_said):
+    hint = settings.cpu_build_hint(cuda_build=cuda_build, has_gpu=has_gpu)
+    assert (hint is not None) == is_said
+    if hint is not None:
+        assert "\n" not in hint and "pip install" in hint and settings.CPU_WHEELS in hint
+
+
+def test_the_hint_is_given_once(no_accelerator, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    settings.hint_at_cpu_build()
+    settings.hint_at_cpu_build()
+    assert len(caplog.records) == 1 and "CPU build" in caplog.text
+    monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path / "cache/hinted_at_cpu_build/no folder"))
+    settings.hint_at_cpu_build()
+    assert len(caplog.records) == 1

@@ -89,6 +89,24 @@ class DepthResult:
         if not np.array_equal(valid, ~np.isnan(self.depth)):
             object.__setattr__(self, "depth", np.where(valid, self.depth, np.float32(np.nan)))
 
+    def __repr__(self) -> str:
+        """Size, meaning, range and origin in three lines; arrays by name, not by value."""
+        height, width = self.size_hw
+        known = self.depth[self.valid]
+        unit = " m" if self.is_metric else ""
+        depths = f"{known.min():.4g} to {known.max():.4g}{unit}" if known.size else "nothing valid"
+        optional = ("sky", "uncertainty", "intrinsics", "image")
+        arrays = ["depth", "valid", *(name for name in optional if getattr(self, name) is not None)]
+        facts = ("model", "metric_reference", "fov_x_deg", "seed", "steps", "seconds", "licence")
+        told = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name in facts
+            if (value := getattr(self, name)) not in (None, "")
+        )
+        share = 100 * known.size / max(1, self.depth.size)
+        head = f"DepthResult {height}x{width} {self.kind}: {depths}, {share:.3g} % valid"
+        return f"<{head}\n  arrays: {', '.join(arrays)}\n  {told or 'origin unknown'}>"
+
     def __getitem__(self, name: str) -> Any:
         """Item access to the fields, for code written for other depth libraries."""
         if name not in self.keys():

@@ -7,6 +7,7 @@ at import. Torch is imported inside the functions, so that `nearfar --help` stay
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
+
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+_LOG = logging.getLogger(__name__)
 
 # glibc mallopt parameter numbers (malloc.h)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -81,6 +85,35 @@ def has_fast_bf16() -> bool:
         return False
     is_amd = "AMD" in str(told.get("cpu_name", ""))
     return bool(told.get("amx_bf16")) or (is_amd and bool(told.get("avx512_bf16")))
+
+
+def cpu_build_hint(*, cuda_build: str | None, has_gpu: bool) -> str | None:
+    """One line for a machine without a GPU whose torch was built for one, else None.
+
+    cuda_build: `torch.version.cuda`, None for a CPU build.
+    """
+    if cuda_build is None or has_gpu:
+        return None
+    return (
+        f"torch is built for CUDA {cuda_build}, but there is no GPU here; the CPU build does the "
+        f"same in gigabytes less: pip install --force-reinstall torch --index-url {CPU_WHEELS}"
+    )
+
+
+def hint_at_cpu_build() -> None:
+    """Log `cpu_build_hint` once for each user: a mark in the cache folder remembers it."""
+    import torch
+
+    hint = cpu_build_hint(cuda_build=torch.version.cuda, has_gpu=torch.cuda.is_available())
+    mark = cache_folder() / "hinted_at_cpu_build"
+    if hint is None or mark.exists():
+        return
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError:
+        return  # what cannot be remembered would be said every time
+    _LOG.warning(hint)
 
 
 def set_threads(count: int | None = None) -> int:

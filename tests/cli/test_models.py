@@ -13,6 +13,8 @@ from nearfar.models.ppd.network import PPDNetwork
 from nearfar.weights import registry
 from nearfar.weights.safe import read_metadata
 
+OWN_EMBEDDED_FOLDER = registry.EMBEDDED_FOLDER
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -34,11 +36,15 @@ def released(tmp_path):
     return path
 
 
-def test_list_shows_every_entry_within_80_columns(capsys):
+def test_list_shows_every_entry_whole_within_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(registry, "EMBEDDED_FOLDER", OWN_EMBEDDED_FOLDER)
     assert run(["models", "list"]) == 0
     shown = capsys.readouterr().out
     for name, entry in registry.ENTRIES.items():
         assert name in shown and entry.licence in shown
+        assert entry.encoder in shown
+    assert "embedded" in shown and "…" not in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 

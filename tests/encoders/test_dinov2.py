@@ -24,7 +24,7 @@ def filled(config: DinoV2Config, seed: int = 0) -> DinoV2:
     ("preset", "count"), [("vits", 22_056_192), ("vitb", 86_579_712), ("vitl", 304_367_616)]
 )
 def test_presets_have_the_published_parameter_count(preset, count):
-    # ViT-L: spec ppd.md section 13, 304 368 640 less the unused mask token of 1024
+    # ViT-L: docs/ppd.md section 13, 304 368 640 less the unused mask token of 1024
     with torch.device("meta"):
         network = DinoV2(PRESETS[preset])
     assert sum(p.numel() for p in network.parameters()) == count

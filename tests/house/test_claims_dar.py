@@ -1,4 +1,4 @@
-"""benchmarks/claims_dar.py on invented scenes: rivals differ where they claim to, and all learn."""
+"""benchmarks/claims/dar.py on invented scenes: rivals differ where they claim to, and all learn."""
 
 import json
 import sys
@@ -14,15 +14,13 @@ from nearfar.models.dar.sample import sample_steps
 
 @pytest.fixture(scope="module")
 def claims():
-    """The benchmark and its parts, imported as a script imports them."""
+    """The claims and their parts, imported as the command imports them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import claims_dar
-        import claims_dar_data
-        import claims_dar_networks
+        from claims import dar, dar_networks, dar_scenes
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return claims_dar, claims_dar_data, claims_dar_networks
+    return dar, dar_scenes, dar_networks
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def scenes(claims):
     depth = torch.linspace(9, 2, 32)[:, None].expand(4, 32, 48) / near.sqrt()
     valid = torch.ones(4, 32, 48, dtype=torch.bool)
     log_depth = (depth / 1.5).log()
-    said = EncoderOutput(
+    outputs = EncoderOutput(
         log_depth,
         torch.full_like(log_depth, -5),
         torch.zeros(4),
@@ -42,7 +40,7 @@ def scenes(claims):
         (4, 6),
     )
     image = (depth[:, None] / 9).expand(4, 3, 32, 48).contiguous()
-    return claims[1].Scenes(image, said, depth / 1.5, depth, valid, valid & (depth < 80))
+    return claims[1].Scenes(image, outputs, depth / 1.5, depth, valid, valid & (depth < 80))
 
 
 def seeded(number):
@@ -56,7 +54,7 @@ def rival(claims, name, seed=0):
 
 def steps_of(network, scenes):
     network.eval()
-    network.encoder.backbone.said = scenes.said
+    network.encoder.backbone.outputs = scenes.outputs
     sizes = network.sizes((32, 48))
     with torch.no_grad():
         return sample_steps(network, network.encode(scenes.image_B3HW), sizes, stop_at=len(sizes))
@@ -109,7 +107,9 @@ def test_the_prior_starts_at_the_encoder(claims, scenes):
 
 def test_pooled_tokens_follow_the_photo(claims, scenes):
     network = rival(claims, "bins")
-    turned = scenes._replace(said=scenes.said._replace(tokens_BLD=scenes.said.tokens_BLD.flip(1)))
+    turned = scenes._replace(
+        outputs=scenes.outputs._replace(tokens_BLD=scenes.outputs.tokens_BLD.flip(1))
+    )
     one, other = steps_of(network, scenes)[0], steps_of(network, turned)[0]
     assert (one.depth_B1hw - other.depth_B1hw).abs().max() > 1e-4
 
@@ -144,17 +144,17 @@ def test_runs_are_added_beside_older_ones(claims, tmp_path, capsys):
 
 @pytest.mark.parametrize(("has_fast", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_the_faster_dtype_is_chosen_and_used(claims, monkeypatch, has_fast, expected):
-    import claims_training
+    from claims import training
 
-    monkeypatch.setattr(claims_training, "has_fast_bf16", lambda: has_fast)
-    assert claims_training.faster_dtype() == expected
+    monkeypatch.setattr(training, "has_fast_bf16", lambda: has_fast)
+    assert training.faster_dtype() == expected
     network, seen = torch.nn.Linear(2, 2), []
 
     def loss():
         seen.append(network(torch.ones(1, 2)).dtype)
         return network.weight.sum()
 
-    claims_training.fit(network, loss, seconds=1e-9)
-    claims_training.fit(network, loss, seconds=1e-9, dtype="fp32")
+    training.fit(network, loss, seconds=1e-9)
+    training.fit(network, loss, seconds=1e-9, dtype="fp32")
     dtypes = {"bf16": torch.bfloat16, "fp32": torch.float32}
     assert seen == [dtypes[expected], torch.float32]

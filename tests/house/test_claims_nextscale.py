@@ -1,4 +1,4 @@
-"""benchmarks/claims_nextscale.py on invented scenes: shared features, every claim answered."""
+"""benchmarks/claims/nextscale.py on invented scenes: shared features, every claim answered."""
 
 import argparse
 import sys
@@ -20,15 +20,13 @@ TABLES = {1: (10,), 4: (1, 3, 6, 10), 7: (1, 2, 3, 4, 6, 8, 10), 10: tuple(range
 
 @pytest.fixture(scope="module")
 def claims():
-    """The benchmark and its parts, imported as a script imports them."""
+    """The claims and their parts, imported as the command imports them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import claims_nextscale
-        import claims_nextscale_networks
-        import claims_ppd_data
+        from claims import nextscale, nextscale_networks, scenes
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return claims_nextscale, claims_nextscale_networks, claims_ppd_data
+    return nextscale, nextscale_networks, scenes
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""benchmarks/claims_ppd.py on invented scenes: rivals that start alike, budgets that are kept."""
+"""benchmarks/claims/ppd.py on invented scenes: rivals that start alike, budgets that are kept."""
 
 import sys
 import time
@@ -12,16 +12,13 @@ from nearfar.models.ppd.objective import log_depth_target
 
 @pytest.fixture(scope="module")
 def claims():
-    """The benchmark and its parts, imported as a script imports them."""
+    """The claims and their parts, imported as the command imports them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import claims_ppd
-        import claims_ppd_data
-        import claims_ppd_networks
-        import claims_report
+        from claims import ppd, ppd_networks, report, scenes
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return claims_ppd, claims_ppd_data, claims_ppd_networks, claims_report
+    return ppd, scenes, ppd_networks, report
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""benchmarks/claims_video.py on an invented clip: what is steady, what an arm is, budgets kept."""
+"""benchmarks/claims/video.py on an invented clip: what is steady, what an arm is, budgets kept."""
 
 import argparse
 import sys
@@ -21,15 +21,13 @@ OPTIONS = argparse.Namespace(seconds=0.2, steps=1, dtype="fp32")
 
 @pytest.fixture(scope="module")
 def claims():
-    """The benchmark and its parts, imported as a script imports them."""
+    """The claims and their parts, imported as the command imports them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        import claims_training
-        import claims_video
-        import claims_video_data
+        from claims import training, video, video_clips
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-    return claims_video, claims_video_data, claims_training
+    return video, video_clips, training
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_snapshot_shows_names_types_and_defaults():
 def example_faults(text: str, snapshot: str) -> Iterator[str]:
     """Example lines `nearfar VERB ...` of a document with a verb or option that does not exist."""
     commands = dict(re.findall(r"^(nearfar\S*(?: \w+)*)\n((?:    .*\n)*)", snapshot, re.MULTILINE))
-    for line in re.findall(r"^ {4}(nearfar .*)$", text, re.MULTILINE):
+    for line in re.findall(r"^(?: {4})?(nearfar .*)$", text, re.MULTILINE):
         words = line.partition("#")[0].split()
         known = [name for name in commands if name.split() == words[: len(name.split())]]
         if not any(name != "nearfar" for name in known):

@@ -9,18 +9,19 @@ from source_tree import SRC, imports, python_files, refuse, room_of, write_tree
 MAY_IMPORT = {  # room -> rooms it may import besides itself
     "errors": "",
     "former_name": "",
+    "public": "",
     "extras": "errors",
     "result": "errors",
     "settings": "errors",
     "layers": "errors",
     "sampling": "errors",
-    "geometry": "errors",
-    "viz": "errors result",
-    "io": "errors extras former_name result geometry",
+    "geometry": "errors public",
+    "viz": "errors public result",
+    "io": "errors extras former_name public result geometry",
     "tokenizers": "errors layers",
     "encoders": "errors layers geometry",
     "models": "errors result layers sampling geometry tokenizers encoders",
-    "data": "errors extras former_name geometry io",
+    "data": "errors extras former_name public geometry io",
     "weights": "errors former_name settings models tokenizers encoders",
     "pipeline": "errors settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
@@ -57,7 +58,9 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
     "typer": "cli",
     "rich": "cli",
 }
-NO_TORCH_AT_IMPORT = {"errors", "extras", "former_name", "result", "settings", "viz", "io", "cli"}
+NO_TORCH_AT_IMPORT = {
+    *("errors", "extras", "former_name", "public", "result", "settings", "viz", "io", "cli")
+}
 NUMPY_ONLY = {
     f"geometry/{name}.py"
     for name in (

@@ -1,4 +1,4 @@
-"""docs/map.md and README's tree are true: every named file and symbol exists, none is left out.
+"""docs/map.md is true: every named file and symbol exists, and its tree leaves none out.
 
 The tree is made from the docstring maps of the rooms; after a change of files:
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from source_tree import ROOT, SRC, parse, refuse, top_level_names, write_tree
 
 MAP_ROW = re.compile(r"^\|(?P<what>[^|]+)\|\s*`(?P<path>[\w/.-]+)(?:::(?P<symbol>[\w.]+))?`\s*\|$")
+MAP = ROOT / "docs/map.md"
 HALF_LINE, TEXT_COLUMN = 72, 26
 TREE_BLOCK = re.compile(r"^```\nsrc/nearfar/\n.*?^```", re.DOTALL | re.MULTILINE)
 
@@ -62,52 +63,40 @@ def tree_lines(folder: Path, level: int = 1) -> Iterator[str]:
 
 
 def tree(src: Path) -> str:
-    """The block of README that shows the source, made from the docstring maps of the rooms."""
+    """The block of docs/map.md that shows the source, made from the docstring maps of the rooms."""
     return "\n".join(["```", "src/nearfar/", *tree_lines(src), "```"])
 
 
-def shown_tree(readme: str) -> str:
-    """The block that README shows now."""
-    match = TREE_BLOCK.search(readme)
+def shown_tree(document: str) -> str:
+    """The block that the document shows now."""
+    match = TREE_BLOCK.search(document)
     return match[0] if match else ""
 
 
 def test_every_row_of_the_map_exists():
-    refuse(map_faults(ROOT / "docs/map.md", ROOT))
+    refuse(map_faults(MAP, ROOT))
 
 
 def test_the_map_is_worth_reading():
-    rows = (ROOT / "docs/map.md").read_text(encoding="utf-8").count("::")
+    rows = MAP.read_text(encoding="utf-8").count("::")
     assert rows >= 35
 
 
-def test_readme_tree_is_the_source_tree():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert shown_tree(readme) == tree(SRC), "run: python tests/house/test_map.py --write"
-
-
-def test_every_file_in_the_tree_says_what_it_is():
-    refuse(f"README tree: {line}" for line in tree_lines(SRC) if len(line.split()) < 2)
-
-
-def test_readme_table_names_every_model():
-    from nearfar.weights.registry import ENTRIES
-
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.split("## Models")[1].split("\n## ")[0]
-    refuse(
-        f"README models table: {name} is missing" for name in ENTRIES if f"`{name}`" not in table
+def test_the_tree_is_the_source_tree():
+    assert shown_tree(MAP.read_text(encoding="utf-8")) == tree(SRC), (
+        "run: python tests/house/test_map.py --write"
     )
 
 
-def test_links_between_documents_exist():
-    faults = []
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        text = document.read_text(encoding="utf-8")
-        for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
-            if not (document.parent / link).exists():
-                faults.append(f"{document.relative_to(ROOT)}: {link}")
-    refuse(faults)
+def test_every_file_in_the_tree_says_what_it_is():
+    refuse(f"docs/map.md, tree: {line}" for line in tree_lines(SRC) if len(line.split()) < 2)
+
+
+def test_the_table_of_models_names_every_one():
+    from nearfar.weights.registry import ENTRIES
+
+    table = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    refuse(f"docs/models.md: {name} is missing" for name in ENTRIES if f"`{name}`" not in table)
 
 
 def test_seeded_violations_are_found(tmp_path):
@@ -153,8 +142,7 @@ def test_tree_is_made_from_the_maps_of_the_rooms(tmp_path):
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
+    text = MAP.read_text(encoding="utf-8")
     if sys.argv[1:] == ["--write"]:
-        path.write_text(TREE_BLOCK.sub(lambda _: tree(SRC), text), encoding="utf-8")
+        MAP.write_text(TREE_BLOCK.sub(lambda _: tree(SRC), text), encoding="utf-8")
     print(tree(SRC))

@@ -45,6 +45,19 @@ def size_faults(root: Path) -> Iterator[str]:
             yield f"{place}: {path.stat().st_size // 1000} kB > {limit} kB"
 
 
+def former_name_faults(root: Path, word: re.Pattern[str]) -> Iterator[str]:
+    """The name before 0.2 anywhere but where files and people are told of it."""
+    told = {"CHANGELOG.md", "dev/log.md", "src/nearfar/former_name.py"}
+    for path in repository_files(root):
+        place = path.relative_to(root).as_posix()
+        if place in told or place.startswith("tests/golden/former/"):
+            continue
+        if path.suffix in {".py", ".md", ".toml", ".json", ".txt", ""}:
+            for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+                if word.search(line):
+                    yield f"{place}:{number}: the former name; see former_name.py: {line.strip()}"
+
+
 def pin_faults(pyproject: str, constraints: str) -> Iterator[str]:
     """Dependencies without an exact pin, or with one outside their bounds."""
     lines = [line for line in constraints.splitlines() if line and not line.startswith("#")]
@@ -66,6 +79,12 @@ def test_no_paths_of_one_machine():
 
 def test_no_large_files():
     refuse(size_faults(ROOT))
+
+
+def test_the_former_name_is_told_in_few_places():
+    from nearfar.former_name import FORMER_NAME
+
+    refuse(former_name_faults(ROOT, re.compile(rf"\b{FORMER_NAME}\b", re.IGNORECASE)))
 
 
 def test_every_dependency_is_pinned():
@@ -92,9 +111,18 @@ def test_licence_is_apache():
     assert "Version 2.0, January 2004" in text
 
 
+def test_the_wheel_carries_licence_and_notice():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE", "NOTICE"]
+    assert all((ROOT / name).is_file() for name in project["license-files"])
+
+
 def test_seeded_violations_are_found(tmp_path):
     write_tree(tmp_path, {"README.md": "see /" + "work/x\n", "docs/a.md": "../" + "shared\n"})
     assert len(list(machine_path_faults(tmp_path))) == 2
+    write_tree(tmp_path, {"docs/b.md": "An Old tool\n", "CHANGELOG.md": "was old\n"})
+    assert len(list(former_name_faults(tmp_path, re.compile(r"\bold\b", re.IGNORECASE)))) == 1
     write_tree(tmp_path, {"src/big.json": "x" * 700_000, "out/big.json": "x" * 700_000})
     assert [fault.split(":")[0] for fault in size_faults(tmp_path)] == ["src/big.json"]
     pyproject = (

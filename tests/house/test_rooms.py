@@ -7,6 +7,7 @@ from pathlib import Path
 from source_tree import SRC, FunctionNode, calls, parse, python_files, refuse, write_tree
 
 CODE_IN_INIT = {"__init__.py", "cli/__init__.py", "models/__init__.py"}  # public names, tables
+CODE_IN_INIT |= {f"{room}/__init__.py" for room in ("data", "geometry", "io", "viz")}
 NO_SUBJECT = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "v2"}
 NO_HASATTR = {"encoders", "layers", "models", "sampling", "tokenizers"}
 

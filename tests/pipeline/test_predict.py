@@ -52,6 +52,14 @@ def test_networks_are_named_once(make_model):
     assert model.networks == {"network": network}
 
 
+def test_a_model_shows_what_it_is_in_one_line(make_model):
+    model = make_model()
+    model._predictor._network = torch.nn.Linear(1000, 1000)
+    shown = repr(model)
+    assert shown.startswith("<Model fake: network 1.0 M parameters, default steps ")
+    assert "licence none" in shown and "\n" not in shown and len(shown) < 200
+
+
 def test_metres_are_those_of_the_reference(make_model, rgb):
     result = make_model(noise=0.0, default_area=60 * 90).predict(rgb)
     rows = np.linspace(1, 0, 60)[:, None]

@@ -18,7 +18,7 @@ app = typer.Typer(help="Models by name: list, info, get, convert.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 NOT_PINNED = "not pinned"
-COMMERCIAL = {True: "yes", False: "no", None: "not stated"}
+LICENCES = "not stated: the authors name no licence. CC BY-NC: not for commercial use."
 
 
 @app.command("list")
@@ -35,15 +35,15 @@ def list_models(as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for column in ("name", "kind", "encoder", "licence", "commercial", "MB", "here"):
+    for column in ("name", "kind", "encoder", "licence", "MB", "here"):
         table.add_column(column, no_wrap=True, justify="right" if column == "MB" else "left")
     for entry in entries:
         kind = "encoder" if entry.is_encoder else entry.family.removeprefix("depth_")
         size = "" if entry.size_mb is None else f"{entry.size_mb:.0f}"
-        use = COMMERCIAL[entry.commercial]
-        table.add_row(entry.name, kind, entry.encoder, entry.licence, use, size, _place(entry))
+        table.add_row(entry.name, kind, entry.encoder, entry.licence, size, _place(entry))
     Console().print(table)
-    typer.echo("Details: nearfar models info NAME. Download and convert: nearfar models get NAME.")
+    typer.echo(LICENCES)
+    typer.echo("Details: nearfar models info NAME. Download: nearfar models get NAME.")
 
 
 @app.command("info")

@@ -148,13 +148,14 @@ def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -
 
 def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
     """The model, on the rank's own GPU if several processes share a machine."""
-    from nearfar.settings import rank_and_world, set_threads
+    from nearfar.settings import hint_at_cpu_build, rank_and_world, set_threads
 
     if context.obj is not None:
         load = context.obj.load
     else:
         from nearfar.pipeline.load import load
     set_threads()
+    hint_at_cpu_build()
     device = options.device
     if rank_and_world()[1] > 1 and device in ("auto", "cuda"):
         import torch

@@ -204,7 +204,7 @@ def _report(options: VideoOptions, record: dict[str, Any], *, skipped: bool) -> 
 
 def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
     """The model asked for; `auto` says what it took."""
-    from nearfar.settings import keep_freed_memory, set_threads
+    from nearfar.settings import hint_at_cpu_build, keep_freed_memory, set_threads
     from nearfar.weights.registry import ENTRIES
 
     name, per_frame = options.model, options.per_frame
@@ -220,6 +220,7 @@ def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
         from nearfar.pipeline.video.load import load_video as load
     keep_freed_memory()  # a window of ppvd-tiny takes 23 % less time
     set_threads()
+    hint_at_cpu_build()
     model: ClipModel = load(
         name,
         device=options.device,

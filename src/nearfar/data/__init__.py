@@ -17,3 +17,32 @@ benchmarks/ readers of evaluation datasets
 training/   readers of training datasets
 scenes/     procedural scenes and their renderer
 """
+
+from typing import TYPE_CHECKING
+
+from nearfar.public import lazy_names
+
+if TYPE_CHECKING:
+    from .catalog import find_dataset, open_dataset
+    from .folder import FolderDataset
+    from .record import DepthRecord
+    from .sample import DepthSample
+
+__all__ = [
+    "DepthRecord",
+    "DepthSample",
+    "FolderDataset",
+    "find_dataset",
+    "open_dataset",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DepthRecord": "record",
+        "DepthSample": "sample",
+        "FolderDataset": "folder",
+        "find_dataset": "catalog",
+        "open_dataset": "catalog",
+    },
+)

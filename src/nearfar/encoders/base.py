@@ -1,4 +1,4 @@
-"""What PPD and its video form need from a frozen foundation network (spec ppd.md section 4)."""
+"""What PPD and its video form need from a frozen foundation network (docs/ppd.md section 4)."""
 
 from __future__ import annotations
 

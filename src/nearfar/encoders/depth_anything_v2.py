@@ -1,6 +1,6 @@
 """Semantics of Depth Anything V2 (arXiv 2406.09414): its fine-tuned DINOv2 trunk, head dropped.
 
-Spec ppd.md section 4: normalize first, then bicubic (no antialias) to 14/16 of the network image;
+docs/ppd.md section 4: normalize first, then bicubic (no antialias) to 14/16 of the network image;
 semantics are the patch tokens after the last block and the final norm. Not metric.
 """
 

@@ -1,6 +1,6 @@
 """DINOv2 vision transformer (arXiv 2304.07193), the trunk of Depth Anything V2 and MoGe-2.
 
-Spec ppd.md section 4. Tokens = class token + 14-pixel patches, learned positions on a square grid
+docs/ppd.md section 4. Tokens = class token + 14-pixel patches, learned positions on a square grid
 (37 x 37 in the published files) resized to the image's grid, pre-norm blocks with layer scale and
 exact GELU. State-dict names are the published ones; `mask_token` is not kept (training only).
 

@@ -1,9 +1,9 @@
 """MoGe-2 (arXiv 2507.02546): semantics for PPD, and metric depth with field of view.
 
-Spec ppd.md sections 4, 9 and 13. Semantics: bilinear resize with antialias, then normalize; patch
+docs/ppd.md sections 4, 9 and 13. Semantics: bilinear resize with antialias, then normalize; patch
 tokens of four blocks through the shared final norm, a 1x1 convolution each, summed. They match
 golden data. The metric part (features + view-plane coordinates -> neck -> heads; points remapped
-by exp; scale = exp(MLP(class token))) is [unverified]: built from the spec and the public model's
+by exp; scale = exp(MLP(class token))) is [unverified]: built from the paper and the public model's
 description, with its layout read from the checkpoint (moge2_config.py).
 
 Shapes: B batch, H W pixels of the photo, h w tokens, L = h*w, D width of the semantics.

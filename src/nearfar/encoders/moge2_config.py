@@ -2,12 +2,13 @@
 
 The published file is a dict {model_config, model}; `from_published` turns its `model_config` into
 this config, so a file that differs from our preset is built as it says. Field names of the decoder
-follow the public configuration (MoGe config "v2", spec ppd.md section 13).
+follow the public configuration (MoGe config "v2", docs/ppd.md section 13).
 
-Known from the spec: trunk, layers 5/11/17/23, projections, neck widths 1024/256/128/64/32, remap
-"exp", tokens 1200..3600. [unverified], from memory of the public model, no golden data: how many
-residual blocks each level has, that they carry no norms, the resamplers (three transposed
-convolutions, then bilinear), the widths inside the heads, the depth of the scale head.
+Known from the paper and the released code: trunk, layers 5/11/17/23, projections, neck widths
+1024/256/128/64/32, remap "exp", tokens 1200..3600. [unverified], from memory of the public model,
+no golden data: how many residual blocks each level has, that they carry no norms, the resamplers
+(three transposed convolutions, then bilinear), the widths inside the heads, the depth of the scale
+head.
 """
 
 from __future__ import annotations

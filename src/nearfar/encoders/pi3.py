@@ -1,6 +1,6 @@
 """Semantics of Pi3 (arXiv 2507.13347), which sees all frames of a window together; PPVD's encoder.
 
-Spec ppd.md section 4: frames bilinearly resized (no antialias) to 14/16, then normalized; a DINOv2
+docs/ppd.md section 4: frames bilinearly resized (no antialias) to 14/16, then normalized; a DINOv2
 with four register tokens sees each frame for itself; then 36 blocks, even ones attend within each
 frame, odd ones across all frames. Semantics = outputs of the last two blocks side by side. Of the
 published 1210 tensors 994 are used; two of them, image mean and deviation, are constants of ours.

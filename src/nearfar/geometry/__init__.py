@@ -20,3 +20,39 @@ gradient_loss.py  multi-scale gradient loss of depth maps
 depth_curves.py  depth maps as images in -1..1 by linear, log and square-root disparity curves
 resize.py       network sizes and resizing with stated parity
 """
+
+from typing import TYPE_CHECKING
+
+from nearfar.public import lazy_names
+
+if TYPE_CHECKING:
+    from .alignment import apply_affine, fit_affine
+    from .camera import intrinsics_from_fov
+    from .clouds import CloudOptions, backproject, point_cloud
+    from .edges import depth_edges
+    from .meshes import depth_mesh
+
+__all__ = [
+    "CloudOptions",
+    "apply_affine",
+    "backproject",
+    "depth_edges",
+    "depth_mesh",
+    "fit_affine",
+    "intrinsics_from_fov",
+    "point_cloud",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CloudOptions": "clouds",
+        "apply_affine": "alignment",
+        "backproject": "clouds",
+        "depth_edges": "edges",
+        "depth_mesh": "meshes",
+        "fit_affine": "alignment",
+        "intrinsics_from_fov": "camera",
+        "point_cloud": "clouds",
+    },
+)

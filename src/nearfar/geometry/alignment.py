@@ -3,7 +3,7 @@
 With d the map and z the reference in metres:
 metric, scale_invariant  z = s * d
 affine_depth             z = s * d + t
-affine_log_depth         ln(z + 1) = s * d + t      (PPD, arXiv 2510.07316, spec ppd.md section 8)
+affine_log_depth         ln(z + 1) = s * d + t      (PPD, arXiv 2510.07316, docs/ppd.md section 8)
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def fit_affine_ransac(
 ) -> AffineFit:
     """Scale and shift that most pixels agree on: RANSAC, then least squares over the inliers.
 
-    Spec ppd.md section 8: lines through 2 drawn points (1 for kinds without shift), inliers within
+    docs/ppd.md section 8: lines through 2 drawn points (1 for kinds without shift), inliers within
     the median absolute deviation of the target, most inliers win, equal counts are told apart by
     the smaller residual. Released code: stops early at 99 % confidence; here all trials are
     compared at once, on 4096 drawn pixels when there are more. Draws from `generator`.
@@ -148,7 +148,7 @@ def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64], kind: str) ->
 
 
 def _positive(line: _Line, x: NDArray[np.float64], y: NDArray[np.float64], kind: str) -> _Line:
-    """The line itself if it rises, else s = mean(y) / mean(x), t = 0 (spec ppd.md section 8).
+    """The line itself if it rises, else s = mean(y) / mean(x), t = 0 (docs/ppd.md section 8).
 
     Where even that does not rise, the nearly flat line through the mean: farther stays farther.
     """

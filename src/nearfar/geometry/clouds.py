@@ -1,7 +1,7 @@
 """Point clouds of depth maps: back-projection, edge filter, statistical outlier filter.
 
 Axes are OpenCV's (x right, y down, z forward), lengths in the unit of the depth map. The outlier
-rule is that of PPD's demo (arXiv 2510.07316, spec ppd.md section 9): with d_i the mean distance of
+rule is that of PPD's demo (arXiv 2510.07316, docs/ppd.md section 9): with d_i the mean distance of
 point i to its 20 nearest others, keep d_i < mean(d) + 3 * std(d).
 """
 

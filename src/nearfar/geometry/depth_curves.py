@@ -1,4 +1,4 @@
-"""Depth maps as images in -1..1 and back, by four curves (spec depthart.md 3, var_depth.md C7).
+"""Depth maps as images in -1..1 and back, by four curves (docs/nextscale.md section 1).
 
 -1 is near, +1 far; unknown pixels and sky are +1. q(s): quantile over valid pixels, per image.
 

@@ -1,4 +1,4 @@
-"""Between metres and the spaces networks predict in (spec ppd.md section 5).
+"""Between metres and the spaces networks predict in (docs/ppd.md section 5).
 
 L = ln(metres + 1); y = (L - a) / (b - a), a and b = 2 % and 98 % quantiles of L;
 target = clamp(y, -0.5, 1) - 0.5, in [-1, 0.5].

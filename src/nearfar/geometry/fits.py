@@ -1,8 +1,8 @@
 """Scale and shift of a prediction against ground truth, exactly as evaluation protocols fit them.
 
-Spec evaluation.md section 1.2. Sums in float64. Unlike `alignment.py` (which serves predictions
-and always rises), nothing is repaired here: a negative slope is kept, it is the prediction's
-fault. Arrays may have any shape: one image [H,W], or a clip [T,H,W] fitted as one.
+docs/evaluation.md tells which protocol fits how. Sums in float64. Unlike `alignment.py` (which
+serves predictions and always rises), nothing is repaired here: a negative slope is kept, it is the
+prediction's fault. Arrays may have any shape: one image [H,W], or a clip [T,H,W] fitted as one.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def fit_lstsq_log(prediction: NDArray, truth: NDArray, valid: NDArray[np.bool_])
 
 
 def fit_median_ratio(prediction: NDArray, truth: NDArray, valid: NDArray[np.bool_]) -> Fit:
-    """Scale = LOWER median of g / p (depthart.md section 4); zero predictions give no ratio."""
+    """Scale = LOWER median of g / p (DepthART, arXiv 2409.15010); zeros in p give no ratio."""
     p_P, g_P = valid_pairs(prediction, truth, valid)
     if (p_P == 0).any():
         raise DataError("median_ratio", f"the prediction is 0 in {(p_P == 0).sum()} valid pixels")

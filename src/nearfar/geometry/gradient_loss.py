@@ -1,4 +1,4 @@
-"""Multi-scale gradient loss of depth maps (arXiv 2510.07316; spec ppd.md section 6)."""
+"""Multi-scale gradient loss of depth maps (arXiv 2510.07316; docs/ppd.md section 6)."""
 
 from __future__ import annotations
 

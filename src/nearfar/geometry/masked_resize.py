@@ -1,6 +1,6 @@
 """Nearest resize of a map with holes: every output pixel takes the nearest valid pixel around it.
 
-The recipe of the MoGe evaluation (arXiv 2410.19115; spec evaluation.md section 1.2), in float32
+The recipe of the MoGe evaluation (arXiv 2410.19115), in float32
 throughout: 480x640 to 64x64 puts window borders on exact halves, so the arithmetic is part of it.
 """
 

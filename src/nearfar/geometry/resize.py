@@ -2,7 +2,7 @@
 
 Every method is separable: output row i is a weighted sum of a few input rows (its taps). Pixel
 centers are at +0.5 (OpenCV's and torch's align_corners=False convention); rows beyond the border
-repeat the last one. Released PPD code (spec ppd.md section 3) uses these cv2 methods on 8-bit
+repeat the last one. Released PPD code (docs/ppd.md section 3) uses these cv2 methods on 8-bit
 photos; here values stay float32, so they differ from it by rounding only (half a grey level).
 """
 
@@ -29,11 +29,11 @@ class Taps(NamedTuple):
 
 
 def network_size(height: int, width: int, *, area: int, multiple: int = 16) -> tuple[int, int]:
-    """(height, width) near `area` pixels with the photo's aspect, in multiples (spec section 3).
+    """(height, width) near `area` pixels with the photo's aspect, in multiples (docs/ppd.md 3).
 
     new side = max(multiple, multiple * round(side * s / multiple)), s = sqrt(area / (h0 * w0)).
-    Beyond the spec: the longer side is cut so that the product stays within twice the area, which
-    only bites for photos more elongated than about 190:1.
+    Beyond the released code: the longer side is cut so that the product stays within twice the
+    area, which only bites for photos more elongated than about 190:1.
     """
     if min(height, width, area, multiple) < 1:
         raise ConfigError("network_size", f"{height}x{width}, area {area}, multiple {multiple}")

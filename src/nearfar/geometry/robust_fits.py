@@ -1,8 +1,9 @@
 """Alignments that outliers do not bend: weighted L1 of depths and of points, and RANSAC.
 
-Spec evaluation.md section 1.2 (`l1_scale`, `l1_affine`, `l1_points`, MoGe, arXiv 2410.19115) and
-ppd.md section 8. L1 fits are exact minima, not approximations: the loss is piecewise linear, so a
-minimum passes through a sample. Truncation caps every term at tau, min(tau, w |r|).
+`l1_scale`, `l1_affine` and `l1_points` are those of MoGe (arXiv 2410.19115), the RANSAC that of
+Pixel-Perfect Depth (docs/ppd.md section 8). L1 fits are exact minima, not approximations: the
+loss is piecewise linear, so a minimum passes through a sample. Truncation caps every term at tau,
+min(tau, w |r|).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class PointsFit(NamedTuple):
 
 
 class RansacFit(NamedTuple):
-    """ln(g + 1) ~ scale * p + shift; fallback: no rising line was found (ppd.md section 8)."""
+    """ln(g + 1) ~ scale * p + shift; fallback: no rising line was found (docs/ppd.md section 8)."""
 
     scale: float
     shift: float

@@ -14,3 +14,39 @@ scene/        point cloud PLY, mesh GLB
 atomic.py     files that are complete or absent
 manifest.py   what was done, for resume
 """
+
+from typing import TYPE_CHECKING
+
+from nearfar.public import lazy_names
+
+if TYPE_CHECKING:
+    from .arrays import read_depth_array
+    from .images import read_image
+    from .inputs import find_inputs
+    from .readers import read_result
+    from .video.depth_clip import read_depth_clip
+    from .video.source import open_clip
+    from .writers import save_result
+
+__all__ = [
+    "find_inputs",
+    "open_clip",
+    "read_depth_array",
+    "read_depth_clip",
+    "read_image",
+    "read_result",
+    "save_result",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "find_inputs": "inputs",
+        "open_clip": "video.source",
+        "read_depth_array": "arrays",
+        "read_depth_clip": "video.depth_clip",
+        "read_image": "images",
+        "read_result": "readers",
+        "save_result": "writers",
+    },
+)

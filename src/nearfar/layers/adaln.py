@@ -1,4 +1,4 @@
-"""Transformer block with adaLN-zero modulation (DiT, arXiv 2212.09748; spec ppd.md 1.4).
+"""Transformer block with adaLN-zero modulation (DiT, arXiv 2212.09748; docs/ppd.md section 1.4).
 
 m = Linear(D, 6D)(SiLU(e)) = shift1, scale1, gate1, shift2, scale2, gate2 (in this order)
 x += gate1 * Attention(LN(x) * (1 + scale1) + shift1)

@@ -1,7 +1,7 @@
 """Scaled dot-product attention: fused, blocked, and the plain twin; PPD's self-attention.
 
-softmax(q k^T / sqrt(E)) v. PPD (arXiv 2510.07316, spec ppd.md 1.5): LayerNorm over the head width
-of q and k (eps 1e-5) before the rotary positions.
+softmax(q k^T / sqrt(E)) v. PPD (arXiv 2510.07316, docs/ppd.md section 1.5): LayerNorm over the
+head width of q and k (eps 1e-5) before the rotary positions.
 Shapes: B batch, N heads, L tokens, E head width, D width.
 """
 

@@ -1,4 +1,4 @@
-"""Two-layer perceptron of a transformer block (spec ppd.md 1.4)."""
+"""Two-layer perceptron of a transformer block (docs/ppd.md section 1.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LayerNorm without own parameters, modulated from outside (adaLN; spec ppd.md 1.4)."""
+"""LayerNorm without own parameters, modulated from outside (adaLN; docs/ppd.md section 1.4)."""
 
 from __future__ import annotations
 

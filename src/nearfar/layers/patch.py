@@ -1,4 +1,4 @@
-"""Pixels to tokens and back, and the 2x2 token expansion of PPD's cascade (spec ppd.md 1.1, 1.7).
+"""Pixels to tokens and back, and PPD's 2x2 token expansion (docs/ppd.md sections 1.1, 1.7).
 
 All three return contiguous memory: a transposed token stream would make every LayerNorm and
 residual of the network strided (see benchmarks/ppd_forward.py).

@@ -1,4 +1,4 @@
-"""Rotary positions on a 2-D token grid (spec ppd.md 1.6).
+"""Rotary positions on a 2-D token grid (docs/ppd.md section 1.6).
 
 The head width E is split in two halves: the first rotates with the row index, the second with the
 column index. Inside a half of width c element j pairs with j + c/2:

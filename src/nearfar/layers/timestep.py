@@ -1,4 +1,4 @@
-"""Sinusoidal time embedding (spec ppd.md 1.2): v = [cos(t f), sin(t f)], f_k = 10000^(-k/half)."""
+"""Sinusoidal time embedding: v = [cos(t f), sin(t f)], f_k = 10000^(-k/half) (docs/ppd.md 1.2)."""
 
 from __future__ import annotations
 

@@ -49,6 +49,14 @@ class Model:
         self._calibration = calibration_of(loaded.entry.uncertainty, where=self.name)
         self._metric_from: Model | None = None
 
+    def __repr__(self) -> str:
+        parts = [
+            f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M parameters"
+            for name, part in self.networks.items()
+        ]
+        facts = [f"default steps {self.default_steps}", f"licence {self.licence}"]
+        return f"<Model {self.name}: {', '.join([*parts, *facts])}>"
+
     @property
     def default_steps(self) -> int:
         """Network calls per hypothesis when none are asked for."""

@@ -1,4 +1,4 @@
-"""Which token to draw from logits: top-k, top-p, guidance (arXiv 2404.02905; depthart.md 2).
+"""Which token to draw from logits: top-k, top-p, guidance (VAR, arXiv 2404.02905).
 
 Shapes: logits [...,V]; a dropped token has -inf.
 """

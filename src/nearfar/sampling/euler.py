@@ -1,4 +1,4 @@
-"""Euler step of a straight-line flow (rectified flow; PPD arXiv 2510.07316, spec ppd.md section 2).
+"""Euler step of a straight-line flow (rectified flow; PPD arXiv 2510.07316, docs/ppd.md section 2).
 
 Time: t = 1 is noise, t = 0 is clean; velocity = noise - clean.
 Shapes: B batch, C channels, H W pixels.

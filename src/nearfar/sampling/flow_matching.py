@@ -1,4 +1,4 @@
-"""The straight path between clean data and noise (flow matching; spec ppd.md section 2).
+"""The straight path between clean data and noise (flow matching; docs/ppd.md section 2).
 
 x_t = (1 - t/1000) clean + (t/1000) noise; velocity = noise - clean, so
 clean = x_t - (t/1000) velocity and noise = x_t + (1 - t/1000) velocity.

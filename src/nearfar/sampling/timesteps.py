@@ -1,4 +1,4 @@
-"""Times of PPD (arXiv 2510.07316; spec ppd.md section 2): 1000 is noise, 0 is clean."""
+"""Times of PPD (arXiv 2510.07316; docs/ppd.md section 2): 1000 is noise, 0 is clean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bonn RGB-D Dynamic: Kinect videos of moving people and things (spec section 2.7).
+"""Bonn RGB-D Dynamic: Kinect videos of moving people and things (docs/datasets.md).
 
 The files are those of TUM RGB-D (`tum.py`): depth png / 5000 metres, stamps that need pairing.
 Video protocols pair by position instead, which can be one frame off: options pairing=index (all

@@ -1,4 +1,4 @@
-"""iBims-1: 100 indoor photos with laser depth, occlusion edges and planes (spec section 2.5).
+"""iBims-1: 100 indoor photos with laser depth, occlusion edges and planes (docs/datasets.md).
 
 Two layouts: `ibims1_core_raw` (pictures and text files) and `ibims1_core_mat` (a struct each).
 Depth is png * 50 / 65535 metres. Despite their names, `mask_invalid` and `mask_transp` are 0 where

@@ -1,4 +1,4 @@
-"""Middlebury 2014, 2021 and MiddEval3: structured-light stereo scenes (spec section 2.9).
+"""Middlebury 2014, 2021 and MiddEval3: structured-light stereo scenes (docs/datasets.md).
 
 z in metres = baseline_mm * f / (d + doffs) / 1000; forgetting doffs is the classic error. Unknown
 disparity is infinite. Occluded pixels have depth; MiddEval3 marks them in `mask0nocc.png`, which

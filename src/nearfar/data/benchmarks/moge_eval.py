@@ -1,4 +1,4 @@
-"""The MoGe evaluation bundle: ten sets in one layout (spec section 1.10).
+"""The MoGe evaluation bundle: ten sets in one layout (arXiv 2410.19115).
 
 `SET/.index.txt` (or `.test.txt`) lists folders with image.jpg, depth.png, meta.json and sometimes
 segmentation.png. Depth is a 16-bit logarithmic code between `near` and `far` of the PNG's text:

@@ -1,4 +1,4 @@
-"""MPI Sintel: an animated film with exact depth and cameras (spec section 2.10).
+"""MPI Sintel: an animated film with exact depth and cameras (docs/datasets.md).
 
 `.dpt`: float32 tag 202021.25, int32 width and height, float32 z-depth; 10,000 and more is the
 painted sky. `.cam`: the same tag, float64 intrinsics 3x3 and world-to-camera 3x4. Images, depth

@@ -1,4 +1,4 @@
-"""TUM RGB-D: Kinect videos with timestamps and motion-capture poses (spec section 2.6).
+"""TUM RGB-D: Kinect videos with timestamps and motion-capture poses (docs/datasets.md).
 
 Depth is png / 5000 metres for every camera and registered to the photo. Photos and depth have
 stamps of their own: they are paired as the benchmark's tools do it, greedily by the smallest

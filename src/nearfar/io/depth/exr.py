@@ -55,7 +55,7 @@ def read(path: Path) -> DepthResult:
         raise InputError(
             path,
             "says neither unit nor kind (no nearfar metadata)",
-            "Read foreign files with nearfar.io.arrays.read_depth_array",
+            "Read foreign files with nearfar.io.read_depth_array",
         )
     depth = channels["Z"].astype(np.float32)
     sky = channels["sky"].astype(np.bool_) if "sky" in channels else None

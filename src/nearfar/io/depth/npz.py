@@ -37,7 +37,7 @@ def read(path: Path) -> DepthResult:
                 raise InputError(
                     path,
                     f"is no nearfar archive, it holds {', '.join(archive.files[:6])}",
-                    "Read foreign files with nearfar.io.arrays.read_depth_array",
+                    "Read foreign files with nearfar.io.read_depth_array",
                 )
             arrays = {name: archive[name] for name in _ARRAYS if name in archive.files}
             fields = from_json(str(archive["metadata"]), path)

@@ -62,7 +62,7 @@ def read(path: Path) -> DepthResult:
     try:
         with Image.open(path) as image:
             image.load()
-            text = {key: str(value) for key, value in image.info.items()}
+            text = {str(key): str(value) for key, value in image.info.items()}
             codes = np.array(image)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         raise InputError(path, f"is not a readable PNG ({error})") from error
@@ -71,7 +71,7 @@ def read(path: Path) -> DepthResult:
         raise InputError(
             path,
             "says neither unit nor kind (no nearfar metadata)",
-            "Read foreign PNGs with nearfar.io.arrays.read_depth_array",
+            "Read foreign PNGs with nearfar.io.read_depth_array",
         )
     fields = from_json(stored, path)
     valid = codes > 0

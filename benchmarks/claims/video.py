@@ -1,7 +1,7 @@
 """PPVD's claims in miniature: one part after the other at equal processor seconds, several seeds.
 
-    python benchmarks/claims_video.py --quick                   # under 3 minutes: does it run?
-    python benchmarks/claims_video.py --seconds 40 --seeds 3    # 6 trainings a seed: 15 minutes
+    python benchmarks/claims video --quick                   # under 3 minutes: does it run?
+    python benchmarks/claims video --seconds 40 --seeds 3    # 6 trainings a seed: 15 minutes
 
 per frame    PPD on single frames: each has a range (quantiles) of its own
 one range    the same network, taught one range for all frames of a clip
@@ -25,16 +25,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from claims_report import difference, print_tables, shown, summary
-from claims_training import DTYPES, faster_dtype, fit
-from claims_video_data import QUALITY, Clips, Encoders, held_out_clips, scores, seen, training_clips
-from stamp import RESULTS, store
+from stamp import store
 from torch import Tensor
 
 from nearfar.encoders.base import FrameByFrame, JointClipEncoder
@@ -45,9 +42,13 @@ from nearfar.models.ppd.video_network import PPDVideoNetwork, new_video_network
 from nearfar.models.ppd.video_objective import clip_losses, clip_noise
 from nearfar.models.ppd.video_predictor import draw_window_noise
 from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
-from nearfar.settings import keep_freed_memory, set_threads
 from nearfar.train.targets import load_initial, read_initial
 from nearfar.weights.load import load_encoder
+
+from .options import add_arms, new_parser, read
+from .report import over_seeds, print_row, print_tables
+from .training import fit
+from .video_clips import QUALITY, Clips, Encoders, held_out_clips, scores, seen, training_clips
 
 START = "ppd-tiny"
 SHARE, FRESH = 0.1, ("temporal_blocks",)  # of the rates, for what ppd-tiny brings; what it lacks
@@ -89,10 +90,8 @@ CLAIMS = {
 }
 
 
-def main() -> None:
-    options = read_options()
-    keep_freed_memory()
-    set_threads(options.threads)
+def main(words: Sequence[str]) -> None:
+    options = read_options(words)
     encoders = Encoders(
         FrameByFrame(load_encoder("tiny-encoder")), load_encoder(options.video_encoder)
     )
@@ -102,7 +101,7 @@ def main() -> None:
         for arm_name in options.only:
             for name, row in one_arm(arm_name, train, test, options, seed).items():
                 rows.setdefault(name, []).append(row)
-                print(f"seed {seed} {name:22} {'  '.join(shown(row, k) for k in row)}", flush=True)
+                print_row(f"seed {seed} {name}", row)
         for name, row in floors(encoders, test, options, seed).items():
             rows.setdefault(name, []).append(row)
     numbers = {
@@ -115,41 +114,25 @@ def main() -> None:
         "frames": options.frames,
         "steps": options.steps,
         "quick": options.quick,
-        "arms": {name: summary(found) for name, found in rows.items()},
-        "claims": {
-            name: difference(rows[ours], rows[other])
-            for name, (ours, other) in CLAIMS.items()
-            if ours in rows and other in rows
-        },
+        **over_seeds(rows, CLAIMS),
     }
     print_tables(numbers, names=[*QUALITY, "train_steps", "predict_s", "peak_mb"])
     print(f"{time.process_time():.0f} s of the processor in all")
-    store("claims_video", numbers, path=None if options.quick else options.output)
+    store("claims_video", numbers, path=options.output)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
-    parser.add_argument("--seconds", type=float, default=40, help="of the processor, a training")
-    parser.add_argument("--seeds", type=int, default=3)
+def read_options(words: Sequence[str]) -> argparse.Namespace:
+    parser = new_parser("video", __doc__, seconds=40, test=16, size=(48, 64))
     parser.add_argument("--clips", type=int, default=192, help="to train on")
-    parser.add_argument("--test", type=int, default=16, help="clips")
     parser.add_argument("--frames", type=int, default=12, help="of a clip")
-    parser.add_argument("--size", type=int, nargs=2, default=[48, 64], help="height width")
     parser.add_argument("--steps", type=int, default=2, help="network calls a map")
-    parser.add_argument("--only", nargs="+", choices=ARMS, default=list(ARMS), metavar="NAME")
+    add_arms(parser, list(ARMS))
     parser.add_argument(
         "--video-encoder", default="tiny-video-encoder", help="name or file of the clips' encoder"
     )
-    parser.add_argument("--dtype", choices=DTYPES, default=faster_dtype(), help="of the training")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=RESULTS / "claims_video.json")
-    options = parser.parse_args()
-    options.drawn, options.shard = [96, 128], 16  # as the recipes, whose cache serves
-    if options.quick:
-        options.seconds, options.seeds, options.clips, options.test = 2.0, 1, 4, 2
-        options.drawn, options.shard, options.frames = [48, 64], 4, 6
-    return options
+    parser.set_defaults(drawn=[96, 128], shard=16)  # as the recipes, whose cache serves
+    small = {"seconds": 2.0, "clips": 4, "test": 2, "drawn": [48, 64], "shard": 4, "frames": 6}
+    return read(parser, words, quick=small)
 
 
 def load_clips(encoders: Encoders, options: argparse.Namespace) -> tuple[Clips, Clips]:
@@ -289,7 +272,3 @@ def floors(
     far_NTHW = torch.where(test.valid_NTHW, test.depth_NTHW, 80.0)
     rows["truth"] = scores(torch.log1p(far_NTHW), test)
     return rows
-
-
-if __name__ == "__main__":
-    main()

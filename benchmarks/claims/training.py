@@ -1,4 +1,4 @@
-"""Training of rivals in claims_*.py: equal processor seconds, Muon, rates that follow the clock."""
+"""Training of rivals in the claims: equal processor seconds, Muon, rates that follow the clock."""
 
 from __future__ import annotations
 

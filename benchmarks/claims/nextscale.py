@@ -1,8 +1,8 @@
 """Next-scale depth: the papers' claims in miniature, at equal processor seconds, several seeds.
 
-    python benchmarks/claims_nextscale.py --quick                    # under 3 minutes: does it run?
-    python benchmarks/claims_nextscale.py --seconds 120 --seeds 3    # 8 trainings a seed
-    python benchmarks/claims_nextscale.py --only a,d --tokenizer runs/depth_tokenizer
+    python benchmarks/claims nextscale --quick                    # under 3 minutes: does it run?
+    python benchmarks/claims nextscale --seconds 120 --seeds 3    # 8 trainings a seed
+    python benchmarks/claims nextscale --only a,d --tokenizer runs/depth_tokenizer
 
 (a) targets   DepthART's dynamic targets against teacher forcing, free-running, greedy and mean_k
 (b) guidance  one VAR-Depth network asked at several scales, and without a photo. 0 is none:
@@ -22,13 +22,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from claims_nextscale_networks import (
+from stamp import store
+
+from nearfar.eval.metrics.image import row_ramp
+from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
+from nearfar.tokenizers.presets import TINY_DEPTH, TINY_DEPTH10
+from nearfar.tokenizers.vqvae import VQVAE
+from nearfar.weights.load import load_encoder
+from nearfar.weights.tokenizers import load_tokenizer
+
+from .nextscale_networks import (
     SIZES,
     Pool,
     ceiling,
@@ -40,17 +49,9 @@ from claims_nextscale_networks import (
     tuned_tokenizer,
     var_depth_maps,
 )
-from claims_ppd_data import QUALITY, TEST_SEED, TRAIN_SEED, Maps, load_scenes, scores
-from claims_report import difference, print_tables, shown, summary
-from stamp import RESULTS, store
-
-from nearfar.eval.metrics.image import row_ramp
-from nearfar.models.depthart.objective import DynamicTargets, TeacherForcing
-from nearfar.settings import keep_freed_memory, set_threads
-from nearfar.tokenizers.presets import TINY_DEPTH, TINY_DEPTH10
-from nearfar.tokenizers.vqvae import VQVAE
-from nearfar.weights.load import load_encoder
-from nearfar.weights.tokenizers import load_tokenizer
+from .options import add_scenes, new_parser, read
+from .report import over_seeds, print_row, print_tables, summary
+from .scenes import QUALITY, TEST_SEED, TRAIN_SEED, Maps, load_scenes, scores
 
 TABLES = {1: (12,), 4: (1, 3, 6, 12), 7: TINY_DEPTH.scales, 10: TINY_DEPTH10.scales}
 GUIDANCE = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -78,20 +79,18 @@ WANTED = {"a": (7,), "b": (10,), "c": (10,), "d": tuple(TABLES)}  # stages of a 
 Rows = dict[str, dict[str, float]]
 
 
-def main() -> None:
-    options = read_options()
-    keep_freed_memory()
-    set_threads(options.threads)
+def main(words: Sequence[str]) -> None:
+    options = read_options(words)
     start = time.process_time()
     tokenizers, train, test = prepare(options)
     floors = floor_rows(tokenizers, test)
     for name, row in floors.items():
-        show(name, row)
+        print_row(name, row)
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in range(options.seeds):
         for name, row in one_seed(tokenizers, train, test, options, seed).items():
             rows.setdefault(name, []).append(row)
-            show(f"seed {seed} {name}", row)
+            print_row(f"seed {seed} {name}", row)
     numbers = {
         "seconds": options.seconds,
         "seeds": options.seeds,
@@ -105,41 +104,26 @@ def main() -> None:
         "network": SIZES,
         "quick": options.quick,
         "processor_seconds": time.process_time() - start,
-        "arms": {name: summary(found) for name, found in rows.items()}
-        | {name: summary([row]) for name, row in floors.items()},
-        "claims": {
-            name: difference(rows[a], rows[b])
-            for name, (a, b) in CLAIMS.items()
-            if a in rows and b in rows
-        },
+        **over_seeds(rows, CLAIMS),
     }
+    numbers["arms"] |= {name: summary([row]) for name, row in floors.items()}
     print_tables(numbers, names=[*QUALITY, "ause", "step_s", "predict_s"])
-    store("claims_nextscale", numbers, path=None if options.quick else options.output)
+    store("claims_nextscale", numbers, path=options.output)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
-    parser.add_argument("--seconds", type=float, default=600, help="of the processor, a training")
-    parser.add_argument("--seeds", type=int, default=3)
+def read_options(words: Sequence[str]) -> argparse.Namespace:
+    parser = new_parser("nextscale", __doc__, seconds=600, test=64)
+    add_scenes(parser)
     parser.add_argument("--only", default="a,b,c,d", help="which claims")
     parser.add_argument("--tokenizer", type=Path, help="trained one: weights.safetensors or folder")
     parser.add_argument("--tokenizer-seconds", type=float, default=600)
     parser.add_argument("--tuning-seconds", type=float, default=60, help="for each table of scales")
-    parser.add_argument("--scenes", type=int, default=4096, help="to train on")
-    parser.add_argument("--test", type=int, default=64)
-    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=RESULTS / "claims_nextscale.json")
-    options = parser.parse_args()
+    small = {"seconds": 3.0, "scenes": 32, "test": 4, "size": [48, 64], "shard": 32}
+    small |= {"tokenizer_seconds": 10.0, "tuning_seconds": 2.0}
+    options = read(parser, words, quick=small)
     options.only = set(options.only.split(","))
     if not options.only <= set("abcd"):
         parser.error(f"--only {','.join(sorted(options.only))}: give some of a,b,c,d")
-    options.shard = 256
-    if options.quick:
-        options.seconds, options.seeds, options.scenes, options.test = 3.0, 1, 32, 4
-        options.tokenizer_seconds, options.tuning_seconds = 10.0, 2.0
-        options.size, options.shard = [48, 64], 32
     return options
 
 
@@ -236,11 +220,3 @@ def judged(
     maps = ask(test, generator=torch.Generator().manual_seed(1000 * seed + 2))
     predict_s = (time.process_time() - start) / (test.scenes.count * len(maps.depth_SBHW))
     return scores(maps, test.scenes) | costs | {"predict_s": predict_s}
-
-
-def show(name: str, row: dict[str, float]) -> None:
-    print(f"{name:28} {'  '.join(shown(row, key) for key in row)}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

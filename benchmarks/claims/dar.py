@@ -1,8 +1,8 @@
 """DAR's claims in miniature: its parts and their rivals at equal processor seconds, several seeds.
 
-    python benchmarks/claims_dar.py --quick                    # under 3 minutes: does it run?
-    python benchmarks/claims_dar.py --seconds 120 --seeds 3    # 12 trainings a seed: 75 minutes
-    python benchmarks/claims_dar.py --only both wider --add    # into the stored JSON, a run beside
+    python benchmarks/claims dar --quick                    # under 3 minutes: does it run?
+    python benchmarks/claims dar --seconds 120 --seeds 3    # 12 trainings a seed: 75 minutes
+    python benchmarks/claims dar --only both wider --add    # into the stored JSON, a run beside
 
 none         encoder, pooled to a grid, decoded once to ln(metres)
 transformer  5 steps of finer tokens, every step answers with ln(metres): no bins
@@ -26,14 +26,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from claims_dar_data import METRIC, Scenes, flat_metres, load_scenes, scores
-from claims_dar_networks import (
+from torch import Tensor
+
+from nearfar.models.dar.config import DARConfig
+from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.objective import DARObjective
+from nearfar.models.dar.sample import at_photo, sample_steps
+from nearfar.weights.load import load_encoder
+
+from .dar_networks import (
     CONFIG,
     ONE_STEP,
     PRIOR,
@@ -44,18 +50,11 @@ from claims_dar_networks import (
     Unrefreshed,
     new_rival,
 )
-from claims_ppd_data import TEST_SEED, TRAIN_SEED
-from claims_report import add_run, difference, print_tables, shown, summary
-from claims_training import DTYPES, faster_dtype, fit
-from stamp import RESULTS
-from torch import Tensor
-
-from nearfar.models.dar.config import DARConfig
-from nearfar.models.dar.network import DARNetwork
-from nearfar.models.dar.objective import DARObjective
-from nearfar.models.dar.sample import at_photo, sample_steps
-from nearfar.settings import keep_freed_memory, set_threads
-from nearfar.weights.load import load_encoder
+from .dar_scenes import METRIC, Scenes, flat_metres, load_scenes, scores
+from .options import add_arms, add_scenes, new_parser, read
+from .report import add_run, over_seeds, print_row, print_tables
+from .scenes import TEST_SEED, TRAIN_SEED
+from .training import fit
 
 BATCH, AT_ONCE = 16, 32
 ADAMW = ("query_tokens", "level_embedding", "probability")  # inputs and last layers
@@ -104,10 +103,8 @@ CLAIMS = {
 }
 
 
-def main() -> None:
-    options = read_options()
-    keep_freed_memory()
-    set_threads(options.threads)
+def main(words: Sequence[str]) -> None:
+    options = read_options(words)
     encoder = load_encoder("tiny-encoder")
     size: dict[str, Any] = {"size_hw": tuple(options.size), "shard": options.shard}
     train = load_scenes(encoder, options.scenes, seed=TRAIN_SEED, **size)
@@ -118,9 +115,7 @@ def main() -> None:
             found = one_rival(name, train, test, options.seconds, seed, dtype=options.dtype)
             for row_name, row in found.items():
                 rows.setdefault(row_name, []).append(row)
-                print(
-                    f"seed {seed} {row_name:20} {'  '.join(shown(row, k) for k in row)}", flush=True
-                )
+                print_row(f"seed {seed} {row_name}", row)
         for row_name, depth_BHW in floors(train, test).items():
             rows.setdefault(row_name, []).append(scores(depth_BHW, test))
     numbers = {
@@ -131,37 +126,21 @@ def main() -> None:
         "scenes": options.scenes,
         "test": options.test,
         "quick": options.quick,
-        "arms": {name: summary(found) for name, found in rows.items()},
-        "claims": {
-            name: difference(rows[ours], rows[other])
-            for name, (ours, other) in CLAIMS.items()
-            if ours in rows and other in rows
-        },
+        **over_seeds(rows, CLAIMS),
     }
     print_tables(numbers, names=NAMES)
     print(f"{time.process_time():.0f} s of the processor in all")
-    path = None if options.quick else options.output
-    add_run("claims_dar", numbers, path=path, keep=options.add)
+    add_run("claims_dar", numbers, path=options.output, keep=options.add)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
-    parser.add_argument("--seconds", type=float, default=120, help="of the processor, a training")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scenes", type=int, default=4096, help="to train on")
-    parser.add_argument("--test", type=int, default=128)
-    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
-    parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS), metavar="NAME")
-    parser.add_argument("--dtype", choices=DTYPES, default=faster_dtype(), help="of the training")
-    parser.add_argument("--threads", type=int, default=1)
+def read_options(words: Sequence[str]) -> argparse.Namespace:
+    parser = new_parser("dar", __doc__, seconds=120, test=128)
+    add_scenes(parser)
+    add_arms(parser, list(RIVALS))
     parser.add_argument("--add", action="store_true", help="keep the runs that the output holds")
-    parser.add_argument("--output", type=Path, default=RESULTS / "claims_dar.json")
-    options = parser.parse_args()
+    small = {"seconds": 3.0, "scenes": 32, "test": 6, "size": [48, 64]}
+    options = read(parser, words, quick=small)
     options.shard = 256 if options.scenes >= 256 else 32
-    if options.quick:
-        options.seconds, options.seeds, options.scenes, options.test = 3.0, 1, 32, 6
-        options.size, options.shard = [48, 64], 32
     return options
 
 
@@ -193,7 +172,7 @@ def make_loss(
 
     def loss() -> Tensor:
         rows = torch.randint(train.count, (BATCH,), generator=generator)
-        network.encoder.backbone.said = train.said_of(rows)
+        network.encoder.backbone.outputs = train.outputs_of(rows)
         valid_BHW = train.valid_BHW[rows]
         return objective(
             train.image_B3HW[rows],
@@ -215,7 +194,7 @@ def metres(network: DARNetwork, scenes: Scenes, *, stop_at: int) -> Tensor:
         rows = slice(first, first + AT_ONCE)
         image_B3HW = scenes.image_B3HW[rows]
         size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
-        network.encoder.backbone.said = scenes.said_of(rows)
+        network.encoder.backbone.outputs = scenes.outputs_of(rows)
         sizes_hw = network.sizes(network.padded_size(size_hw))
         steps = sample_steps(network, network.encode(image_B3HW), sizes_hw, stop_at=stop_at)
         parts.append(at_photo(network, steps[-1].depth_B1hw, size_hw))
@@ -225,7 +204,3 @@ def metres(network: DARNetwork, scenes: Scenes, *, stop_at: int) -> Tensor:
 def floors(train: Scenes, test: Scenes) -> dict[str, Tensor]:
     """Maps that need no training of ours."""
     return {"encoder": test.guess_BHW, "flat": flat_metres(train, test)}
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,18 @@
-"""Numbers of claims_*.py over seeds: means, spreads, paired differences, tables."""
+"""Numbers of the claims over seeds: means, spreads, paired differences, tables."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from stamp import circumstances, write_json
 
+Row = dict[str, float]  # numbers of one training, by name
 
-def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
+
+def summary(rows: Sequence[Row]) -> dict[str, dict[str, object]]:
     """Mean, sample deviation over seeds (None for one) and the values themselves, by name."""
     out: dict[str, dict[str, object]] = {}
     for name in rows[0]:
@@ -20,15 +22,30 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
     return out
 
 
-def difference(ours: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, object]:
+def difference(ours: list[Row], other: list[Row]) -> dict[str, object]:
     """Ours minus the other's, seed by seed, of every number both have."""
     names = [name for name in ours[0] if name in other[0]]
     pairs = zip(ours, other, strict=True)
     return summary([{name: a[name] - b[name] for name in names} for a, b in pairs])
 
 
-def shown(row: dict[str, float], key: str) -> str:
-    return f"{key} {row[key]:.4g}"
+def over_seeds(
+    rows: Mapping[str, list[Row]], claims: Mapping[str, tuple[str, str]]
+) -> dict[str, dict[str, object]]:
+    """Every arm over seeds, and what the first arm of each claim gains over its second."""
+    return {
+        "arms": {name: summary(found) for name, found in rows.items()},
+        "claims": {
+            name: difference(rows[ours], rows[other])
+            for name, (ours, other) in claims.items()
+            if ours in rows and other in rows
+        },
+    }
+
+
+def print_row(name: str, row: Row) -> None:
+    """One line of a long run, at once."""
+    print(f"{name:28} {'  '.join(f'{key} {row[key]:.4g}' for key in row)}", flush=True)
 
 
 def print_tables(numbers: dict, *, names: Sequence[str]) -> None:

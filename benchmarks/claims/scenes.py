@@ -1,4 +1,4 @@
-"""Scenes and scores of claims_*.py: rendered photos with frozen semantics, maps judged."""
+"""Scenes and scores of the claims: rendered photos with frozen semantics, maps judged."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def load_scenes(
     with torch.inference_mode():
         for first in range(0, count, _CHUNK):
             rows = slice(first, first + _CHUNK)
-            said = encoder.both(image_B3HW[rows])
-            guess = said.guess if square is None else encoder.metric(own_B3HW[rows])
-            semantics.append(said.semantics_BLD)
+            found = encoder.both(image_B3HW[rows])
+            guess = found.guess if square is None else encoder.metric(own_B3HW[rows])
+            semantics.append(found.semantics_BLD)
             guesses.append(resize(guess.depth_BHW, image_B3HW.shape[-2:], method="bilinear"))
     target = log_depth_target(batch.depth_BHW, valid_BHW=batch.valid_BHW, sky_BHW=batch.sky_BHW)
     return Scenes(

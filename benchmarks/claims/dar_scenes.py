@@ -1,4 +1,4 @@
-"""Scenes and scores of claims_dar.py: photos, what the frozen encoder says, metres judged."""
+"""Scenes and scores of dar.py: photos, outputs of the frozen encoder, metres judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from claims_ppd_data import FARTHEST, TRAIN_SEED, in_metres
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,18 +16,20 @@ from nearfar.encoders.tiny import TinyEncoder
 from nearfar.eval.metrics.image import image_metrics
 from nearfar.settings import cache_folder
 
+from .scenes import FARTHEST, TRAIN_SEED, in_metres
+
 METRIC = ("abs_rel", "delta1", "rmse", "rmse_log")
 _CHUNK = 64
 
 
 class Scenes(NamedTuple):
-    """N scenes in RAM. said: the frozen encoder's answers, guess_BHW: its metres at photo size.
+    """N scenes in RAM. outputs: of the frozen encoder, guess_BHW: its metres at photo size.
 
     valid_BHW: where the truth is known; scored_BHW: and nearer than 80 m.
     """
 
     image_B3HW: Tensor
-    said: EncoderOutput
+    outputs: EncoderOutput
     guess_BHW: Tensor
     depth_BHW: Tensor
     valid_BHW: Tensor
@@ -38,9 +39,9 @@ class Scenes(NamedTuple):
     def count(self) -> int:
         return len(self.image_B3HW)
 
-    def said_of(self, rows: Tensor | slice) -> EncoderOutput:
-        """The encoder's answers for some scenes."""
-        *maps, grid_hw = self.said
+    def outputs_of(self, rows: Tensor | slice) -> EncoderOutput:
+        """The encoder's outputs for some scenes."""
+        *maps, grid_hw = self.outputs
         return EncoderOutput(*(values[rows] for values in maps), grid_hw)
 
 

@@ -1,7 +1,7 @@
-"""The rivals of DAR's network in claims_dar.py: without its transformer, its bins, or both.
+"""The rivals of DAR's network in dar.py: without its transformer, its bins, or both.
 
 All are `DARNetwork` with parts exchanged, so that steps and loss are the family's own. The photo
-encoder's answers are computed once (`Remembered`), since it is frozen.
+encoder's outputs are computed once (`StoredOutputs`), since it is frozen.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ ONE_STEP = replace(CONFIG, fractions=(1.0,), feedback="transformer")  # nothing 
 WIDER = replace(CONFIG, layers=5, width=192, heads=6)  # the transformer, as the paper scales
 
 
-class Remembered(nn.Module):
-    """In place of the frozen encoder: what it said of the scenes that are asked for next."""
+class StoredOutputs(nn.Module):
+    """In place of the frozen encoder: its stored outputs for the scenes of the next call."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
-        self.said: EncoderOutput | None = None
+        self.outputs: EncoderOutput | None = None
 
     def forward(self, image_B3HW: Tensor) -> EncoderOutput:
-        assert self.said is not None
-        assert len(self.said.tokens_BLD) == len(image_B3HW), "said of other photos"
-        return self.said
+        assert self.outputs is not None
+        assert len(self.outputs.tokens_BLD) == len(image_B3HW), "outputs of other photos"
+        return self.outputs
 
 
 class PooledRun:
@@ -165,10 +165,10 @@ class Unrefreshed(DARNetwork):
 def new_rival(
     kind: type[DARNetwork], config: DARConfig, *, generator: torch.Generator
 ) -> DARNetwork:
-    """Fresh weights by the family's own rule, the encoder's place taken by `Remembered`."""
+    """Fresh weights by the family's own rule, the encoder's place taken by `StoredOutputs`."""
     with torch.device("meta"):
         network = kind(config)
-    network.encoder.backbone = Remembered(network.encoder.backbone.width)
+    network.encoder.backbone = StoredOutputs(network.encoder.backbone.width)
     network.to_empty(device="cpu")
     init_weights(network, generator=generator)
     return network

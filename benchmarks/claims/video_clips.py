@@ -1,4 +1,4 @@
-"""Clips and scores of claims_video.py: rendered paths with frozen semantics, clips judged."""
+"""Clips and scores of video.py: rendered paths with frozen semantics, clips judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from claims_ppd_data import FARTHEST, TRAIN_SEED, in_metres
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +19,8 @@ from nearfar.geometry.resize import resize
 from nearfar.models.ppd.objective import Target, log_depth_target
 from nearfar.models.ppd.video_objective import clip_target
 from nearfar.settings import cache_folder
+
+from .scenes import FARTHEST, TRAIN_SEED, in_metres
 
 QUALITY = ("abs_rel", "delta1", "change", "tae", "scale_spread")
 SAME_SURFACE = 0.05  # two pixels show one place if their true depths agree to this share

@@ -1,4 +1,4 @@
-"""Tokenizers and rivals of claims_nextscale.py: how they are built, trained and asked for maps.
+"""Tokenizers and rivals of nextscale.py: how they are built, trained and asked for maps.
 
 Every table of scales describes the same features: the tokenizer's encoder is frozen after its own
 training, and only codes, correction convolutions and decoder are tuned to a table.
@@ -11,8 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from claims_ppd_data import Maps, Scenes
-from claims_training import fit
 from torch import Tensor
 
 from nearfar.geometry.depth_curves import depth_image
@@ -35,6 +33,9 @@ from nearfar.tokenizers.presets import TINY_DEPTH
 from nearfar.tokenizers.revival import count_and_revive
 from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
 from nearfar.train.targets import draw_weights
+
+from .scenes import Maps, Scenes
+from .training import fit
 
 CURVE = "log"
 BATCH, HYPOTHESES, AT_ONCE = 8, 4, 16
@@ -62,10 +63,10 @@ class Pool(NamedTuple):
     f_BChw: Tensor
 
 
-class Remembered:
+class StoredSemantics:
     """An encoder that gives semantics computed before."""
 
-    name = "remembered"
+    name = "stored"
 
     def __init__(self, semantics_BLD: Tensor) -> None:
         self.semantics_BLD, self.width = semantics_BLD, semantics_BLD.shape[-1]
@@ -205,7 +206,7 @@ def train_var_depth(
         drawn = torch.rand(BATCH + 1, generator=generator)
         given = network.condition_on(
             pool.scenes.image_B3HW[rows],
-            encoder=Remembered(pool.scenes.semantics_BLD[rows]),
+            encoder=StoredSemantics(pool.scenes.semantics_BLD[rows]),
             keep_B=drawn[1:] >= DROPOUT,
         )
         run = own_pass if drawn[0] < SELF_REFINEMENT else teacher_pass
@@ -234,7 +235,7 @@ def var_depth_maps(
             rows = slice(first, min(first + AT_ONCE, pool.scenes.count))
             given = without
             if sees_photo:
-                encoder = Remembered(pool.scenes.semantics_BLD[rows])
+                encoder = StoredSemantics(pool.scenes.semantics_BLD[rows])
                 given = network.condition_on(pool.scenes.image_B3HW[rows], encoder=encoder)
             f_hat_BChw = sample_var_depth(
                 network,

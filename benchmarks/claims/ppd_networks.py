@@ -1,4 +1,4 @@
-"""The rivals of PPD's network in claims_ppd.py: one grid throughout, and a latent VAE.
+"""The rivals of PPD's network in ppd.py: one grid throughout, and a latent VAE.
 
 Both take what `PPDNetwork` takes, so that losses and sampling are the family's own.
 """

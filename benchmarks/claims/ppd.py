@@ -1,7 +1,7 @@
 """PPD's claims in miniature: each against its rival at equal processor seconds, several seeds.
 
-    python benchmarks/claims_ppd.py --quick                    # under 3 minutes: does it run?
-    python benchmarks/claims_ppd.py --seconds 600 --seeds 3    # 5 trainings a seed
+    python benchmarks/claims ppd --quick                    # under 3 minutes: does it run?
+    python benchmarks/claims ppd --seconds 600 --seeds 3    # 5 trainings a seed
 
 (a) semantics  prompted against the plain transformer (semantics are zeros)
 (b) cascade    half the blocks on tokens of 8 pixels, against all on tokens of 4
@@ -25,26 +25,11 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from claims_ppd_data import (
-    QUALITY,
-    TEST_SEED,
-    TRAIN_SEED,
-    Maps,
-    Scenes,
-    load_scenes,
-    scores,
-    steepness,
-)
-from claims_ppd_networks import LATENT_CHANNELS, SHRINK, DepthVAE, new_flat, new_vae
-from claims_report import difference, print_tables, shown, summary
-from claims_training import fit
 from ledger import Ledger
-from stamp import RESULTS
 from torch import Tensor, nn
 
 from nearfar.eval.metrics.image import as_log_depth
@@ -54,8 +39,22 @@ from nearfar.models.ppd.objective import Target, flow_losses
 from nearfar.models.ppd.sample import sample_depth
 from nearfar.pipeline.load import load
 from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
-from nearfar.settings import keep_freed_memory, set_threads
 from nearfar.weights.load import load_encoder
+
+from .options import add_scenes, new_parser, read
+from .ppd_networks import LATENT_CHANNELS, SHRINK, DepthVAE, new_flat, new_vae
+from .report import Row, over_seeds, print_row, print_tables
+from .scenes import (
+    QUALITY,
+    TEST_SEED,
+    TRAIN_SEED,
+    Maps,
+    Scenes,
+    load_scenes,
+    scores,
+    steepness,
+)
+from .training import fit
 
 CONFIG = PPDConfig(
     width=128, depth=6, heads=2, patch_size=4, semantics_width=208, activation="silu"
@@ -76,9 +75,6 @@ CLAIMS = {
 }
 
 
-Row = dict[str, float]
-
-
 class Arm(NamedTuple):
     """A trained rival: its maps of scenes, and what it cost."""
 
@@ -93,10 +89,8 @@ class Budget(NamedTuple):
     steps: int
 
 
-def main() -> None:
-    options = read_options()
-    keep_freed_memory()
-    set_threads(options.threads)
+def main(words: Sequence[str]) -> None:
+    options = read_options(words)
     encoder = load_encoder("tiny-encoder")
     size = {"size_hw": tuple(options.size), "shard": options.shard}
     train = load_scenes(encoder, options.scenes, seed=TRAIN_SEED, **size)
@@ -105,47 +99,32 @@ def main() -> None:
     settings = {
         name: getattr(options, name) for name in ("seconds", "size", "scenes", "test", "steps")
     }
-    ledger = Ledger("claims_ppd", None if options.quick else options.output, settings)
+    ledger = Ledger("claims_ppd", options.output, settings)
     for seed in range(options.seeds):
         for name in (*TRAINED, UNTRAINED, SHIPPED):
             if ledger.has(name, seed):
                 continue
             for row_name, row in one_run(name, train, test, budget, seed).items():
                 ledger.put(row_name, seed, row)
-                line = "  ".join(shown(row, key) for key in row)
-                print(f"seed {seed} {row_name:18} {line}", flush=True)
+                print_row(f"seed {seed} {row_name}", row)
             ledger.write({})
     numbers = compared(ledger.runs, options.seeds)
     print_tables(numbers, names=[*QUALITY, "ause", "step_s", "predict_s"])
     print(json.dumps(ledger.write(numbers)))
 
 
-def compared(runs: Mapping[str, Mapping[str, Row]], seeds: int) -> dict[str, object]:
+def compared(runs: Mapping[str, Mapping[str, Row]], seeds: int) -> dict[str, dict[str, object]]:
     """Every arm over seeds, and each claim's paired differences."""
     rows = {name: [found[str(seed)] for seed in range(seeds)] for name, found in runs.items()}
-    return {
-        "arms": {name: summary(found) for name, found in rows.items()},
-        "claims": {name: difference(rows[a], rows[b]) for name, (a, b) in CLAIMS.items()},
-    }
+    return over_seeds(rows, CLAIMS)
 
 
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="1 seed, seconds each: does it run?")
-    parser.add_argument("--seconds", type=float, default=600, help="of the processor, a training")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--scenes", type=int, default=4096, help="to train on")
-    parser.add_argument("--test", type=int, default=64)
-    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height width")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=RESULTS / "claims_ppd.json")
-    options = parser.parse_args()
-    options.shard = 256
-    if options.quick:
-        options.seconds, options.seeds, options.scenes, options.test = 4.0, 1, 32, 6
-        options.size, options.shard = [48, 64], 32
-    return options
+def read_options(words: Sequence[str]) -> argparse.Namespace:
+    parser = new_parser("ppd", __doc__, seconds=600, test=64)
+    add_scenes(parser)
+    parser.add_argument("--steps", type=int, default=4, help="network calls a map")
+    small = {"seconds": 4.0, "scenes": 32, "test": 6, "size": [48, 64], "shard": 32}
+    return read(parser, words, quick=small)
 
 
 def one_run(name: str, train: Scenes, test: Scenes, budget: Budget, seed: int) -> dict[str, Row]:
@@ -352,7 +331,3 @@ TRAINED: dict[str, Callable[[Scenes, Budget, torch.Generator], Arm]] = {
     "regression": regression_arm,
     "latent": latent_arm,
 }
-
-
-if __name__ == "__main__":
-    main()
