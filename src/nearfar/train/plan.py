@@ -57,14 +57,14 @@ class Plan:
 
 def plan_run(recipe: Recipe) -> Plan:
     """The plan of a recipe; ConfigError where its kind or preset is unknown."""
-    from nearfar.weights.networks import FAMILIES
+    from nearfar.weights.families import NETWORKS
 
     kind, preset = recipe.model.kind, recipe.model.preset
     if kind not in TARGETS:
         raise ConfigError("model.kind", f"unknown kind {kind!r}", f"Use one of {list(TARGETS)}")
-    if _FAMILIES.get(kind, kind) not in FAMILIES:
+    if _FAMILIES.get(kind, kind) not in NETWORKS:
         raise ConfigError("model.kind", f"no plan for {kind!r}")
-    family = FAMILIES[_FAMILIES.get(kind, kind)]
+    family = NETWORKS[_FAMILIES.get(kind, kind)]
     if preset not in family.presets:
         raise ConfigError("model.preset", f"unknown {preset!r}", f"Use {list(family.presets)}")
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):

@@ -29,7 +29,8 @@ from nearfar.models.ppd.config import PPDConfig
 from nearfar.models.var_depth import keys as var_depth_keys
 from nearfar.tokenizers import keys as tokenizer_keys
 
-from .networks import FAMILIES, build, require_fit
+from .families import NETWORKS
+from .networks import build, require_fit
 from .registry import find_by_file
 from .safe import some
 
@@ -213,7 +214,7 @@ def _tokenizer(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     """A VQ-VAE; its scales, which no shape tells, are those of the released file of this name."""
     family = "depth_tokenizer"
     known = find_by_file(path.name, family=family)
-    scales = None if known is None else FAMILIES[family].presets[known.preset].scales
+    scales = None if known is None else NETWORKS[family].presets[known.preset].scales
     found = tokenizer_keys.from_published(flat.tensors, where=path, scales=scales)
     return Recognized(family, "", found.config, found.tensors, found.dropped)
 
@@ -226,7 +227,7 @@ def _dar(flat: Flat, path: Path, encoder: str | None) -> Recognized:
     tensors = {dar_keys.our_name(name): tensor for name, tensor in flat.tensors.items()}
     dropped = [name for name in flat.tensors if dar_keys.our_name(name) is None]
     ours = {name: tensor for name, tensor in tensors.items() if name is not None}
-    presets = FAMILIES["dar"].presets
+    presets = NETWORKS["dar"].presets
     shapes = {name: tensor.shape for name, tensor in ours.items()}
     for config in presets.values():
         expected = build("dar", config).state_dict()

@@ -22,5 +22,6 @@ the target of a scale is what is left to say after the tokens it chose itself.
 | 7.1              | modulation of a constant condition, computed once | fold.py                  |
 | 7.2              | keys and values, allocated once                   | cache.py                 |
 
-config.py holds the sizes, presets.py the named ones (depthart, d16 .. d36 published, tiny ours).
+config.py holds the sizes, presets.py the named ones (depthart, d16 .. d36 published, tiny ours),
+family.py is what the rest of the house knows of all this.
 """

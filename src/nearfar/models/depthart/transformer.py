@@ -240,3 +240,12 @@ class VARTransformer(nn.Module):
         areas = torch.tensor([side * side for side in sides], device=level.device)
         level_L = level.repeat_interleave(areas)[first : first + count]
         return self.lvl_embed(level_L) + self.pos_1LC[:, first : first + count]
+
+
+class VARAlone(nn.Module):
+    """The transformer of VAR as released, without a tokenizer; names are those of DepthART."""
+
+    def __init__(self, config: DepthARTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = VARTransformer(config)

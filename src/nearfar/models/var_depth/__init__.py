@@ -23,7 +23,8 @@ which a U-Net ladder over the scales keeps the photo's geometry in its places.
 | C7, C11           | squares, photo to hypotheses                | square.py, predictor.py     |
 
 network.py puts the parts together, initial.py draws fresh weights, config.py and limits.py hold
-the sizes and what goes together, presets.py the named ones. objective.py draws and weighs,
-passes.py runs the network over all scales, losses.py compares. The tokenizer (B6) is a room of its
-own, depth curves are in geometry/depth_curves.py.
+the sizes and what goes together, presets.py the named ones; family.py is what the rest of the house
+knows of all this. objective.py draws and weighs, passes.py runs the network over all scales,
+losses.py compares. The tokenizer (B6) is a room of its own, depth curves are in
+geometry/depth_curves.py.
 """

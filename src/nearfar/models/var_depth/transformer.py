@@ -165,3 +165,12 @@ class SwittiTransformer(nn.Module):
         for block in self.blocks:
             assert isinstance(block, SwittiBlock)
             yield block
+
+
+class SwittiAlone(nn.Module):
+    """The transformer of Switti as released, without a tokenizer; names are those of VAR-Depth."""
+
+    def __init__(self, config: VarDepthConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = SwittiTransformer(config)
