@@ -46,7 +46,7 @@ def _tiny_video() -> NetworkParts:
 TINY = Family(
     name="tiny_encoder",
     position=10,
-    networks=(NetworkKind(name="tiny_encoder", parts=_tiny, is_encoder=True),),
+    networks=(NetworkKind(name="tiny_encoder", parts=_tiny, is_encoder=True, is_exact=True),),
 )
 PHOTO = Family(
     name="photo_encoder",
@@ -56,7 +56,15 @@ PHOTO = Family(
 TINY_VIDEO = Family(
     name="tiny_video_encoder",
     position=12,
-    networks=(NetworkKind(name="tiny_video_encoder", parts=_tiny_video, is_encoder=True),),
+    networks=(
+        NetworkKind(
+            name="tiny_video_encoder",
+            parts=_tiny_video,
+            is_encoder=True,
+            is_exact=True,
+            stem="stem.",
+        ),
+    ),
 )
 MOGE2 = Family(
     name="moge2",

@@ -17,6 +17,15 @@ FAMILIES = (
     Family(
         name="depth_tokenizer",
         position=20,
-        networks=(NetworkKind(name="depth_tokenizer", parts=_parts),),
+        networks=(
+            NetworkKind(
+                name="depth_tokenizer",
+                parts=_parts,
+                instead=(
+                    "a tokenizer, not a depth model",
+                    "Load the model whose codes it holds, such as depthart-tiny",
+                ),
+            ),
+        ),
     ),
 )

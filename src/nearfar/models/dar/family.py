@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from nearfar.family import Family, NetworkKind, NetworkParts
+from typing import TYPE_CHECKING
+
+from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+
+if TYPE_CHECKING:
+    from .predictor import DARPredictor
 
 
 def _parts() -> NetworkParts:
@@ -13,4 +18,22 @@ def _parts() -> NetworkParts:
     return NetworkParts(DARConfig, DARNetwork, PRESETS)
 
 
-FAMILY = Family(name="dar", position=4, networks=(NetworkKind(name="dar", parts=_parts),))
+def _predictor(parts: PredictorParts) -> DARPredictor:
+    from .predictor import DARPredictor
+
+    return DARPredictor(parts.network, default_area=parts.area, dtype=parts.dtype)
+
+
+FAMILY = Family(
+    name="dar",
+    position=4,
+    networks=(
+        NetworkKind(
+            name="dar",
+            parts=_parts,
+            predictor=_predictor,
+            has_own_encoder=True,
+            stem="encoder.backbone.",
+        ),
+    ),
+)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from nearfar.family import Family, NetworkKind, NetworkParts
+from typing import TYPE_CHECKING
+
+from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+
+if TYPE_CHECKING:
+    from .predictor import VarDepthPredictor
 
 
 def _parts() -> NetworkParts:
@@ -21,11 +26,35 @@ def _switti_parts() -> NetworkParts:
     return NetworkParts(VarDepthConfig, SwittiAlone, {"512": COMPAT})
 
 
+def _predictor(parts: PredictorParts) -> VarDepthPredictor:
+    from nearfar.encoders.base import metric_encoder, of_photos
+
+    from .choose import Choose
+    from .predictor import VarDepthPredictor
+
+    takes_semantics = parts.network.config.semantics_width > 0
+    return VarDepthPredictor(
+        parts.network.float(),
+        of_photos(parts.encoder) if takes_semantics else None,
+        metric_encoder=metric_encoder(parts.encoder),
+        choose=None if parts.mode is None else Choose(mode=parts.mode),
+        guidance_scale=parts.guidance or 0.0,
+        dtype=parts.dtype,
+    )
+
+
 FAMILY = Family(
     name="var_depth",
     position=3,
     networks=(
-        NetworkKind(name="var_depth", parts=_parts),
-        NetworkKind(name="switti", parts=_switti_parts),
+        NetworkKind(name="var_depth", parts=_parts, predictor=_predictor),
+        NetworkKind(
+            name="switti",
+            parts=_switti_parts,
+            instead=(
+                "a Switti file, which makes images of texts: no tokenizer in it, no depth learned",
+                "Train VAR-Depth from it: train.init_from=FILE train.init_strict=false",
+            ),
+        ),
     ),
 )
