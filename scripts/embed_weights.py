@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import WeightsError
+from nearfar.family import WeightsEntry
 from nearfar.io.atomic import atomic_path
 from nearfar.weights import registry
-from nearfar.weights.registry import ENTRIES, WeightsEntry
+from nearfar.weights.registry import ENTRIES
 from nearfar.weights.safe import read_metadata, sha256_of
 
 LIMIT_MB = 25

@@ -8,11 +8,16 @@ that imports when called, and so a model that is loaded imports no other family.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
+
+NOT_STATED = "not stated"
+NON_COMMERCIAL = "CC BY-NC 4.0"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class NetworkParts(NamedTuple):
@@ -21,6 +26,65 @@ class NetworkParts(NamedTuple):
     config: type
     network: Any
     presets: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsEntry:
+    """One file of weights and everything a user must know before using it.
+
+    family: name of a `NetworkKind`. encoder: tag of the encoder it needs (families; "" = none)
+    or is (encoders). sha256: of `file`, None = not pinned. commercial: None = the licence does not
+    say. hub_repo and url: where it is to be found, both None = only by hand. size_mb: approximate.
+    metrics: reference figures, as published. uncertainty: how the spread of hypotheses was
+    calibrated (pipeline/calibration.py), {} = not.
+    """
+
+    name: str
+    family: str
+    preset: str
+    encoder: str
+    file: str
+    licence: str
+    commercial: bool | None
+    is_encoder: bool = False  # of other models, not a depth family
+    sha256: str | None = None
+    hub_repo: str | None = None
+    hub_file: str | None = None
+    url: str | None = None
+    training_data: str = NOT_STATED
+    metrics: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    size_mb: float | None = None
+    embedded: bool = False
+    uncertainty: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    steps: int | None = None  # network calls and network pixels when nothing is asked for;
+    area: int | None = None  # None = the family's own
+    guidance: float | None = None  # likewise, of VAR-Depth, and how it chooses codes
+    mode: str | None = None
+    start: Literal["noise", "first"] | None = None  # and of PPD: where later hypotheses start
+    note: str = ""
+
+    @property
+    def needs_acceptance(self) -> bool:
+        """Whether its own licence must be accepted once before use."""
+        return self.commercial is False
+
+
+def embedded(
+    name: str, family: str, *, encoder: str = "tiny", preset: str = "tiny", **more: Any
+) -> WeightsEntry:
+    """One of ours, shipped with the package. area: what it was trained at, unless its card says."""
+    return WeightsEntry(
+        name=name,
+        family=family,
+        preset=preset,
+        encoder=encoder,
+        file=f"{name.replace('-', '_')}.safetensors",
+        licence="Apache-2.0",
+        commercial=True,
+        training_data="scenes rendered by nearfar (rooms, streets, fields, table tops)",
+        embedded=True,
+        **more,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +147,13 @@ class Family:
     """All that the rest of the house needs to know of one family.
 
     name: its folder or file. position: its place in lists; what newcomers should try comes first.
+    entries: known files of weights. Facts about released ones come from their projects' pages or
+    from memory; we never saw the files, so their sha256 is None ("not pinned") and their addresses
+    are not checked. serves: encoder tag -> entry that serves it when nothing else is asked for.
     """
 
     name: str
     position: int
     networks: tuple[NetworkKind, ...]
+    entries: tuple[WeightsEntry, ...] = ()
+    serves: Mapping[str, str] = field(default_factory=lambda: NOTHING)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import NOT_STATED
 from nearfar.weights import registry
 from nearfar.weights.families import NETWORKS
 from nearfar.weights.networks import build
@@ -20,7 +21,7 @@ def test_every_entry_is_complete():
         assert entry.encoder in ("", *registry.ENCODER_ENTRIES)
         has_place = entry.embedded or entry.hub_repo or entry.url
         assert has_place or "Google Drive" in entry.note or "No address known" in entry.note
-        assert (entry.commercial is None) == (entry.licence == registry.NOT_STATED)
+        assert (entry.commercial is None) == (entry.licence == NOT_STATED)
         assert entry.preset in NETWORKS[entry.family].presets
 
 
@@ -65,7 +66,7 @@ def test_unknown_names_get_the_nearest(name, near):
 
 
 def test_a_name_like_no_other_gets_the_list():
-    with pytest.raises(ConfigError, match="Known: ppd-tiny, depthart-tiny"):
+    with pytest.raises(ConfigError, match="Known: ppd-tiny, ppvd-tiny, depthart-tiny"):
         registry.find("zzzzzz")
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from nearfar.family import Family, NetworkKind, NetworkParts
+from nearfar.family import (
+    NON_COMMERCIAL,
+    Family,
+    NetworkKind,
+    NetworkParts,
+    WeightsEntry,
+    embedded,
+)
+
+_DAV2_DATA = "595 K synthetic images for the teacher, its labels on 62 M photos for these weights"
 
 
 def _tiny() -> NetworkParts:
@@ -43,10 +52,30 @@ def _tiny_video() -> NetworkParts:
     return NetworkParts(TinyVideoConfig, TinyVideoEncoder, PRESETS)
 
 
+def _dav2_entry(letter: str, size: str, licence: str, size_mb: float) -> WeightsEntry:
+    return WeightsEntry(
+        name=f"dav2-vit{letter}",
+        family="depth_anything_v2",
+        preset=f"vit{letter}",
+        encoder="dav2",
+        file=f"depth_anything_v2_vit{letter}.pth",
+        licence=licence,
+        is_encoder=True,
+        commercial=licence != NON_COMMERCIAL,
+        hub_repo=f"depth-anything/Depth-Anything-V2-{size}",
+        hub_file=f"depth_anything_v2_vit{letter}.pth",
+        training_data=_DAV2_DATA,
+        size_mb=size_mb,
+        note="Semantics only (PPD large needs vitl). Check the model card. Address not checked.",
+    )
+
+
 TINY = Family(
     name="tiny_encoder",
     position=10,
     networks=(NetworkKind(name="tiny_encoder", parts=_tiny, is_encoder=True, is_exact=True),),
+    entries=(embedded("tiny-encoder", "tiny_encoder", is_encoder=True),),
+    serves={"tiny": "tiny-encoder"},
 )
 PHOTO = Family(
     name="photo_encoder",
@@ -65,19 +94,72 @@ TINY_VIDEO = Family(
             stem="stem.",
         ),
     ),
+    entries=(
+        embedded(
+            "tiny-video-encoder",
+            "tiny_video_encoder",
+            encoder="tiny_video",
+            note="Semantics of clips for ppvd-tiny; its file holds what stands on tiny-encoder.",
+            is_encoder=True,
+        ),
+    ),
+    serves={"tiny_video": "tiny-video-encoder"},
 )
 MOGE2 = Family(
     name="moge2",
-    position=13,
+    position=14,
     networks=(NetworkKind(name="moge2", parts=_moge2, is_encoder=True),),
+    entries=(
+        WeightsEntry(
+            name="moge2-vitl",
+            family="moge2",
+            preset="vitl",
+            encoder="moge2",
+            file="moge2.pt",
+            licence="MIT",
+            is_encoder=True,
+            commercial=True,
+            hub_repo="Ruicheng/moge-2-vitl-normal",
+            hub_file="model.pt",
+            training_data="mixture of synthetic and real sets (see arXiv 2507.02546)",
+            size_mb=1320,
+            note="Semantics, metric depth and field of view. Address not checked.",
+        ),
+    ),
+    serves={"moge2": "moge2-vitl"},
 )
 PI3 = Family(
-    name="pi3", position=14, networks=(NetworkKind(name="pi3", parts=_pi3, is_encoder=True),)
+    name="pi3",
+    position=15,
+    networks=(NetworkKind(name="pi3", parts=_pi3, is_encoder=True),),
+    entries=(
+        WeightsEntry(
+            name="pi3",
+            family="pi3",
+            preset="vitl",
+            encoder="pi3",
+            file="pi3.safetensors",
+            licence=NON_COMMERCIAL,
+            is_encoder=True,
+            commercial=False,
+            size_mb=3840,
+            note="Semantics of clips for ppvd; its heads for points and cameras are left out "
+            "(code: BSD-3). No address known: put the file where `nearfar models info pi3` "
+            "says.",
+        ),
+    ),
+    serves={"pi3": "pi3"},
 )
 DEPTH_ANYTHING_V2 = Family(
     name="depth_anything_v2",
-    position=15,
+    position=13,
     networks=(NetworkKind(name="depth_anything_v2", parts=_dav2, is_encoder=True),),
+    entries=(
+        _dav2_entry("s", "Small", "Apache-2.0", 99),
+        _dav2_entry("b", "Base", NON_COMMERCIAL, 390),
+        _dav2_entry("l", "Large", NON_COMMERCIAL, 1341),
+    ),
+    serves={"dav2": "dav2-vitl"},
 )
 
 FAMILIES = (TINY, PHOTO, TINY_VIDEO, MOGE2, PI3, DEPTH_ANYTHING_V2)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from nearfar.errors import OutputError, WeightsError
-from nearfar.family import PredictorParts
+from nearfar.family import NON_COMMERCIAL, PredictorParts, WeightsEntry
 from nearfar.models.base import Predictor
 
 from .convert import convert_file
@@ -28,8 +28,6 @@ from .published import Weights, read_weights
 from .registry import (
     ENCODER_ENTRIES,
     ENTRIES,
-    NON_COMMERCIAL,
-    WeightsEntry,
     converted_path,
     fill_from_card,
     find,
@@ -227,6 +225,7 @@ def _entry_of(
         file=path.name,
         sha256=sha256,
         licence=weights.licence,
+        is_encoder=NETWORKS[weights.family].is_encoder,
         commercial=False if weights.licence == NON_COMMERCIAL else None,
         size_mb=round(path.stat().st_size / 1e6, 1),
         area=alike[0].area if alike else None,

@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import NOT_STATED
 from nearfar.former_name import under_either_name
 
 from .networks import build, config_from_metadata, preset_of, require_fit
-from .registry import ENCODER_ENTRIES, NOT_STATED, find_by_file
+from .registry import ENCODER_ENTRIES, find_by_file
 from .released import READERS, Flat, flatten, identify
 from .safe import is_pickle, read_pickle, read_safetensors
 from .shared_stem import with_stem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts, embedded
 
 if TYPE_CHECKING:
     from .predictor import DARPredictor
@@ -36,4 +36,5 @@ FAMILY = Family(
             stem="encoder.backbone.",
         ),
     ),
+    entries=(embedded("dar-tiny", "dar", encoder="", area=96 * 128),),
 )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+from nearfar.family import (
+    NOT_STATED,
+    Family,
+    NetworkKind,
+    NetworkParts,
+    PredictorParts,
+    WeightsEntry,
+    embedded,
+)
 
 if TYPE_CHECKING:
     from .predictor import DepthARTPredictor
@@ -40,6 +48,24 @@ def _predictor(parts: PredictorParts) -> DepthARTPredictor:
     )
 
 
+def _var(preset: str, size_mb: float) -> WeightsEntry:
+    return WeightsEntry(
+        name=f"var-{preset}",
+        family="var",
+        preset=preset,
+        encoder="",
+        file=f"var_{preset}.pth",
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="FoundationVision/var",
+        hub_file=f"var_{preset}.pth",
+        training_data="ImageNet-1k",
+        size_mb=size_mb,
+        note="Makes images of classes; DepthART starts from it (train.init_from). Weight licence "
+        "not stated (code: MIT). Address not checked.",
+    )
+
+
 FAMILY = Family(
     name="depthart",
     position=2,
@@ -54,5 +80,27 @@ FAMILY = Family(
                 "train.init_strict=false",
             ),
         ),
+    ),
+    entries=(
+        embedded("depthart-tiny", "depthart"),
+        WeightsEntry(
+            name="depthart",
+            family="depthart",
+            preset="depthart",
+            encoder="",
+            file="depthart.safetensors",
+            licence=NOT_STATED,
+            commercial=None,
+            hub_file="DepthART's model.safetensors",
+            training_data="Hypersim, from VAR-d16 (ImageNet-1k)",
+            size_mb=1680,
+            note="Depth up to a factor. On its authors' Google Drive only. Weight licence not "
+            "stated (code: MIT).",
+        ),
+        _var("d16", 1240),
+        _var("d20", 2400),
+        _var("d24", 4130),
+        _var("d30", 8040),
+        _var("d36", 9420),
     ),
 )

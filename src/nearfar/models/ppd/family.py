@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+from nearfar.family import (
+    NOT_STATED,
+    Family,
+    NetworkKind,
+    NetworkParts,
+    PredictorParts,
+    WeightsEntry,
+    embedded,
+)
 
 if TYPE_CHECKING:
     from .predictor import PPDPredictor
     from .video_predictor import PPDVideoPredictor
+
+
+_PPD_DATA = "Hypersim, UrbanSyn, UnrealStereo4K, Virtual KITTI 2, TartanAir (synthetic)"
 
 
 def _parts() -> NetworkParts:
@@ -61,11 +74,78 @@ def _video_predictor(parts: PredictorParts) -> PPDVideoPredictor:
     )
 
 
+def _released(
+    name: str, encoder: str, entry: str, file: str, metrics: Mapping[str, str]
+) -> WeightsEntry:
+    return WeightsEntry(
+        name=name,
+        family="ppd",
+        preset="large",
+        encoder=encoder,
+        file=file,
+        licence=NOT_STATED,
+        commercial=None,
+        hub_repo="gangweix/Pixel-Perfect-Depth",
+        hub_file=file,
+        training_data=_PPD_DATA,
+        metrics=metrics,
+        size_mb=2000,
+        note=f"Weight licence not stated (code: Apache-2.0). Runs with {entry}, "
+        "whose licence counts too. Address not checked.",
+    )
+
+
+def _metrics(*pairs: str) -> Mapping[str, str]:
+    """AbsRel / delta1 in percent on the five image benchmarks of PPD, as its authors report."""
+    return MappingProxyType(
+        dict(zip(("NYUv2", "KITTI", "ETH3D", "ScanNet", "DIODE"), pairs, strict=True))
+    )
+
+
 FAMILY = Family(
     name="ppd",
     position=1,
     networks=(
         NetworkKind(name="ppd", parts=_parts, predictor=_predictor),
         NetworkKind(name="ppd_video", parts=_video_parts, predictor=_video_predictor),
+    ),
+    entries=(
+        embedded("ppd-tiny", "ppd", area=96 * 128),
+        embedded(
+            "ppvd-tiny",
+            "ppd_video",
+            encoder="tiny_video",
+            preset="video_tiny",
+            area=96 * 128,
+            note="Video: nearfar video CLIP, or load_video in Python. Starts from ppd-tiny.",
+        ),
+        _released(
+            "ppd-moge2",
+            "moge2",
+            "moge2-vitl",
+            "ppd_moge.pth",
+            _metrics("3.3/98.2", "5.3/97.0", "3.0/99.1", "3.5/98.1", "5.2/97.0"),
+        ),
+        _released(
+            "ppd-dav2",
+            "dav2",
+            "dav2-vitl",
+            "ppd.pth",
+            _metrics("4.1/97.7", "7.0/95.5", "4.3/98.0", "4.6/97.2", "6.8/95.9"),
+        ),
+        WeightsEntry(
+            name="ppvd",
+            family="ppd_video",
+            preset="video",
+            encoder="pi3",
+            file="ppvd.pth",
+            licence=NOT_STATED,
+            commercial=None,
+            training_data=f"{_PPD_DATA}, IRS, PointOdyssey (synthetic)",
+            size_mb=2250,
+            note="Video. Weight licence not stated (code: Apache-2.0). Runs with pi3, whose "
+            "licence counts too. No address known: put the file where `nearfar models info "
+            "ppvd` says.",
+        ),
     ),
 )

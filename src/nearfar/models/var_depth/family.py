@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts
+from nearfar.family import (
+    NOT_STATED,
+    Family,
+    NetworkKind,
+    NetworkParts,
+    PredictorParts,
+    WeightsEntry,
+    embedded,
+)
 
 if TYPE_CHECKING:
     from .predictor import VarDepthPredictor
@@ -55,6 +63,23 @@ FAMILY = Family(
                 "a Switti file, which makes images of texts: no tokenizer in it, no depth learned",
                 "Train VAR-Depth from it: train.init_from=FILE train.init_strict=false",
             ),
+        ),
+    ),
+    entries=(
+        embedded("var-depth-tiny", "var_depth"),
+        WeightsEntry(
+            name="switti-512",
+            family="switti",
+            preset="512",
+            encoder="",
+            file="switti.safetensors",
+            licence=NOT_STATED,
+            commercial=None,
+            hub_repo="yresearch/Switti",
+            hub_file="model.safetensors",
+            size_mb=9880,
+            note="Makes images of texts; VAR-Depth starts from it (train.init_from). Weight "
+            "licence not stated (code: Apache-2.0). Address and file name not checked.",
         ),
     ),
 )
