@@ -7,13 +7,16 @@ that imports when called, and so a model that is loaded imports no other family.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
+    from torch import Tensor
 
 NOT_STATED = "not stated"
 NON_COMMERCIAL = "CC BY-NC 4.0"
@@ -143,6 +146,61 @@ class NetworkKind:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReleasedFile:
+    """A released checkpoint, opened: tensors by bare name, and the prefixes that were taken off.
+
+    model_config: MoGe-2's own. asked: encoder tag that the caller states. preset: that of the entry
+    of this kind whose released file has this name. None = nothing there.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    prefixes: frozenset[str]
+    model_config: Mapping[str, Any] | None = None
+    asked: str | None = None
+    preset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recognized:
+    """What a released checkpoint is: a kind of network, its config, its tensors by our names.
+
+    encoder: tag of the encoder it stands on or is. dropped: published names left out. remedy: told
+    if the tensors do not fit the config after all.
+    """
+
+    kind: str
+    config: Any
+    tensors: dict[str, Tensor]
+    encoder: str = ""
+    dropped: Sequence[str] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleasedForm:
+    """A form in which networks of a family were released by others.
+
+    name: what people are told it looks like, a kind of network. is_this: by names of tensors and
+    prefixes; forms exclude each other. read: KeyError if a telling tensor is missing, WeightsError
+    if the file is another one after all.
+    """
+
+    name: str
+    is_this: Callable[[Mapping[str, Tensor], frozenset[str]], bool]
+    read: Callable[[ReleasedFile], Recognized]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleasedPart:
+    """A released file that predicts nothing alone, by one of its tensors, and what to do."""
+
+    mark: str
+    finding: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
     """All that the rest of the house needs to know of one family.
 
@@ -150,6 +208,8 @@ class Family:
     entries: known files of weights. Facts about released ones come from their projects' pages or
     from memory; we never saw the files, so their sha256 is None ("not pinned") and their addresses
     are not checked. serves: encoder tag -> entry that serves it when nothing else is asked for.
+    forms, parts: released checkpoints, whole ones and parts of them; nests, prefixes: what
+    their tensors lie in and are preceded by.
     """
 
     name: str
@@ -157,3 +217,7 @@ class Family:
     networks: tuple[NetworkKind, ...]
     entries: tuple[WeightsEntry, ...] = ()
     serves: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    forms: tuple[ReleasedForm, ...] = ()
+    parts: tuple[ReleasedPart, ...] = ()
+    nests: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()

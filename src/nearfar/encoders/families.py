@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nearfar.errors import WeightsError
 from nearfar.family import (
     NON_COMMERCIAL,
     Family,
     NetworkKind,
     NetworkParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
     WeightsEntry,
     embedded,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DAV2_DATA = "595 K synthetic images for the teacher, its labels on 62 M photos for these weights"
 
@@ -70,6 +80,58 @@ def _dav2_entry(letter: str, size: str, licence: str, size_mb: float) -> Weights
     )
 
 
+def _is_moge2(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    has_trunk = any(name.startswith("encoder.backbone.") for name in tensors)
+    return has_trunk and not any(name.startswith("decoder.update.") for name in tensors)
+
+
+def _is_pi3(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    return "register_token" in tensors
+
+
+def _is_dav2(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    return "patch_embed.proj.weight" in tensors and "cls_token" in tensors
+
+
+def _read_moge2(file: ReleasedFile) -> Recognized:
+    from .moge2_config import config_of
+
+    config = config_of(file.tensors, model_config=file.model_config, where=file.path)
+    tag = _tag(file, "moge2")
+    return Recognized(kind="moge2", config=config, tensors=dict(file.tensors), encoder=tag)
+
+
+def _read_pi3(file: ReleasedFile) -> Recognized:
+    from .pi3 import from_published
+
+    tag = _tag(file, "pi3")
+    found = from_published(file.tensors, where=file.path)
+    dropped = [name for name in file.tensors if name not in found.tensors]
+    return Recognized(
+        kind="pi3", config=found.config, tensors=found.tensors, encoder=tag, dropped=dropped
+    )
+
+
+def _read_dav2(file: ReleasedFile) -> Recognized:
+    from .dinov2 import config_of
+
+    tag, config = _tag(file, "dav2"), config_of(file.tensors)
+    if "pretrained." not in file.prefixes and file.asked != "dav2":
+        raise WeightsError(
+            file.path,
+            "a bare DINOv2, which need not be that of Depth Anything V2",
+            "If it is: nearfar models convert --encoder dav2",
+        )
+    tensors = {f"pretrained.{name}": tensor for name, tensor in file.tensors.items()}
+    return Recognized(kind="depth_anything_v2", config=config, tensors=tensors, encoder=tag)
+
+
+def _tag(file: ReleasedFile, found: str) -> str:
+    if file.asked not in (None, found):
+        raise WeightsError(file.path, f"an encoder file of {found}, not {file.asked}")
+    return found
+
+
 TINY = Family(
     name="tiny_encoder",
     position=10,
@@ -127,6 +189,7 @@ MOGE2 = Family(
         ),
     ),
     serves={"moge2": "moge2-vitl"},
+    forms=(ReleasedForm(name="moge2", is_this=_is_moge2, read=_read_moge2),),
 )
 PI3 = Family(
     name="pi3",
@@ -149,6 +212,7 @@ PI3 = Family(
         ),
     ),
     serves={"pi3": "pi3"},
+    forms=(ReleasedForm(name="pi3", is_this=_is_pi3, read=_read_pi3),),
 )
 DEPTH_ANYTHING_V2 = Family(
     name="depth_anything_v2",
@@ -160,6 +224,8 @@ DEPTH_ANYTHING_V2 = Family(
         _dav2_entry("l", "Large", NON_COMMERCIAL, 1341),
     ),
     serves={"dav2": "dav2-vitl"},
+    forms=(ReleasedForm(name="depth_anything_v2", is_this=_is_dav2, read=_read_dav2),),
+    prefixes=("pretrained.",),
 )
 
 FAMILIES = (TINY, PHOTO, TINY_VIDEO, MOGE2, PI3, DEPTH_ANYTHING_V2)

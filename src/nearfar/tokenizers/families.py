@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from nearfar.family import NOT_STATED, Family, NetworkKind, NetworkParts, WeightsEntry
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nearfar.family import (
+    NOT_STATED,
+    Family,
+    NetworkKind,
+    NetworkParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
+    WeightsEntry,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def _parts() -> NetworkParts:
@@ -11,6 +26,29 @@ def _parts() -> NetworkParts:
     from .vqvae import VQVAE
 
     return NetworkParts(VQConfig, VQVAE, PRESETS)
+
+
+def _is_tokenizer(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    """Whether it is a VQ-VAE of VAR or Switti, without a transformer beside it."""
+    from .keys import is_published
+
+    others = ("word_embed.weight", "blocks.0.attn.mat_qkv.weight", "text_pooler.weight")
+    return is_published([*tensors]) and not any(name in tensors for name in others)
+
+
+def _read(file: ReleasedFile) -> Recognized:
+    """A VQ-VAE; its scales, which no shape tells, are those of the released file of this name."""
+    from .keys import from_published
+    from .presets import PRESETS
+
+    scales = None if file.preset is None else PRESETS[file.preset].scales
+    found = from_published(file.tensors, where=file.path, scales=scales)
+    return Recognized(
+        kind="depth_tokenizer",
+        config=found.config,
+        tensors=found.tensors,
+        dropped=found.dropped,
+    )
 
 
 FAMILIES = (
@@ -57,5 +95,6 @@ FAMILIES = (
                 "stated (code: Apache-2.0). Address and file name not checked.",
             ),
         ),
+        forms=(ReleasedForm(name="depth_tokenizer", is_this=_is_tokenizer, read=_read),),
     ),
 )

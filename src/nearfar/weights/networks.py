@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.family import NetworkKind
+from nearfar.layers.without_memory import without_memory
 
 from .families import NETWORKS
 from .safe import some
@@ -57,8 +56,7 @@ def preset_of(family: str, config: Any) -> str:
 
 def build(family: str, config: Any) -> nn.Module:
     """The network without memory (meta device)."""
-    with torch.device("meta"), _Undrawn():
-        return NETWORKS[family].network(config)
+    return without_memory(NETWORKS[family].network, config)
 
 
 def require_fit(
@@ -89,18 +87,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     if left:
         raise ConfigError(type(network).__name__, f"buffers outside the state dict: {some(left)}")
     return network.eval().requires_grad_(False)
-
-
-class _Undrawn(TorchFunctionMode):
-    """Leaves normal draws out: without memory they do nothing but import the compiler (seconds)."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        named = kwargs or {}
-        if func in (nn.init.normal_, Tensor.normal_):  # within the first, the mode is switched off
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
 
 
 def _decode(kind: Any, value: Any) -> Any:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nearfar.family import Family, NetworkKind, NetworkParts, PredictorParts, embedded
+from nearfar.family import (
+    Family,
+    NetworkKind,
+    NetworkParts,
+    PredictorParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
+    embedded,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .predictor import DARPredictor
 
 
@@ -24,6 +36,16 @@ def _predictor(parts: PredictorParts) -> DARPredictor:
     return DARPredictor(parts.network, default_area=parts.area, dtype=parts.dtype)
 
 
+def _is_public_code(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    return any(name.startswith("decoder.update.") for name in tensors)
+
+
+def _read(file: ReleasedFile) -> Recognized:
+    from .keys import read_released
+
+    return read_released(file)
+
+
 FAMILY = Family(
     name="dar",
     position=4,
@@ -37,4 +59,5 @@ FAMILY = Family(
         ),
     ),
     entries=(embedded("dar-tiny", "dar", encoder="", area=96 * 128),),
+    forms=(ReleasedForm(name="dar", is_this=_is_public_code, read=_read),),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nearfar.family import (
@@ -10,11 +11,16 @@ from nearfar.family import (
     NetworkKind,
     NetworkParts,
     PredictorParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
     WeightsEntry,
     embedded,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .predictor import DepthARTPredictor
 
 
@@ -66,6 +72,20 @@ def _var(preset: str, size_mb: float) -> WeightsEntry:
     )
 
 
+def _is_var(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    """Whether it is a DepthART, or the VAR that it starts from."""
+    return "blocks.0.attn.mat_qkv.weight" in tensors
+
+
+def _read(file: ReleasedFile) -> Recognized:
+    from .keys import TOKENIZER, from_published
+
+    config, tensors, dropped = from_published(file.tensors, where=file.path)
+    is_whole = any(name.startswith(TOKENIZER) for name in tensors)
+    kind = "depthart" if is_whole else "var"
+    return Recognized(kind=kind, config=config, tensors=tensors, dropped=dropped)
+
+
 FAMILY = Family(
     name="depthart",
     position=2,
@@ -103,4 +123,6 @@ FAMILY = Family(
         _var("d30", 8040),
         _var("d36", 9420),
     ),
+    forms=(ReleasedForm(name="depthart", is_this=_is_var, read=_read),),
+    nests=("trainer", "var_wo_ddp"),
 )

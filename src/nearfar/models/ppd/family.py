@@ -12,11 +12,16 @@ from nearfar.family import (
     NetworkKind,
     NetworkParts,
     PredictorParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
     WeightsEntry,
     embedded,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .predictor import PPDPredictor
     from .video_predictor import PPDVideoPredictor
 
@@ -72,6 +77,33 @@ def _video_predictor(parts: PredictorParts) -> PPDVideoPredictor:
         default_area=parts.area,
         dtype=parts.dtype,
     )
+
+
+def _is_image_network(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    has_ends = "x_embedder.proj.weight" in tensors or "final_layer.linear.weight" in tensors
+    return has_ends and not _has_window(tensors, prefixes)
+
+
+def _is_video_network(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    has_ends = "x_embedder.proj.weight" in tensors or "final_layer.linear.weight" in tensors
+    return has_ends and _has_window(tensors, prefixes)
+
+
+def _has_window(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    temporal = any(name.startswith("temporal_blocks.") for name in tensors)
+    return temporal or "dit_video." in prefixes or "pos_embed" in tensors
+
+
+def _read(file: ReleasedFile) -> Recognized:
+    from .keys import read_released
+
+    return read_released(file)
+
+
+def _read_video(file: ReleasedFile) -> Recognized:
+    from .keys import read_released_video
+
+    return read_released_video(file)
 
 
 def _released(
@@ -148,4 +180,9 @@ FAMILY = Family(
             "ppvd` says.",
         ),
     ),
+    forms=(
+        ReleasedForm(name="ppd_video", is_this=_is_video_network, read=_read_video),
+        ReleasedForm(name="ppd", is_this=_is_image_network, read=_read),
+    ),
+    prefixes=("pipeline.", "dit.", "dit_video."),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nearfar.family import (
@@ -10,11 +11,17 @@ from nearfar.family import (
     NetworkKind,
     NetworkParts,
     PredictorParts,
+    Recognized,
+    ReleasedFile,
+    ReleasedForm,
+    ReleasedPart,
     WeightsEntry,
     embedded,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .predictor import VarDepthPredictor
 
 
@@ -51,6 +58,19 @@ def _predictor(parts: PredictorParts) -> VarDepthPredictor:
     )
 
 
+def _is_switti(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
+    return "text_pooler.weight" in tensors and "blocks.0.cross_attn.to_kv.weight" in tensors
+
+
+def _read(file: ReleasedFile) -> Recognized:
+    from .keys import from_switti
+
+    part = from_switti(file.tensors, where=file.path)
+    return Recognized(kind="switti", config=part.config, tensors=part.tensors, dropped=part.dropped)
+
+
+_WHOLE = "Files of whole VAR-Depth models are those that nearfar train writes"
+
 FAMILY = Family(
     name="var_depth",
     position=3,
@@ -82,4 +102,18 @@ FAMILY = Family(
             "licence not stated (code: Apache-2.0). Address and file name not checked.",
         ),
     ),
+    forms=(ReleasedForm(name="switti", is_this=_is_switti, read=_read),),
+    parts=(
+        ReleasedPart(
+            mark="static_prefix_context_scales",
+            finding="the adapter of VAR-Depth alone, without Switti and tokenizer",
+            remedy=_WHOLE,
+        ),
+        ReleasedPart(
+            mark="mid_block.resnets.0.conv1.weight",
+            finding="the second stage of VAR-Depth alone, which sharpens depth that it is given",
+            remedy=_WHOLE,
+        ),
+    ),
+    nests=("unet_state_dict",),
 )
