@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 NOT_STATED = "not stated"
 NON_COMMERCIAL = "CC BY-NC 4.0"
@@ -146,6 +146,84 @@ class NetworkKind:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingTarget:
+    """What the loop trains: a network, and its objective (models/base.py).
+
+    preview: depth for validation from (photos, generator, steps): [B,H,W], larger = farther, affine
+    in ln(metres + 1); echo: the same from (metres, valid), for what sees the depth itself. encoder:
+    tag of the encoder the weights belong to, or are; encoder_sha256: of the file of the frozen
+    encoder, other weights of the same tag would not fit. on_progress: is told before every step
+    which share of the steps is done. blocks: what sharding gathers one at a time, with the methods
+    it is entered by besides forward; none where a kind is not made for it.
+    """
+
+    network: nn.Module
+    objective: Any
+    preview: Callable[[Tensor, torch.Generator, int], Tensor] | None
+    family: str
+    preset: str
+    echo: Callable[[Tensor, Tensor], Tensor] | None = None
+    encoder: str = ""
+    encoder_sha256: str = ""
+    on_progress: Callable[[float], None] | None = None
+    blocks: Mapping[nn.Module, tuple[str, ...]] = field(default_factory=dict)
+
+
+class TrainingParts(Protocol):
+    """What a recipe gives a kind that is to be trained, found and checked when it is asked for."""
+
+    preset: str
+    config: Any  # of that preset
+    device: torch.device
+    has_start: bool  # whether train.init_from names weights to start from
+
+    def generator(self) -> torch.Generator:
+        """The CPU generator of the first weights, seeded with train.seed."""
+        ...
+
+    def options(self, objective: Any) -> dict[str, Any]:
+        """The [train.objective] table, each key a named parameter of the objective."""
+        ...
+
+    def frozen_encoder(self) -> Any:
+        """The encoder that model.encoder names, frozen, float32, on the device."""
+        ...
+
+    def encoder_sha256(self) -> str:
+        """Of the file of that encoder; empty if none is pinned."""
+        ...
+
+    def require_width(self, given: int, wanted: int) -> None:
+        """Pass if an encoder's semantics are as wide as the preset takes them."""
+        ...
+
+    def put_backbone(self, backbone: nn.Module) -> str:
+        """Start a photo encoder that is trained along from model.encoder; its file's sha256."""
+        ...
+
+    def put_tokenizer(self, tokenizer: Any, *, own_scales: bool = False) -> None:
+        """Fill a tokenizer from model.tokenizer; own_scales: trained with other token maps."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedKind:
+    """One thing that a recipe can train (`model.kind`).
+
+    kind: of the network. target: sets it up. alone: the class of an objective that needs nothing
+    but the network, so that a run can be planned whole. trains_part: the rest comes from weights.
+    splits: its network names the `blocks()` that sharding gathers.
+    """
+
+    name: str
+    kind: str
+    target: Callable[[TrainingParts], TrainingTarget]
+    alone: Callable[[], Any] | None = None
+    trains_part: bool = False
+    splits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReleasedFile:
     """A released checkpoint, opened: tensors by bare name, and the prefixes that were taken off.
 
@@ -208,8 +286,10 @@ class Family:
     entries: known files of weights. Facts about released ones come from their projects' pages or
     from memory; we never saw the files, so their sha256 is None ("not pinned") and their addresses
     are not checked. serves: encoder tag -> entry that serves it when nothing else is asked for.
-    forms, parts: released checkpoints, whole ones and parts of them; nests, prefixes: what
-    their tensors lie in and are preceded by.
+    training: what recipes can train. start_from: tensors by our names to start training from, if
+    the content of a file is a foreign one of this family, else None. forms, parts: released
+    checkpoints, whole ones and parts of them; nests, prefixes: what their tensors lie in and are
+    preceded by.
     """
 
     name: str
@@ -217,6 +297,8 @@ class Family:
     networks: tuple[NetworkKind, ...]
     entries: tuple[WeightsEntry, ...] = ()
     serves: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    training: tuple[TrainedKind, ...] = ()
+    start_from: Callable[[Mapping[str, Any], Path], Mapping[str, Tensor] | None] | None = None
     forms: tuple[ReleasedForm, ...] = ()
     parts: tuple[ReleasedPart, ...] = ()
     nests: tuple[str, ...] = ()

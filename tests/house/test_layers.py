@@ -22,11 +22,11 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "encoders": "errors family layers geometry",
     "models": "errors family result layers sampling geometry tokenizers encoders",
     "data": "errors extras former_name geometry io",
-    "weights": "errors family former_name settings models tokenizers encoders",
+    "weights": "errors family former_name settings layers models tokenizers encoders",
     "pipeline": "errors family settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
-    "train": "errors extras family settings sampling geometry data models tokenizers encoders"
-    " weights eval",
+    "train": "errors extras family settings sampling layers geometry data models tokenizers"
+    " encoders weights eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",
     "structure": "errors result geometry io viz pipeline",

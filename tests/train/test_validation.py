@@ -3,7 +3,7 @@ import pytest
 import torch
 from micro_run import AS_IS, FakeSource, build_micro, micro_recipe
 
-from nearfar.train.targets import Target
+from nearfar.family import TrainingTarget
 from nearfar.train.validation import validate
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ def test_perfect_preview_has_no_error_and_losses_average_over_images(tmp_path):
     def perfect(image_B3HW, generator, steps):
         return 3 - 0.5 + 2 * torch.log1p(1 + 5 * image_B3HW[:, 0])  # affine in ln(metres + 1)
 
-    target = Target(
+    target = TrainingTarget(
         network=micro.network, objective=micro.objective, preview=perfect, family="m", preset="m"
     )
     result = validate(recipe, target, source, AS_IS, device=CPU)
@@ -44,7 +44,7 @@ def test_validating_changes_nothing_and_repeats(tmp_path):
 def test_without_preview_there_are_losses_only(tmp_path):
     recipe = micro_recipe(tmp_path)
     micro = build_micro(recipe, CPU)
-    target = Target(
+    target = TrainingTarget(
         network=micro.network, objective=micro.objective, preview=None, family="m", preset="m"
     )
     result = validate(recipe, target, FakeSource(), AS_IS, device=CPU)

@@ -14,10 +14,11 @@ from torch import nn
 
 from nearfar.data.sample import DepthBatch
 from nearfar.eval.metrics import abs_rel, align_log1p, delta1
+from nearfar.family import TrainingTarget
 
 from .config import Recipe
 from .sources import VALIDATION, Source, Views, stream
-from .targets import Target, TrainedObjective, autocast
+from .targets import TrainedObjective, autocast
 
 
 class Compared(NamedTuple):
@@ -42,7 +43,7 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    recipe: Recipe, target: Target, source: Source, views: Views, *, device: torch.device
+    recipe: Recipe, target: TrainingTarget, source: Source, views: Views, *, device: torch.device
 ) -> Validation:
     """Losses and errors over the held-out source, with the weights the network holds now."""
     network = target.network
@@ -90,7 +91,7 @@ def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) ->
 
 
 def _compare(
-    target: Target, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
+    target: TrainingTarget, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
 ) -> list[Compared]:
     """One entry per image that has valid pixels; none if the target shows no depth."""
     if target.preview is None and target.echo is None:

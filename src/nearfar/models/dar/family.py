@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearfar.family import (
     Family,
@@ -13,6 +13,9 @@ from nearfar.family import (
     Recognized,
     ReleasedFile,
     ReleasedForm,
+    TrainedKind,
+    TrainingParts,
+    TrainingTarget,
     embedded,
 )
 
@@ -46,6 +49,18 @@ def _read(file: ReleasedFile) -> Recognized:
     return read_released(file)
 
 
+def _target(parts: TrainingParts) -> TrainingTarget:
+    from .objective import target
+
+    return target(parts)
+
+
+def _objective() -> Any:
+    from .objective import DARObjective
+
+    return DARObjective
+
+
 FAMILY = Family(
     name="dar",
     position=4,
@@ -59,5 +74,6 @@ FAMILY = Family(
         ),
     ),
     entries=(embedded("dar-tiny", "dar", encoder="", area=96 * 128),),
+    training=(TrainedKind(name="dar", kind="dar", target=_target, alone=_objective, splits=True),),
     forms=(ReleasedForm(name="dar", is_this=_is_public_code, read=_read),),
 )

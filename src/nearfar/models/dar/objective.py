@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from nearfar.errors import ConfigError
+from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.models.base import Losses
 
+from .initial import new_network
 from .likelihood import bins_cost
 from .network import DARNetwork
 from .sample import at_photo, sample_steps
@@ -114,3 +116,28 @@ def silog_losses(
         costs.append(torch.where(count > 0, GAIN * root, 0.0 * depth_BHW.sum()))
     parts = {f"step_{i}": cost.detach() for i, cost in enumerate(costs, start=1)}
     return Losses(torch.stack(costs).sum(), parts)
+
+
+def target(parts: TrainingParts) -> TrainingTarget:
+    """DAR with the photo encoder that a recipe names, trained along."""
+    drawn = parts.generator()
+    network = new_network(parts.config, generator=drawn)
+    started_from = parts.put_backbone(network.encoder.backbone)
+    network.to(parts.device)
+    options = parts.options(DARObjective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
+        sizes_hw = network.sizes(network.padded_size(size_hw))
+        found = sample_steps(network, network.encode(image_B3HW), sizes_hw, stop_at=len(sizes_hw))
+        return torch.log1p(at_photo(network, found[-1].depth_B1hw, size_hw))
+
+    return TrainingTarget(
+        network=network,
+        objective=DARObjective(network, **options),
+        preview=preview,
+        family="dar",
+        preset=parts.preset,
+        encoder_sha256=started_from,  # the photo encoder itself is saved inside
+        blocks=network.blocks(),
+    )

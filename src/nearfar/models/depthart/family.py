@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearfar.family import (
     NOT_STATED,
@@ -14,11 +14,16 @@ from nearfar.family import (
     Recognized,
     ReleasedFile,
     ReleasedForm,
+    TrainedKind,
+    TrainingParts,
+    TrainingTarget,
     WeightsEntry,
     embedded,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from .predictor import DepthARTPredictor
@@ -86,6 +91,25 @@ def _read(file: ReleasedFile) -> Recognized:
     return Recognized(kind=kind, config=config, tensors=tensors, dropped=dropped)
 
 
+def _target(parts: TrainingParts) -> TrainingTarget:
+    from .objective import dynamic_target
+
+    return dynamic_target(parts)
+
+
+def _teacher_target(parts: TrainingParts) -> TrainingTarget:
+    from .objective import teacher_target
+
+    return teacher_target(parts)
+
+
+def _start_from(content: Mapping[str, Any], where: Path) -> Mapping[str, Tensor] | None:
+    """The transformer of a published VAR, or a published DepthART."""
+    from .keys import from_published, is_published
+
+    return from_published(content, where=where).tensors if is_published(content) else None
+
+
 FAMILY = Family(
     name="depthart",
     position=2,
@@ -123,6 +147,11 @@ FAMILY = Family(
         _var("d30", 8040),
         _var("d36", 9420),
     ),
+    training=(
+        TrainedKind(name="depthart", kind="depthart", target=_target),
+        TrainedKind(name="depth_var", kind="depthart", target=_teacher_target),
+    ),
+    start_from=_start_from,
     forms=(ReleasedForm(name="depthart", is_this=_is_var, read=_read),),
     nests=("trainer", "var_wo_ddp"),
 )

@@ -8,18 +8,25 @@ against the features of the depth map. Cross-entropy is the mean over places and
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
+from nearfar.family import TrainingParts, TrainingTarget
+from nearfar.geometry.depth_curves import preview_depth
 from nearfar.models.base import Losses
 from nearfar.tokenizers.quantizer import as_map
 
+from .choose import choice
 from .code_objective import CodeObjective, code_losses, gumbel_noise
 from .dynamic_targets import roll_out
-from .network import DepthARTNetwork
+from .network import DepthARTNetwork, new_network
+from .sample import sample_f_hat
+from .square import squash_photo
 
 
 class TeacherForcing(CodeObjective):
@@ -80,3 +87,43 @@ class DynamicTargets(CodeObjective):
         soft_BLC = logits_BLV.softmax(dim=-1) @ quantizer.embedding.weight.float()
         f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, as_map(soft_BLC), scale=len(scales) - 1)
         return F.mse_loss(f_hat_BCHW, f_BCHW)
+
+
+def dynamic_target(parts: TrainingParts) -> TrainingTarget:
+    """The network taught by dynamic targets."""
+    return _target(parts, DynamicTargets)
+
+
+def teacher_target(parts: TrainingParts) -> TrainingTarget:
+    """The same network taught by the depth map's own tokens."""
+    return _target(parts, TeacherForcing)
+
+
+def _target(parts: TrainingParts, objective: Any) -> TrainingTarget:
+    """The transformer on a frozen tokenizer and, by preset, a frozen encoder."""
+    config = parts.config
+    encoder = parts.frozen_encoder() if config.prefix == "encoder" else None
+    network = new_network(config, generator=parts.generator())
+    parts.put_tokenizer(network.tokenizer)
+    network.to(parts.device)
+    options = parts.options(objective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
+        started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
+        f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
+        return preview_depth(
+            network.tokenizer.decode(f_hat_BCHW),
+            curve=config.curve,
+            size_hw=(image_B3HW.shape[-2], image_B3HW.shape[-1]),
+        )
+
+    return TrainingTarget(
+        network=network,
+        objective=objective(network, encoder, **options),
+        preview=preview,
+        family="depthart",
+        preset=parts.preset,
+        encoder="" if encoder is None else encoder.name,
+        encoder_sha256="" if encoder is None else parts.encoder_sha256(),
+    )

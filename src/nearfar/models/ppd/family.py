@@ -15,6 +15,9 @@ from nearfar.family import (
     Recognized,
     ReleasedFile,
     ReleasedForm,
+    TrainedKind,
+    TrainingParts,
+    TrainingTarget,
     WeightsEntry,
     embedded,
 )
@@ -134,6 +137,18 @@ def _metrics(*pairs: str) -> Mapping[str, str]:
     )
 
 
+def _target(parts: TrainingParts) -> TrainingTarget:
+    from .objective import image_target
+
+    return image_target(parts)
+
+
+def _video_target(parts: TrainingParts) -> TrainingTarget:
+    from .video_objective import video_target
+
+    return video_target(parts)
+
+
 FAMILY = Family(
     name="ppd",
     position=1,
@@ -179,6 +194,10 @@ FAMILY = Family(
             "licence counts too. No address known: put the file where `nearfar models info "
             "ppvd` says.",
         ),
+    ),
+    training=(
+        TrainedKind(name="ppd", kind="ppd", target=_target),
+        TrainedKind(name="ppd_video", kind="ppd_video", target=_video_target),
     ),
     forms=(
         ReleasedForm(name="ppd_video", is_this=_is_video_network, read=_read_video),

@@ -15,6 +15,9 @@ from nearfar.family import (
     ReleasedFile,
     ReleasedForm,
     ReleasedPart,
+    TrainedKind,
+    TrainingParts,
+    TrainingTarget,
     WeightsEntry,
     embedded,
 )
@@ -69,6 +72,18 @@ def _read(file: ReleasedFile) -> Recognized:
     return Recognized(kind="switti", config=part.config, tensors=part.tensors, dropped=part.dropped)
 
 
+def _target(parts: TrainingParts) -> TrainingTarget:
+    from .objective import target
+
+    return target(parts)
+
+
+def _upsampler_target(parts: TrainingParts) -> TrainingTarget:
+    from .upsampler_objective import upsampler_target
+
+    return upsampler_target(parts)
+
+
 _WHOLE = "Files of whole VAR-Depth models are those that nearfar train writes"
 
 FAMILY = Family(
@@ -100,6 +115,15 @@ FAMILY = Family(
             size_mb=9880,
             note="Makes images of texts; VAR-Depth starts from it (train.init_from). Weight "
             "licence not stated (code: Apache-2.0). Address and file name not checked.",
+        ),
+    ),
+    training=(
+        TrainedKind(name="var_depth", kind="var_depth", target=_target),
+        TrainedKind(
+            name="var_depth_upsampler",
+            kind="var_depth",
+            target=_upsampler_target,
+            trains_part=True,
         ),
     ),
     forms=(ReleasedForm(name="switti", is_this=_is_switti, read=_read),),

@@ -12,14 +12,19 @@ from torch import Tensor
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
+from nearfar.family import TrainingParts, TrainingTarget
+from nearfar.geometry.depth_curves import preview_depth
 from nearfar.models.base import Losses
 from nearfar.tokenizers.quantizer import float32_island
 
+from .choose import Choose
+from .initial import new_network
 from .limits import require_stages
 from .losses import affine_loss, code_loss, expected_f_hat, soft_code_loss, token_weights
 from .network import VarDepthNetwork
 from .passes import Pass, grown, own_pass, teacher_pass
-from .square import Square, squash
+from .sample import sample_f_hat
+from .square import Square, squash, squash_photo
 
 DEPTH_SHARE = 0.25  # of batches that pay for a decoder pass
 
@@ -115,3 +120,38 @@ class VarDepthObjective:
             depth = affine_loss(grey_BHW, square.depth_B1HW[:, 0], valid_BHW=square.known_BHW)
             loss, parts["depth"] = loss + self.depth_weight * depth, depth.detach()
         return Losses(loss, parts)
+
+
+def target(parts: TrainingParts) -> TrainingTarget:
+    """The first stage on a frozen tokenizer and, by preset, a frozen encoder."""
+    config = parts.config
+    encoder = parts.frozen_encoder() if config.photo == "encoder" else None
+    network = new_network(config, generator=parts.generator())
+    parts.put_tokenizer(network.tokenizer, own_scales=True)
+    if network.upsampler is not None:
+        network.upsampler.requires_grad_(False)  # the second stage is trained apart
+    network.to(parts.device)
+    options = parts.options(VarDepthObjective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
+        generators = [generator] * len(image_B3HW)
+        choose = Choose(mode="expected")  # draws nothing
+        f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
+        return preview_depth(
+            network.tokenizer.decode(f_hat_BChw),
+            curve=config.curve,
+            size_hw=(image_B3HW.shape[-2], image_B3HW.shape[-1]),
+        )
+
+    objective = VarDepthObjective(network, encoder, **options)
+    return TrainingTarget(
+        network=network,
+        objective=objective,
+        preview=preview,
+        family="var_depth",
+        preset=parts.preset,
+        encoder="" if encoder is None else encoder.name,
+        encoder_sha256="" if encoder is None else parts.encoder_sha256(),
+        on_progress=objective.at,
+    )

@@ -10,22 +10,28 @@ Shapes: B batch, H W pixels.
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
-from nearfar.geometry.depth_curves import encode_depth
+from nearfar.family import TrainingParts, TrainingTarget
+from nearfar.geometry.depth_curves import encode_depth, preview_depth
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.geometry.resize import resize
 from nearfar.models.base import Losses
 from nearfar.tokenizers.quantizer import float32_island
 
 from .choose import Choose
+from .initial import new_network
 from .network import VarDepthNetwork
 from .sample import sample_f_hat
 from .square import squash_photo
+
+log = logging.getLogger(__name__)
 
 SMALLEST, LARGEST = 2, 8  # factors of the synthetic coarse maps
 LEAST_SIDE = 8
@@ -123,3 +129,37 @@ def coarsened(image_B1HW: Tensor, *, factor: int, generator: torch.Generator) ->
     pixels_B1HW = torch.randn(B, 1, H, W, generator=generator, device=device).to(coarse_B1HW)
     shifts_B111 = torch.randn(B, 1, 1, 1, generator=generator, device=device).to(coarse_B1HW)
     return (coarse_B1HW + PIXEL_NOISE * pixels_B1HW + SAMPLE_NOISE * shifts_B111).clamp(-1, 1)
+
+
+def upsampler_target(parts: TrainingParts) -> TrainingTarget:
+    """A whole VAR-Depth network of which only the second stage is trained."""
+    config = parts.config
+    encoder = parts.frozen_encoder() if config.photo == "encoder" else None
+    network = new_network(config, generator=parts.generator())
+    options = parts.options(UpsamplerObjective)
+    objective = UpsamplerObjective(network, encoder, **options)
+    parts.put_tokenizer(network.tokenizer, own_scales=True)
+    if not parts.has_start and objective.own_share > 0:
+        log.warning("train.init_from is empty: the second stage learns from an untrained first")
+    network.requires_grad_(False)
+    objective.upsampler.requires_grad_(True)
+    network.to(parts.device)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        photo_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
+        size_hw = objective.upsampler.size_for(photo_hw)
+        coarse_B1HW = objective.first_stage(image_B3HW, size_hw)
+        photo_B3HW = resize(image_B3HW, size_hw, method="area").clamp(0, 1)
+        times_B = torch.zeros(len(image_B3HW), device=image_B3HW.device)
+        fine_B1HW = objective.upsampler(2 * photo_B3HW - 1, coarse_B1HW, times_B).clamp(-1, 1)
+        return preview_depth(fine_B1HW, curve=config.curve, size_hw=photo_hw)
+
+    return TrainingTarget(
+        network=network,
+        objective=objective,
+        preview=preview,
+        family="var_depth",
+        preset=parts.preset,
+        encoder="" if encoder is None else encoder.name,
+        encoder_sha256="" if encoder is None else parts.encoder_sha256(),
+    )
