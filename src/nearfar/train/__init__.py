@@ -9,7 +9,6 @@ shards.py      weights split over processes (FSDP2), whole again in files
 clip_targets.py  the target of the tiny video encoder, which learns from clips
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
-clips.py       the source of rendered clips, and how they are seen
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
 muon.py        orthogonalized momentum for matrices, AdamW for the rest
 optimizer.py   AdamW or Muon over groups and the learning rate of a step

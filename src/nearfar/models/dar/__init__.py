@@ -22,6 +22,6 @@ applies the mask nor refreshes the bins; we build the paper, and keep the code's
 | 8           | photo to metres, flip, `stop_at`                | predictor.py                     |
 | 9           | sizes; published names, dead weights            | presets.py, keys.py              |
 
-config.py holds sizes and decisions, limits.py what they must fulfil; family.py is what the rest of
+config.py holds sizes and decisions and what they must fulfil; family.py is what the rest of
 the house knows of all this.
 """

@@ -19,9 +19,8 @@ from torch.nn import functional as F
 from nearfar.errors import ConfigError
 
 from .causal_mask import GridSize, step_sizes
-from .config import DARConfig
+from .config import GROUPS, DARConfig
 from .conv_gru import BinProjection, ConvGRU, ProbabilityHead, TokenDecoder
-from .limits import GROUPS
 from .recomputed_run import RecomputedRun
 from .released_bins import ElasticBins, ReleasedBins
 from .tiny_memory import TinyMemory

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 from nearfar.encoders.outputs import DEPTH_CELLS
 from nearfar.encoders.tiny import TinyEncoder
 
-from .config import DARConfig
-from .limits import GROUPS
+from .config import GROUPS, DARConfig
 from .vit_encoder import Encoded
 
 _EXTRA = 2  # log depth and sky, into the context
