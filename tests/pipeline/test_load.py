@@ -13,7 +13,7 @@ from nearfar.encoders.tiny import PRESETS as ENCODER_PRESETS
 from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.io.readers import read_result
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import MICRO as DAR_MICRO
 from nearfar.models.depthart.network import new_network as new_depthart
 from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO

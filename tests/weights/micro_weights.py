@@ -7,7 +7,7 @@ import torch
 
 from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.encoders.moge2_config import metric_config
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import MICRO as DAR_MICRO
 from nearfar.models.depthart.network import new_network as new_depthart
 from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.errors import WeightsError
 from nearfar.models.dar import keys as dar_keys
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import RELEASED
 from nearfar.models.var_depth.presets import COMPAT
 from nearfar.models.var_depth.transformer import SwittiTransformer
