@@ -16,11 +16,11 @@ from claims_training import fit
 from torch import Tensor
 
 from nearfar.geometry.depth_curves import depth_image
-from nearfar.models.depthart.choose import choice
-from nearfar.models.depthart.code_objective import CodeObjective
 from nearfar.models.depthart.network import DepthARTNetwork
 from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.depthart.objective import CodeObjective
 from nearfar.models.depthart.presets import TINY as DEPTHART
+from nearfar.models.depthart.sample import choice
 from nearfar.models.depthart.sample import sample_f_hat as sample_depthart
 from nearfar.models.var_depth.choose import Choose
 from nearfar.models.var_depth.guidance import Guidance

@@ -1,6 +1,7 @@
 """Building blocks used by two or more families; tensors in, tensors out, no depth in here.
 
 attention.py  qk-normalized self-attention; fused kernel and its plain twin
+kv_cache.py   keys and values of all tokens so far, allocated once
 rope.py       2-D rotary position tables and their application
 norm.py       LayerNorm modulated by shift and scale; fused and plain
 adaln.py      adaLN-zero transformer block

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.layers.adaln import adaln_modulation
+from nearfar.layers.kv_cache import KVCache
 from nearfar.layers.mlp import MLP
 from nearfar.layers.norm import modulated_layer_norm
 
-from .cache import KVCache
 from .config import DepthARTConfig
 
 PLAIN_SCALE = 0.25  # times 1 / sqrt(E); the quarter is in the released code

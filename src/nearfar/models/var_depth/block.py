@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.layers.adaln import adaln_modulation
+from nearfar.layers.kv_cache import KVCache
 from nearfar.layers.mlp import MLP
 
-from .cache import KVCache
 from .config import VarDepthConfig
 from .rope import RopeTables, apply_rope
 

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
+from nearfar.layers.kv_cache import KVCache
 from nearfar.tokenizers.quantizer import float32_island
 from nearfar.tokenizers.vqvae import VQVAE
 
 from .adapter import ContextAndPooled, PromptCondition
-from .cache import KVCache
 from .condition import PhotoCondition, PhotoFeatures, Pyramid
 from .config import VarDepthConfig
 from .crop import crop_numbers

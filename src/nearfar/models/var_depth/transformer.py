@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.layers.adaln import adaln_modulation
+from nearfar.layers.kv_cache import KVCache, empty_cache
 from nearfar.layers.norm import modulated_layer_norm
 
 from .block import EPS, Prepared, SwittiBlock, TokenRun
-from .cache import KVCache, empty_cache
 from .config import VarDepthConfig
 from .crop import CropFeatures
 from .rope import RopeTables, scale_tables

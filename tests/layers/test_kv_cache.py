@@ -2,7 +2,7 @@
 
 import torch
 
-from nearfar.models.depthart.cache import empty_cache
+from nearfar.layers.kv_cache import empty_cache
 
 
 def rows(value, count, batch=1):
@@ -17,6 +17,7 @@ def test_append_and_repeat():
         assert k.shape == v.shape == (1, 2, 2, 3) and (k == 1).all() and (v == 2).all()
     cache.advance(2)
     several = cache.repeat(3)
+    assert (cache.batch, several.batch) == (1, 3)
     k, _ = several.append(1, rows(5, 4, batch=3), rows(6, 4, batch=3))
     assert k.shape == (3, 2, 6, 3) and k[2, 0, :, 0].tolist() == [1, 1, 5, 5, 5, 5]
     k, _ = cache.append(1, rows(7, 1), rows(8, 1))

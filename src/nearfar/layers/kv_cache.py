@@ -19,6 +19,11 @@ class KVCache:
     def __init__(self, keys: list[Tensor], values: list[Tensor], *, length: int) -> None:
         self.keys, self.values, self.length = keys, values, length
 
+    @property
+    def batch(self) -> int:
+        """B, sequences side by side."""
+        return self.keys[0].shape[0]
+
     def append(self, block: int, k_BNLE: Tensor, v_BNLE: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of a block with the new tokens at the end; views, nothing is copied."""
         end = self.length + k_BNLE.shape[2]
