@@ -47,8 +47,8 @@ def _switti_parts() -> NetworkParts:
 def _predictor(parts: PredictorParts) -> VarDepthPredictor:
     from nearfar.encoders.base import metric_encoder, of_photos
 
-    from .choose import Choose
     from .predictor import VarDepthPredictor
+    from .sample import Choose
 
     takes_semantics = parts.network.config.semantics_width > 0
     return VarDepthPredictor(
@@ -79,7 +79,7 @@ def _target(parts: TrainingParts) -> TrainingTarget:
 
 
 def _upsampler_target(parts: TrainingParts) -> TrainingTarget:
-    from .upsampler_objective import upsampler_target
+    from .objective import upsampler_target
 
     return upsampler_target(parts)
 
