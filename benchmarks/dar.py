@@ -27,12 +27,11 @@ from stamp import RESULTS, store
 from stopwatch import Seconds, timed
 from torch import Tensor
 
-from nearfar.models.dar.initial import new_network
-from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.network import DARNetwork, new_network
+from nearfar.models.dar.photo_encoder import Encoded
 from nearfar.models.dar.presets import PRESETS
-from nearfar.models.dar.recomputed_run import RecomputedRun
 from nearfar.models.dar.sample import sample_steps
-from nearfar.models.dar.vit_encoder import Encoded
+from nearfar.models.dar.transformer import RecomputedRun
 from nearfar.settings import keep_freed_memory, set_threads
 
 GOAL = 2.0

@@ -22,11 +22,9 @@ from stamp import RESULTS, store
 from stopwatch import Seconds, fastest, matmul_limit, timed
 from torch import Tensor
 
-from nearfar.models.depthart.choose import Greedy
-from nearfar.models.depthart.fold import fold_modulation
-from nearfar.models.depthart.network import DepthARTNetwork, new_network
+from nearfar.models.depthart.network import DepthARTNetwork, fold_modulation, new_network
 from nearfar.models.depthart.presets import PRESETS
-from nearfar.models.depthart.sample import sample_f_hat
+from nearfar.models.depthart.sample import Greedy, sample_f_hat
 from nearfar.settings import keep_freed_memory, set_threads
 from nearfar.tokenizers.quantizer import as_map
 

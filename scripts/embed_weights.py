@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import WeightsError
+from nearfar.family import WeightsEntry
 from nearfar.io.atomic import atomic_path
 from nearfar.weights import registry
-from nearfar.weights.registry import ENTRIES, WeightsEntry
+from nearfar.weights.registry import ENTRIES
 from nearfar.weights.safe import read_metadata, sha256_of
 
 LIMIT_MB = 25
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--area", type=int, help="network pixels when no resolution is asked for")
     parser.add_argument("--steps", type=int, help="network calls when none are asked for")
     parser.add_argument("--guidance", type=float, help="guidance scale when none is asked for")
-    parser.add_argument("--mode", help="how VAR-Depth chooses codes (models/var_depth/choose.py)")
+    parser.add_argument("--mode", help="how VAR-Depth chooses codes (models/var_depth/sample.py)")
     parser.add_argument("--note", help="what the recipes do not tell, for the card")
     options = parser.parse_args()
 

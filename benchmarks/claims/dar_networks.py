@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.encoders.outputs import EncoderOutput
-from nearfar.models.dar.causal_mask import GridSize
+from nearfar.models.dar.bins import Bins, ConvGRU, Expectation
 from nearfar.models.dar.config import DARConfig
-from nearfar.models.dar.conv_gru import ConvGRU
-from nearfar.models.dar.initial import init_weights
-from nearfar.models.dar.network import DARNetwork, Injected
+from nearfar.models.dar.network import DARNetwork, Injected, init_weights
+from nearfar.models.dar.photo_encoder import Encoded
 from nearfar.models.dar.presets import TINY
 from nearfar.models.dar.sample import at_size
-from nearfar.models.dar.tree_bins import Bins, Expectation
-from nearfar.models.dar.vit_encoder import Encoded
+from nearfar.models.dar.transformer import GridSize
 
 # dar-tiny, narrow enough for hundreds of steps in two minutes of one core
 CONFIG = replace(

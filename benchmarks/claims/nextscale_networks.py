@@ -14,19 +14,17 @@ import torch
 from torch import Tensor
 
 from nearfar.geometry.depth_curves import depth_image
-from nearfar.models.depthart.choose import choice
-from nearfar.models.depthart.code_objective import CodeObjective
 from nearfar.models.depthart.network import DepthARTNetwork
 from nearfar.models.depthart.network import new_network as new_depthart
+from nearfar.models.depthart.objective import CodeObjective
 from nearfar.models.depthart.presets import TINY as DEPTHART
+from nearfar.models.depthart.sample import choice
 from nearfar.models.depthart.sample import sample_f_hat as sample_depthart
-from nearfar.models.var_depth.choose import Choose
-from nearfar.models.var_depth.guidance import Guidance
-from nearfar.models.var_depth.initial import new_network as new_var_depth
-from nearfar.models.var_depth.losses import code_loss, token_weights
 from nearfar.models.var_depth.network import VarDepthNetwork
-from nearfar.models.var_depth.passes import own_pass, teacher_pass
+from nearfar.models.var_depth.network import new_network as new_var_depth
+from nearfar.models.var_depth.objective import code_loss, own_pass, teacher_pass, token_weights
 from nearfar.models.var_depth.presets import TINY as VAR_DEPTH
+from nearfar.models.var_depth.sample import Choose, Guidance
 from nearfar.models.var_depth.sample import sample_f_hat as sample_var_depth
 from nearfar.tokenizers.objective import TokenizerObjective, error_gradient
 from nearfar.tokenizers.presets import TINY_DEPTH

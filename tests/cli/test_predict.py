@@ -16,7 +16,7 @@ from nearfar.cli.predict import plan
 from nearfar.errors import ConfigError
 from nearfar.models.depthart.config import DepthARTConfig
 from nearfar.models.depthart.network import new_network as new_depthart
-from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.network import new_network as new_var_depth
 from nearfar.models.var_depth.presets import MICRO
 from nearfar.pipeline.predict import Model
 from nearfar.result import DepthKind

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from nearfar.eval.predictions import EstimateSettings, ModelEstimator
-from nearfar.models.dar.initial import new_network
+from nearfar.models.dar.network import new_network
 from nearfar.models.dar.predictor import DARPredictor
 from nearfar.models.dar.presets import MICRO
 from nearfar.pipeline.predict import Model

@@ -1,22 +1,19 @@
-"""A family is a folder with seven files of fixed meaning, and has a preset that CPUs can train."""
+"""A family is a folder with eight files of fixed meaning, and has a preset that CPUs can train."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import torch
 from source_tree import SRC, parse, refuse, write_tree
 
-SEVEN = ("config", "presets", "network", "sample", "objective", "predictor", "keys")
-LINE_LIMITS = {"config": 60, "sample": 60, "objective": 120, "predictor": 150, "network": 300}
-OTHER_FAMILY_LINES: dict[str, int] = {}  # "ppd/network" -> lines where the limit is too tight
+from nearfar.models import FAMILIES as DEPTH_FAMILIES
+from nearfar.weights.families import FAMILIES, NETWORKS
 
-
-def families(src: Path) -> dict[str, str]:
-    """FAMILIES of models/__init__.py: name -> module path."""
-    for node in parse(src / "models/__init__.py").body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FAMILIES":
-            return ast.literal_eval(node.value)
-    return {}
+PARTS = (
+    "family", "config", "presets", "network", "sample", "objective", "predictor", "keys",
+)  # fmt: skip
 
 
 def preset_names(path: Path) -> set[str]:
@@ -30,25 +27,13 @@ def preset_names(path: Path) -> set[str]:
 
 
 def family_faults(src: Path) -> Iterator[str]:
-    listed = families(src)
-    for folder in sorted((src / "models").iterdir()):
-        if (folder / "__init__.py").exists() and folder.name not in listed:
-            yield f"models/{folder.name}: not in FAMILIES of models/__init__.py"
-    for name, module in listed.items():
-        folder = src / "models" / name
-        if module != f"nearfar.models.{name}":
-            yield f"FAMILIES[{name!r}] is {module}; expected nearfar.models.{name}"
-        for part in SEVEN:
-            path = folder / f"{part}.py"
-            if not path.exists():
-                yield f"models/{name}/{part}.py is missing; a family has {', '.join(SEVEN)}"
-                continue
-            lines = path.read_text(encoding="utf-8").count("\n")
-            limit = OTHER_FAMILY_LINES.get(f"{name}/{part}", LINE_LIMITS.get(part, 400))
-            if lines > limit:
-                yield f"models/{name}/{part}.py: {lines} lines > {limit} for a {part}"
+    for folder in sorted(path.parent for path in (src / "models").glob("*/__init__.py")):
+        for part in PARTS:
+            if not (folder / f"{part}.py").exists():
+                place = f"models/{folder.name}/{part}.py"
+                yield f"{place} is missing; a family has {', '.join(PARTS)}"
         if (folder / "presets.py").exists() and "tiny" not in preset_names(folder / "presets.py"):
-            yield f"models/{name}/presets.py: PRESETS has no 'tiny'"
+            yield f"models/{folder.name}/presets.py: PRESETS has no 'tiny'"
 
 
 def config_faults(src: Path) -> Iterator[str]:
@@ -73,9 +58,25 @@ def test_configs_are_frozen():
     refuse(config_faults(SRC))
 
 
+def test_every_folder_is_a_family_and_comes_in_the_order_of_its_position():
+    folders = {p.parent.name for p in (SRC / "models").glob("*/__init__.py")}
+    assert set(DEPTH_FAMILIES) == folders
+    assert folders < {family.name for family in FAMILIES}
+    positions = [family.position for family in FAMILIES]
+    assert positions == sorted(set(positions))
+    names = [kind.name for family in FAMILIES for kind in family.networks]
+    assert sorted(names) == sorted(NETWORKS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_description_names_what_is_there(name):
+    config, network, presets = NETWORKS[name].parts()
+    assert presets and all(type(preset) is config for preset in presets.values())
+    assert issubclass(network, torch.nn.Module)
+
+
 def test_seeded_violations_are_found(tmp_path):
-    good = {f"models/ppd/{part}.py": "" for part in (*SEVEN, "__init__")}
-    good["models/__init__.py"] = 'FAMILIES = {"ppd": "nearfar.models.ppd"}\n'
+    good = {f"models/ppd/{part}.py": "" for part in (*PARTS, "__init__")}
     good["models/ppd/presets.py"] = 'PRESETS: dict = {"large": L, "tiny": T}\n'
     good["models/ppd/config.py"] = (
         "@dataclass(frozen=True, kw_only=True, slots=True)\nclass PPDConfig: ...\n"
@@ -86,11 +87,10 @@ def test_seeded_violations_are_found(tmp_path):
         "models/dar/__init__.py": "",
         "models/ppd/presets.py": 'PRESETS = {"large": L}\n',
         "models/ppd/config.py": "@dataclass(frozen=True)\nclass PPDConfig: ...\n",
-        "models/ppd/sample.py": "x = 1\n" * 61,
     }
     del bad["models/ppd/keys.py"]
     src = write_tree(tmp_path / "bad", bad)
     faults = " ".join(family_faults(src))
-    for finding in ("models/dar", "'tiny'", "sample.py: 61", "keys.py is missing"):
+    for finding in ("models/dar/family.py", "'tiny'", "keys.py is missing"):
         assert finding in faults
     assert len(list(config_faults(src))) == 1

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from source_tree import SRC, python_files, write_tree
 
-WITHOUT_TORCH = ("errors", "result", "settings", "viz", "io", "cli", "weights/registry")
+WITHOUT_TORCH = (
+    "errors", "family", "result", "settings", "viz", "io", "cli", "weights/registry",
+    "weights/families",
+)  # fmt: skip
 TRAINING = ("data", "encoders", "geometry", "layers", "models", "sampling", "train", "weights")
 NOT_FOR_TRAINING = (
     "OpenEXR",

@@ -11,6 +11,7 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "former_name": "",
     "public": "",
     "extras": "errors",
+    "family": "errors",
     "result": "errors",
     "settings": "errors",
     "layers": "errors",
@@ -18,15 +19,15 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "geometry": "errors public",
     "viz": "errors public result",
     "io": "errors extras former_name public result geometry",
-    "tokenizers": "errors layers",
-    "encoders": "errors layers geometry",
-    "models": "errors result layers sampling geometry tokenizers encoders",
+    "tokenizers": "errors family layers",
+    "encoders": "errors family layers geometry",
+    "models": "errors family result layers sampling geometry tokenizers encoders",
     "data": "errors extras former_name public geometry io",
-    "weights": "errors former_name settings models tokenizers encoders",
-    "pipeline": "errors settings result geometry io models weights",
+    "weights": "errors family former_name settings layers models tokenizers encoders",
+    "pipeline": "errors family settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
-    "train": "errors extras settings sampling geometry data models tokenizers encoders weights"
-    " eval",
+    "train": "errors extras family settings sampling layers geometry data models tokenizers"
+    " encoders weights eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",
     "structure": "errors result geometry io viz pipeline",
@@ -59,7 +60,8 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
     "rich": "cli",
 }
 NO_TORCH_AT_IMPORT = {
-    *("errors", "extras", "former_name", "public", "result", "settings", "viz", "io", "cli")
+    *("errors", "extras", "family", "former_name", "public", "result", "settings", "viz", "io"),
+    "cli",
 }
 NUMPY_ONLY = {
     f"geometry/{name}.py"
@@ -189,7 +191,7 @@ def clean_tree(root: Path) -> Path:
     for room, below in MAY_IMPORT.items():
         below = " ".join(set(MAY_IMPORT) - {"cli"}) if below == "*" else below
         text = "".join(f"from nearfar.{name} import x\n" for name in below.split())
-        single = room in ("errors", "result", "settings")
+        single = room in ("errors", "family", "result", "settings")
         files[f"{room}.py" if single else f"{room}/__init__.py"] = text
     files["result.py"] += "def save():\n    from nearfar.io.writers import x\n"
     files["models/ppd/sample.py"] = (

@@ -13,13 +13,13 @@ from nearfar.encoders.tiny import PRESETS as ENCODER_PRESETS
 from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.io.readers import read_result
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import MICRO as DAR_MICRO
 from nearfar.models.depthart.network import new_network as new_depthart
 from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO
 from nearfar.models.ppd.network import PPDNetwork
 from nearfar.models.ppd.presets import PRESETS
-from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.network import new_network as new_var_depth
 from nearfar.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
 from nearfar.pipeline.load import load
 from nearfar.result import DepthKind

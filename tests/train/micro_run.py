@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.data.sample import DepthBatch
+from nearfar.family import TrainingTarget
 from nearfar.models.base import Losses
 from nearfar.train.config import DataConfig, LogConfig, ModelConfig, Recipe, TrainConfig
 from nearfar.train.loop import Watcher, train
 from nearfar.train.sources import Views, stream
-from nearfar.train.targets import Target, draw_weights
+from nearfar.train.targets import draw_weights
 
 SIZE = (16, 24)
 
@@ -74,11 +75,11 @@ class MicroObjective:
         return Losses(loss, {"square": loss.detach()})
 
 
-def build_micro(recipe: Recipe, device: torch.device, *, with_norm: bool = True) -> Target:
+def build_micro(recipe: Recipe, device: torch.device, *, with_norm: bool = True) -> TrainingTarget:
     network = MicroNetwork(with_norm)
     draw_weights(network, generator=torch.Generator().manual_seed(recipe.train.seed))
     network.to(device)
-    return Target(
+    return TrainingTarget(
         network=network,
         objective=MicroObjective(network),
         preview=lambda image_B3HW, generator, steps: network(image_B3HW),
@@ -87,7 +88,7 @@ def build_micro(recipe: Recipe, device: torch.device, *, with_norm: bool = True)
     )
 
 
-def build_plain(recipe: Recipe, device: torch.device) -> Target:
+def build_plain(recipe: Recipe, device: torch.device) -> TrainingTarget:
     """Without noise and batch norm: the loss of a batch is the mean of its parts' losses."""
     target = build_micro(recipe, device, with_norm=False)
     target.objective.noise = 0.0

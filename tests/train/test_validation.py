@@ -5,8 +5,8 @@ from micro_run import AS_IS, FakeSource, build_micro, micro_recipe
 
 from nearfar.data.sample import DepthBatch
 from nearfar.eval.metrics.image import abs_rel, align_log1p, delta1
+from nearfar.family import TrainingTarget
 from nearfar.models.base import Losses
-from nearfar.train.targets import Target
 from nearfar.train.validation import validate
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ def test_perfect_preview_has_no_error_and_losses_average_over_images(tmp_path):
     def perfect(image_B3HW, generator, steps):
         return 3 - 0.5 + 2 * torch.log1p(1 + 5 * image_B3HW[:, 0])  # affine in ln(metres + 1)
 
-    target = Target(
+    target = TrainingTarget(
         network=micro.network, objective=micro.objective, preview=perfect, family="m", preset="m"
     )
     result = validate(recipe, target, source, AS_IS, device=CPU)
@@ -47,7 +47,7 @@ def test_validating_changes_nothing_and_repeats(tmp_path):
 def test_without_preview_there_are_losses_only(tmp_path):
     recipe = micro_recipe(tmp_path)
     micro = build_micro(recipe, CPU)
-    target = Target(
+    target = TrainingTarget(
         network=micro.network, objective=micro.objective, preview=None, family="m", preset="m"
     )
     result = validate(recipe, target, FakeSource(), AS_IS, device=CPU)
@@ -78,7 +78,7 @@ def test_errors_are_those_of_the_judge_for_images_and_for_clips(tmp_path):
         return (torch.log1p(1 + 5 * image[..., 0, :, :]) * 2 - 1 + 2 * image[..., 1, :, :]).float()
 
     for source in (FakeSource(), FakeClips()):
-        target = Target(
+        target = TrainingTarget(
             network=micro.network, objective=NoLoss(), preview=wavy, family="m", preset="m"
         )
         found = validate(recipe, target, source, AS_IS, device=CPU)

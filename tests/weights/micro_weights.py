@@ -7,12 +7,12 @@ import torch
 
 from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.encoders.moge2_config import metric_config
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import MICRO as DAR_MICRO
 from nearfar.models.depthart.network import new_network as new_depthart
 from nearfar.models.depthart.presets import MICRO as DEPTHART_MICRO
 from nearfar.models.ppd.config import PPDConfig
-from nearfar.models.var_depth.initial import new_network as new_var_depth
+from nearfar.models.var_depth.network import new_network as new_var_depth
 from nearfar.models.var_depth.presets import MICRO as VAR_DEPTH_MICRO
 
 DINO = DinoV2Config(width=64, depth=4, heads=1, grid=3)

@@ -12,8 +12,8 @@ from micro_weights import MOGE, own_metadata, ppd_config
 from nearfar.encoders.moge2_config import PRESETS as MOGE2_PRESETS
 from nearfar.errors import WeightsError
 from nearfar.models.ppd.presets import PRESETS as PPD_PRESETS
+from nearfar.weights.families import NETWORKS
 from nearfar.weights.networks import (
-    FAMILIES,
     build,
     config_from_metadata,
     fill,
@@ -22,9 +22,9 @@ from nearfar.weights.networks import (
 )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", NETWORKS)
 def test_every_preset_survives_its_metadata(family):
-    for name, config in FAMILIES[family].presets.items():
+    for name, config in NETWORKS[family].presets.items():
         text = json.dumps(asdict(config))
         found = config_from_metadata({"family": family, "config": text}, "x")
         assert found == config
@@ -63,9 +63,10 @@ def test_impossible_metadata_are_named(metadata, message):
 
 def test_networks_without_memory_import_no_compiler():
     program = (
-        "import sys\nfrom nearfar.weights.networks import FAMILIES, build\n"
+        "import sys\nfrom nearfar.weights.families import NETWORKS\n"
+        "from nearfar.weights.networks import build\n"
         "for name in ('depthart', 'var_depth', 'dar', 'ppd'):\n"
-        "    build(name, FAMILIES[name].presets['tiny'])\n"
+        "    build(name, NETWORKS[name].presets['tiny'])\n"
         "print('torch._dynamo' in sys.modules)"
     )
     command = [sys.executable, "-c", program]

@@ -8,6 +8,7 @@ from micro_weights import family_network, filled, own_metadata
 
 from nearfar.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
 from nearfar.errors import WeightsError
+from nearfar.family import PredictorParts
 from nearfar.models.dar.predictor import DARPredictor
 from nearfar.models.depthart.predictor import DepthARTPredictor
 from nearfar.models.ppd.presets import VIDEO_TINY
@@ -17,7 +18,7 @@ from nearfar.models.var_depth.predictor import VarDepthPredictor
 from nearfar.result import DepthKind
 from nearfar.weights import registry
 from nearfar.weights.load import load_predictor
-from nearfar.weights.predictors import Parts, build_predictor, require_depth, semantics_width
+from nearfar.weights.predictors import build_predictor, require_depth, semantics_width
 from nearfar.weights.safe import write_safetensors
 
 CLASSES = {"depthart": DepthARTPredictor, "var_depth": VarDepthPredictor, "dar": DARPredictor}
@@ -89,7 +90,7 @@ def test_dar_takes_no_other_encoder_and_the_area_of_its_card(run):
     (folder / "card.json").write_text('{"default_area": 6144}')
     assert load_predictor(folder).predictor.default_area == 6144
     other = run("depthart") / "encoder.safetensors"
-    with pytest.raises(WeightsError, match="DAR has its own inside"):
+    with pytest.raises(WeightsError, match="it has its own inside"):
         load_predictor(folder, encoder=other)
 
 
@@ -160,6 +161,6 @@ def test_a_video_network_with_the_encoder_beside_it(tmp_path, tiny, sees_clips):
 
 def test_an_encoder_of_clips_is_refused_for_photos(tiny):
     encoder = TinyVideoEncoder(TinyVideoConfig(stem=tiny.config, pairs=1))
-    parts = Parts(network=None, encoder=encoder, dtype=torch.float32, area=None, steps=None)
+    parts = PredictorParts(network=None, encoder=encoder, dtype=torch.float32)
     with pytest.raises(WeightsError, match="tiny_video: an encoder of clips"):
         build_predictor("ppd", parts)

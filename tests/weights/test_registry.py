@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import NOT_STATED
 from nearfar.weights import registry
-from nearfar.weights.networks import FAMILIES, build
+from nearfar.weights.families import NETWORKS
+from nearfar.weights.networks import build
 from nearfar.weights.safe import sha256_of
 
 
@@ -19,8 +21,8 @@ def test_every_entry_is_complete():
         assert entry.encoder in ("", *registry.ENCODER_ENTRIES)
         has_place = entry.embedded or entry.hub_repo or entry.url
         assert has_place or "Google Drive" in entry.note or "No address known" in entry.note
-        assert (entry.commercial is None) == (entry.licence == registry.NOT_STATED)
-        assert entry.preset in FAMILIES[entry.family].presets
+        assert (entry.commercial is None) == (entry.licence == NOT_STATED)
+        assert entry.preset in NETWORKS[entry.family].presets
 
 
 def test_encoders_are_told_from_depth_models():
@@ -34,7 +36,7 @@ def test_encoders_are_told_from_depth_models():
 def test_sizes_of_released_transformers_are_those_of_their_parameters():
     for name in ("var-d16", "var-d20", "var-d24", "var-d30", "var-d36", "switti-512"):
         entry = registry.ENTRIES[name]
-        network = build(entry.family, FAMILIES[entry.family].presets[entry.preset])
+        network = build(entry.family, NETWORKS[entry.family].presets[entry.preset])
         megabytes = sum(p.numel() for p in network.parameters()) * 4 / 1e6
         assert entry.size_mb == pytest.approx(megabytes, rel=0.01)
 
@@ -64,7 +66,7 @@ def test_unknown_names_get_the_nearest(name, near):
 
 
 def test_a_name_like_no_other_gets_the_list():
-    with pytest.raises(ConfigError, match="Known: ppd-tiny, depthart-tiny"):
+    with pytest.raises(ConfigError, match="Known: ppd-tiny, ppvd-tiny, depthart-tiny"):
         registry.find("zzzzzz")
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.errors import WeightsError
 from nearfar.models.dar import keys as dar_keys
-from nearfar.models.dar.initial import new_network as new_dar
+from nearfar.models.dar.network import new_network as new_dar
 from nearfar.models.dar.presets import RELEASED
 from nearfar.models.var_depth.presets import COMPAT
 from nearfar.models.var_depth.transformer import SwittiTransformer
@@ -18,8 +18,8 @@ from nearfar.tokenizers.config import VQConfig
 from nearfar.tokenizers.keys import published_name
 from nearfar.tokenizers.presets import SWITTI, VAR
 from nearfar.tokenizers.vqvae import VQVAE
-from nearfar.weights import networks
 from nearfar.weights.convert import convert_file
+from nearfar.weights.families import NETWORKS
 from nearfar.weights.load import load_predictor
 from nearfar.weights.networks import build, fill
 from nearfar.weights.published import read_weights
@@ -105,7 +105,7 @@ def dar_file(monkeypatch):
         hidden_width=16,
         bin_width=8,
     )
-    monkeypatch.setitem(networks.FAMILIES["dar"].presets, "released", config)
+    monkeypatch.setitem(NETWORKS["dar"].presets, "released", config)
     network = new_dar(config, generator=torch.Generator().manual_seed(0))
     file = {dar_keys.published_name(n): t for n, t in network.state_dict().items()}
     dead = {n: torch.ones(shape) for n, shape in dar_keys.dead_shapes(config).items()}

@@ -12,7 +12,7 @@ import typer
 from nearfar.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nearfar.weights.registry import WeightsEntry
+    from nearfar.family import WeightsEntry
 
 app = typer.Typer(help="Models by name: list, info, get, convert.")
 

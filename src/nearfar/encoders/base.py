@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
+
+from nearfar.errors import WeightsError
 
 
 class SemanticEncoder(Protocol):
@@ -84,3 +86,17 @@ class JointClipEncoder(ClipEncoder, Protocol):
     def clip_both(self, frames_BT3HW: Tensor) -> SemanticsAndMetric:
         """Semantics [B, T, h*w, D] and a metric guess of all B*T frames in their order."""
         ...
+
+
+def of_photos(encoder: Any) -> Any:
+    """The encoder, which must be one of photos (or None); WeightsError for one of clips."""
+    if isinstance(encoder, ClipEncoder):
+        raise WeightsError(encoder.name, "an encoder of clips; this model sees photos")
+    return encoder
+
+
+def metric_encoder(encoder: Any) -> MetricEncoder | None:
+    """The encoder where it knows metres: tiny always, MoGe-2 with its decoder, DAv2 never."""
+    if encoder is None or isinstance(encoder, ClipEncoder) or not encoder.is_metric:
+        return None
+    return encoder

@@ -23,6 +23,7 @@ class DepthAnythingV2(nn.Module):
     """A `SemanticEncoder`; its state dict is the published file's `pretrained.*`."""
 
     name = "dav2"
+    is_metric = False
     stride = SEMANTIC_STRIDE
     stride = 16
 

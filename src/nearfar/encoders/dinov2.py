@@ -9,7 +9,8 @@ Shapes: B batch, H W pixels, h w patches, L = 1 + h*w tokens, D width, N heads, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ PATCH = 14
 SEMANTIC_STRIDE = 16  # network pixels a semantic token: the image is shown at 14/16 of its size
 MEAN_RGB = (0.485, 0.456, 0.406)  # ImageNet statistics of RGB in 0..1
 STD_RGB = (0.229, 0.224, 0.225)
+HEAD_WIDTH = 64  # of every published DINOv2
 _LAYER_NORM_EPS = 1e-6
 _GRID_OFFSET = 0.1  # the published networks resize positions by (h + 0.1) / grid, not to h
 
@@ -202,3 +204,21 @@ def patch_grid(height: int, width: int) -> tuple[int, int]:
             "encoder", f"network image {height}x{width} is no multiple of {stride} pixels"
         )
     return height // stride, width // stride
+
+
+def config_of(tensors: Mapping[str, Tensor], prefix: str = "") -> DinoV2Config:
+    """Sizes of published tensors from their shapes; heads are 64 wide in every published DINOv2."""
+    width = tensors[f"{prefix}cls_token"].shape[-1]
+    return DinoV2Config(
+        width=width,
+        depth=numbered(tensors, f"{prefix}blocks."),
+        heads=max(1, width // HEAD_WIDTH),
+        grid=math.isqrt(tensors[f"{prefix}pos_embed"].shape[1] - 1),
+        mlp_ratio=len(tensors[f"{prefix}blocks.0.mlp.fc1.weight"]) // width,
+    )
+
+
+def numbered(names: Iterable[str], prefix: str) -> int:
+    """One more than the highest number after the prefix; gaps show as missing tensors later."""
+    numbers = [name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)]
+    return 1 + max((int(n) for n in numbers if n.isdigit()), default=-1)

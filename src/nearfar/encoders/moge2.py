@@ -82,6 +82,7 @@ class MoGe2(nn.Module):
         super().__init__()
         self.config = config
         self.width = config.dim_out
+        self.is_metric = config.is_metric
         self.encoder = MoGe2Trunk(config)
         self.neck = None if config.neck is None else ConvStack(config.neck)
         self.points_head = None if config.points_head is None else ConvStack(config.points_head)

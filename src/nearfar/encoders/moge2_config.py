@@ -17,10 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nearfar.errors import ConfigError
+from torch import Tensor
+
+from nearfar.errors import ConfigError, WeightsError
 
 from .dinov2 import PRESETS as TRUNKS
-from .dinov2 import DinoV2Config
+from .dinov2 import DinoV2Config, numbered
+from .dinov2 import config_of as trunk_config_of
 
 RESAMPLERS = ("conv_transpose", "bilinear", "nearest", "pixel_shuffle")
 NORMS = ("none", "layer_norm", "group_norm", "instance_norm")
@@ -187,3 +190,23 @@ PRESETS = {
     "vitl": metric_config(TRUNKS["vitl"], widths=(1024, 256, 128, 64, 32), dim_out=1024),
     "vitb": metric_config(TRUNKS["vitb"], widths=(768, 256, 128, 64, 32), dim_out=768),
 }
+
+
+def config_of(
+    tensors: Mapping[str, Tensor], *, model_config: Mapping[str, Any] | None, where: object
+) -> MoGe2Config:
+    """The layout the file's own model_config states; without one, semantics only."""
+    trunk = trunk_config_of(tensors, "encoder.backbone.")
+    if model_config is not None:
+        return from_published(model_config, trunk=trunk)
+    decoder = [name for name in tensors if not name.startswith("encoder.")]
+    if decoder:
+        raise WeightsError(
+            where,
+            f"{len(decoder)} decoder tensors ({', '.join(decoder[:3])}) without a model_config",
+        )
+    weight = tensors["encoder.output_projections.0.weight"]
+    count = numbered(tensors, "encoder.output_projections.")
+    step = max(1, trunk.depth // count)  # 5, 11, 17, 23 of 24
+    layers = tuple(range(step - 1, trunk.depth, step))[:count]
+    return MoGe2Config(trunk=trunk, intermediate_layers=layers, dim_out=len(weight))

@@ -164,6 +164,7 @@ class PhotoEncoder(nn.Module):
     """A `JointEncoder` whose backbone has seen real photographs."""
 
     name = "photo"
+    is_metric = True
     stride = SEMANTIC_STRIDE
 
     def __init__(self, config: PhotoEncoderConfig) -> None:

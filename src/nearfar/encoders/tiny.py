@@ -98,6 +98,7 @@ class TinyEncoder(nn.Module):
     """A `JointEncoder` small enough to be embedded."""
 
     name = "tiny"
+    is_metric = True
     stride = SEMANTIC_STRIDE
 
     def __init__(self, config: TinyEncoderConfig) -> None:

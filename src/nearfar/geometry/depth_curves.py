@@ -22,6 +22,7 @@ from torch import Tensor
 from nearfar.errors import ConfigError
 
 from .depth_space import HIGH_QUANTILE, LOW_QUANTILE, masked_quantile
+from .resize import resize
 
 KIND_OF_CURVE = {
     "linear_q98": "scale_invariant",
@@ -139,3 +140,11 @@ def _stats(space_BHW: Tensor, valid_BHW: Tensor, curve: str) -> CurveStats:
 def _require(curve: str) -> None:
     if curve not in KIND_OF_CURVE:
         raise ConfigError("curve", f"unknown {curve!r}", f"Use one of {', '.join(CURVES)}")
+
+
+def preview_depth(image_BCHW: Tensor, *, curve: str, size_hw: tuple[int, int]) -> Tensor:
+    """ln(metres + 1) [B,H,W], up to scale and shift, of depth images, at another size."""
+    depth_BHW, kind = decode_depth(image_BCHW.mean(dim=1, keepdim=True), curve=curve)
+    depth_BHW = resize(depth_BHW, size_hw, method="bilinear")
+    # the other kinds know no metres: as if the far end were at 10 m
+    return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)

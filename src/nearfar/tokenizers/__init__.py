@@ -1,5 +1,6 @@
 """Images to discrete tokens and back: the multi-scale residual VQ-VAE of VAR, DepthART and Switti.
 
+families.py     what they say about themselves: networks, files, training
 config.py       sizes of a tokenizer
 presets.py      named sizes: var and switti are published, tiny, tiny_depth, tiny_depth10 ours
 phi.py          which correction convolution serves which scale

@@ -3,13 +3,12 @@
 config.py      the recipe's sections as frozen dataclasses
 recipe.py      TOML and `key=value` overrides into a recipe; refuses unknown keys
 frozen_parts.py  encoders and tokenizers that networks stand on
-second_stage.py  the target of VAR-Depth's second stage
+recipe_parts.py  what a recipe gives the network it trains, found and checked when asked for
 tokenizer_target.py  the target of a depth tokenizer
 shards.py      weights split over processes (FSDP2), whole again in files
-clip_targets.py  targets that learn from clips: the tiny video encoder, PPD's video network
+clip_targets.py  the target of the tiny video encoder, which learns from clips
 targets.py     table: model kind -> network, objective, preview
 sources.py     table: data source -> batches; which images step s sees
-clips.py       the source of rendered clips, and how they are seen
 datasets.py    the source of datasets on disk: mixtures, licences, held-out splits
 muon.py        orthogonalized momentum for matrices, AdamW for the rest
 optimizer.py   AdamW or Muon over groups and the learning rate of a step

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nearfar.data.sample import DepthBatch
 from nearfar.errors import DataError
+from nearfar.family import TrainingTarget
 from nearfar.settings import set_threads
 
 from .checkpoint import (
@@ -54,7 +55,6 @@ from .sources import (
     window,
 )
 from .targets import (
-    Target,
     TargetBuilder,
     TrainedObjective,
     build_target,
@@ -83,7 +83,7 @@ class _Run:
     recipe: Recipe
     folder: Path
     accelerator: Accelerator
-    target: Target
+    target: TrainingTarget
     module: Any  # the TrainedObjective, wrapped
     is_split: bool  # weights over processes (shards.py): all of them validate, save and resume
     optimizer: Any

@@ -17,9 +17,8 @@ from nearfar.errors import ConfigError
 
 from .config import Recipe
 from .optimizer import make_optimizer
-from .targets import TARGETS, TrainedObjective
+from .targets import TARGETS, TRAINED, TrainedObjective
 
-_FAMILIES = {"depth_var": "depthart"}  # of kinds that are not named like their network
 _GIB = 2**30
 _FLOAT = 4  # bytes: weights, gradients, averages and optimizer states are float32
 
@@ -57,14 +56,16 @@ class Plan:
 
 def plan_run(recipe: Recipe) -> Plan:
     """The plan of a recipe; ConfigError where its kind or preset is unknown."""
-    from nearfar.weights.networks import FAMILIES
+    from nearfar.weights.families import NETWORKS
 
     kind, preset = recipe.model.kind, recipe.model.preset
     if kind not in TARGETS:
         raise ConfigError("model.kind", f"unknown kind {kind!r}", f"Use one of {list(TARGETS)}")
-    if _FAMILIES.get(kind, kind) not in FAMILIES:
+    trained = TRAINED.get(kind)
+    if trained is not None and trained.trains_part:
         raise ConfigError("model.kind", f"no plan for {kind!r}")
-    family = FAMILIES[_FAMILIES.get(kind, kind)]
+    family = NETWORKS[kind if trained is None else trained.kind]
+    splits = trained is not None and trained.splits
     if preset not in family.presets:
         raise ConfigError("model.preset", f"unknown {preset!r}", f"Use {list(family.presets)}")
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
@@ -80,7 +81,7 @@ def plan_run(recipe: Recipe) -> Plan:
             trained=trained,
             states=_states(module or network, recipe),
             activations=activations,
-            shares=None if kind != "dar" or module is None else _shares(module, recipe),
+            shares=_shares(module, recipe) if module is not None and splits else None,
         )
 
 
@@ -126,14 +127,14 @@ def plan_text(plan: Plan, recipe: Recipe, *, gpus: int) -> str:
 def _with_objective(kind: str, network: nn.Module, recipe: Recipe) -> TrainedObjective | None:
     """Network and objective where the objective needs nothing else."""
     from nearfar.encoders.tiny_objective import TinyEncoderObjective
-    from nearfar.models.dar.objective import DARObjective
 
-    objectives: dict[str, Any] = {"dar": DARObjective, "tiny_encoder": TinyEncoderObjective}
-    if kind not in objectives:
+    trained = TRAINED.get(kind)
+    alone = None if trained is None else trained.alone
+    if kind != "tiny_encoder" and alone is None:
         return None
-    objective = objectives[kind](network, **recipe.train.objective)
+    objective = TinyEncoderObjective if alone is None else alone()
     dtype = "fp32" if recipe.train.dtype == "fp32" else "bf16"  # auto: as on a GPU
-    return TrainedObjective(network, objective, dtype=dtype)
+    return TrainedObjective(network, objective(network, **recipe.train.objective), dtype=dtype)
 
 
 def _states(network: nn.Module, recipe: Recipe) -> int:

@@ -190,8 +190,6 @@ def build_validation(data: DataConfig, device: torch.device, build: SourceBuilde
 def build_views(data: DataConfig) -> Views:
     """The recipe's augmentation and the plain view, both to the training size."""
     if data.source == "clips":
-        from .clips import clip_views
-
         return clip_views(data)
     from nearfar.data.augment import AugmentOptions, augment_batch, whole_view
 
@@ -290,8 +288,6 @@ def _datasets(data: DataConfig, device: torch.device) -> Source:
 
 def _clips(data: DataConfig, device: torch.device) -> Source:
     """Rendered clips, [B,T,...]."""
-    from .clips import ClipSource
-
     return ClipSource(data, device)
 
 
@@ -305,3 +301,52 @@ SOURCES: dict[str, SourceBuilder] = {
     "dataset": _datasets,
     "clips": _clips,
 }
+
+
+# Training on clips: the source of rendered ones, and how the network sees them.
+#
+# Batches are [B,T,...]; index, cache, window of the pool and resume are those of scenes.
+
+
+class ClipSource:
+    """Rendered clips from the shared cache, `count` of them."""
+
+    def __init__(self, data: DataConfig, device: torch.device) -> None:
+        from nearfar.data.scenes.clips import ClipOptions, ClipShards
+
+        self._count = data.count
+        self._shards = ClipShards(
+            cache_folder() / "scenes",
+            seed=data.seed,
+            size_hw=data.size,
+            shard_size=data.shard,
+            options=from_table(ClipOptions, data.options, where="recipe: data.options"),
+            device=device,
+        )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batch(self, indices: Tensor) -> DepthBatch:
+        """The clips with these indices, [B,F,...]."""
+        return self._shards.batch(indices)
+
+    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+        """Render what is missing of the first `count` clips, this process' share of it."""
+        wanted = min(count, self._count)
+        self._shards.ensure(wanted, progress, worker=share[0], workers=share[1])
+
+
+def clip_views(data: DataConfig) -> Views:
+    """The recipe's augmentation of clips and the plain view, both to the training size."""
+    from nearfar.data.clip_views import ClipAugmentOptions, augment_clips, whole_clips
+
+    options = from_table(ClipAugmentOptions, data.augment, where="recipe: data.augment")
+
+    def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
+        return augment_clips(batch, size_hw=data.crop, generator=generator, options=options)
+
+    def plain(batch: DepthBatch) -> DepthBatch:
+        return whole_clips(batch, size_hw=data.crop, window=options.window)
+
+    return Views(augment, plain)

@@ -1,68 +1,32 @@
 """Table: model kind -> the network to train, its objective, and how to look at it.
 
-A new family adds one builder and one line. `preview` gives depth for validation: [B,H,W], larger =
-farther, affine in ln(metres + 1); `echo` does, of metres and valid, for what sees the depth itself.
+Depth families describe how they are trained themselves (`Family.training`); encoders and tokenizers
+are set up here.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import TrainedKind, TrainingTarget
+from nearfar.layers.initial import draw_weights
 from nearfar.models.base import Objective
+from nearfar.weights.families import FAMILIES, NETWORKS
 
-from .clip_targets import ppd_video, tiny_video_encoder
+from .clip_targets import tiny_video_encoder
 from .config import Recipe
-from .frozen_parts import (
-    encoder_sha256,
-    freeze_parts,
-    frozen_encoder,
-    packaged_backbone,
-    put_backbone,
-    put_tokenizer,
-    require_width,
-)
-from .second_stage import var_depth_upsampler
-from .shards import Blocks, put_network
+from .frozen_parts import freeze_parts, packaged_backbone
+from .recipe_parts import RecipeParts, checked_options, preset_of
+from .shards import put_network
 from .tokenizer_target import depth_tokenizer
 
-if TYPE_CHECKING:
-    from nearfar.tokenizers.vqvae import VQVAE
-
-Preview = Callable[[Tensor, torch.Generator, int], Tensor]
-Echo = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
-    """What the loop trains. encoder: tag of the encoder the weights belong to, or are.
-
-    encoder_sha256: of the file of the frozen encoder; other weights of the same tag would not fit.
-    on_progress: is told before every step which share of the steps is done. blocks: what sharding
-    gathers one at a time (shards.py); none where a kind is not made for it.
-    """
-
-    network: nn.Module
-    objective: Objective
-    preview: Preview | None
-    family: str
-    preset: str
-    echo: Echo | None = None
-    encoder: str = ""
-    encoder_sha256: str = ""
-    on_progress: Callable[[float], None] | None = None
-    blocks: Blocks = field(default_factory=dict)
-
-
-TargetBuilder = Callable[[Recipe, torch.device], Target]
+TargetBuilder = Callable[[Recipe, torch.device], TrainingTarget]
 
 
 class TrainedObjective(nn.Module):
@@ -92,7 +56,7 @@ def autocast(device: torch.device, dtype: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bf16")
 
 
-def build_target(recipe: Recipe, device: torch.device) -> Target:
+def build_target(recipe: Recipe, device: torch.device) -> TrainingTarget:
     """Network (initialized from train.seed) and objective of the recipe, on the device."""
     kind = recipe.model.kind
     if kind not in TARGETS:
@@ -105,31 +69,18 @@ def build_target(recipe: Recipe, device: torch.device) -> Target:
     return target
 
 
-@torch.no_grad()
-def draw_weights(network: nn.Module, *, generator: torch.Generator) -> None:
-    """Redraw what torch's constructors drew from the global state, by the same distributions.
-
-    Linear and convolution: weight and bias uniform in +-1/sqrt(fan in). Constants stay.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            bound = module.weight[0].numel() ** -0.5
-            module.weight.uniform_(-bound, bound, generator=generator)
-            if module.bias is not None:
-                module.bias.uniform_(-bound, bound, generator=generator)
-
-
 def read_initial(path: Path) -> dict[str, Tensor]:
     """Tensors to start from, by our names: of an entry or file of ours, or of a published VAR."""
-    from nearfar.models.depthart import keys
     from nearfar.weights.load import obtain
     from nearfar.weights.registry import ENTRIES, find
     from nearfar.weights.safe import is_pickle, read_pickle, read_safetensors
 
     path = obtain(find(str(path))) if str(path) in ENTRIES else path
     content = read_pickle(path) if is_pickle(path) else read_safetensors(path).tensors
-    if keys.is_published(content):
-        return keys.from_published(content, where=path).tensors
+    for start_from in (family.start_from for family in FAMILIES if family.start_from):
+        foreign = start_from(content, path)
+        if foreign is not None:
+            return dict(foreign)
     return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
 
 
@@ -156,7 +107,7 @@ def load_initial(network: nn.Module, state: Mapping[str, Tensor], *, strict: boo
     return faults
 
 
-def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
+def _tiny_encoder(recipe: Recipe, device: torch.device) -> TrainingTarget:
     from nearfar.encoders.tiny import PRESETS, TinyEncoder
     from nearfar.encoders.tiny_objective import TinyEncoderObjective
 
@@ -168,7 +119,7 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         return torch.log1p(network.metric(image_B3HW).depth_BHW)
 
-    return Target(
+    return TrainingTarget(
         network=network,
         objective=TinyEncoderObjective(network, **options),
         preview=preview,
@@ -178,7 +129,7 @@ def _tiny_encoder(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
-def _photo_encoder(recipe: Recipe, device: torch.device) -> Target:
+def _photo_encoder(recipe: Recipe, device: torch.device) -> TrainingTarget:
     from nearfar.encoders.efficientnet_lite import from_published
     from nearfar.encoders.photo import PRESETS, PhotoEncoder
     from nearfar.encoders.photo_objective import PhotoEncoderObjective
@@ -201,7 +152,7 @@ def _photo_encoder(recipe: Recipe, device: torch.device) -> Target:
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         return torch.log1p(network.metric(image_B3HW).depth_BHW)
 
-    return Target(
+    return TrainingTarget(
         network=network,
         objective=PhotoEncoderObjective(network, **options),
         preview=preview,
@@ -211,199 +162,24 @@ def _photo_encoder(recipe: Recipe, device: torch.device) -> Target:
     )
 
 
-def _ppd(recipe: Recipe, device: torch.device) -> Target:
-    from nearfar.models.ppd.network import new_network
-    from nearfar.models.ppd.objective import PPDObjective
-    from nearfar.models.ppd.presets import PRESETS
-    from nearfar.models.ppd.sample import sample_depth
-    from nearfar.sampling.timesteps import ppd_timesteps
+def _of_family(trained: TrainedKind) -> TargetBuilder:
+    """A builder from a family's own description."""
 
-    encoder = frozen_encoder(recipe, device)
-    config = preset_of(PRESETS, recipe)
-    require_width(encoder.width, config.semantics_width, recipe)
-    generator = torch.Generator().manual_seed(recipe.train.seed)
-    network = new_network(config, generator=generator).to(device)
-    options = {"gradient_weight": 0.0}
-    options |= checked_options(PPDObjective, recipe.train.objective)
+    def build(recipe: Recipe, device: torch.device) -> TrainingTarget:
+        presets = NETWORKS[trained.kind].presets
+        config = preset_of(presets, recipe)
+        return trained.target(RecipeParts(recipe, config=config, device=device))
 
-    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        B, _, H, W = image_B3HW.shape
-        noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
-        semantics_BLD = encoder.semantics(image_B3HW)
-        latent_B1HW = sample_depth(
-            network,
-            image_B3HW,
-            semantics_BLD,
-            noise_B1HW.to(device),
-            ppd_timesteps(steps),
-        )
-        return latent_B1HW[:, 0] + 0.5
-
-    return Target(
-        network=network,
-        objective=PPDObjective(network, encoder, **options),
-        preview=preview,
-        family="ppd",
-        preset=recipe.model.preset,
-        encoder=encoder.name,
-        encoder_sha256=encoder_sha256(recipe.model.encoder),
-    )
+    return build
 
 
-def _dar(recipe: Recipe, device: torch.device) -> Target:
-    from nearfar.models.dar.initial import new_network
-    from nearfar.models.dar.objective import DARObjective
-    from nearfar.models.dar.presets import PRESETS
-    from nearfar.models.dar.sample import at_photo, sample_steps
-
-    drawn = torch.Generator().manual_seed(recipe.train.seed)
-    network = new_network(preset_of(PRESETS, recipe), generator=drawn)
-    started_from = put_backbone(network.encoder.backbone, recipe)
-    network.to(device)
-    options = checked_options(DARObjective, recipe.train.objective)
-
-    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
-        sizes_hw = network.sizes(network.padded_size(size_hw))
-        found = sample_steps(network, network.encode(image_B3HW), sizes_hw, stop_at=len(sizes_hw))
-        return torch.log1p(at_photo(network, found[-1].depth_B1hw, size_hw))
-
-    return Target(
-        network=network,
-        objective=DARObjective(network, **options),
-        preview=preview,
-        family="dar",
-        preset=recipe.model.preset,
-        encoder_sha256=started_from,  # the photo encoder itself is saved inside
-        blocks=network.blocks(),
-    )
-
-
-def _depthart(recipe: Recipe, device: torch.device) -> Target:
-    from nearfar.models.depthart.objective import DynamicTargets
-
-    return _next_scale_depth(recipe, device, DynamicTargets)
-
-
-def _depth_var(recipe: Recipe, device: torch.device) -> Target:
-    """The same network taught by the depth map's own tokens."""
-    from nearfar.models.depthart.objective import TeacherForcing
-
-    return _next_scale_depth(recipe, device, TeacherForcing)
-
-
-def _next_scale_depth(recipe: Recipe, device: torch.device, objective: Any) -> Target:
-    from nearfar.models.depthart.choose import choice
-    from nearfar.models.depthart.network import new_network
-    from nearfar.models.depthart.presets import PRESETS
-    from nearfar.models.depthart.sample import sample_f_hat
-    from nearfar.models.depthart.square import squash_photo
-
-    config = preset_of(PRESETS, recipe)
-    encoder = frozen_encoder(recipe, device) if config.prefix == "encoder" else None
-    network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
-    put_tokenizer(network.tokenizer, recipe.model.tokenizer)
-    network.to(device)
-    options = checked_options(objective, recipe.train.objective)
-
-    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
-        started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
-        f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
-        return _decoded(network.tokenizer, f_hat_BCHW, config.curve, like=image_B3HW)
-
-    return Target(
-        network=network,
-        objective=objective(network, encoder, **options),
-        preview=preview,
-        family="depthart",
-        preset=recipe.model.preset,
-        encoder="" if encoder is None else encoder.name,
-        encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
-    )
-
-
-def _var_depth(recipe: Recipe, device: torch.device) -> Target:
-    from nearfar.models.var_depth.choose import Choose
-    from nearfar.models.var_depth.initial import new_network
-    from nearfar.models.var_depth.objective import VarDepthObjective
-    from nearfar.models.var_depth.presets import PRESETS
-    from nearfar.models.var_depth.sample import sample_f_hat
-    from nearfar.models.var_depth.square import squash_photo
-
-    config = preset_of(PRESETS, recipe)
-    encoder = frozen_encoder(recipe, device) if config.photo == "encoder" else None
-    network = new_network(config, generator=torch.Generator().manual_seed(recipe.train.seed))
-    put_tokenizer(network.tokenizer, recipe.model.tokenizer, own_scales=True)
-    if network.upsampler is not None:
-        network.upsampler.requires_grad_(False)  # the second stage is trained apart
-    network.to(device)
-    options = checked_options(VarDepthObjective, recipe.train.objective)
-
-    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
-        generators = [generator] * len(image_B3HW)
-        choose = Choose(mode="expected")  # draws nothing
-        f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
-        return _decoded(network.tokenizer, f_hat_BChw, config.curve, like=image_B3HW)
-
-    objective = VarDepthObjective(network, encoder, **options)
-    return Target(
-        network=network,
-        objective=objective,
-        preview=preview,
-        family="var_depth",
-        preset=recipe.model.preset,
-        encoder="" if encoder is None else encoder.name,
-        encoder_sha256="" if encoder is None else encoder_sha256(recipe.model.encoder),
-        on_progress=objective.at,
-    )
-
-
-def _decoded(tokenizer: VQVAE, f_hat_BCHW: Tensor, curve: str, *, like: Tensor) -> Tensor:
-    """ln(metres + 1) [B,H,W], up to scale and shift, at the size of the photos `like`."""
-    from nearfar.geometry.depth_curves import decode_depth
-    from nearfar.geometry.resize import resize
-
-    grey_B1HW = tokenizer.decode(f_hat_BCHW).mean(dim=1, keepdim=True)
-    depth_BHW, kind = decode_depth(grey_B1HW, curve=curve)
-    depth_BHW = resize(depth_BHW, (like.shape[-2], like.shape[-1]), method="bilinear")
-    # the other kinds know no metres: as if the far end were at 10 m
-    return depth_BHW if kind == "affine_log_depth" else torch.log1p(10 * depth_BHW)
-
-
-def preset_of(presets: Mapping[str, Any], recipe: Recipe) -> Any:
-    """The config that model.preset names."""
-    name = recipe.model.preset
-    if name not in presets:
-        raise ConfigError("model.preset", f"unknown {name!r}", f"Use one of {', '.join(presets)}")
-    return presets[name]
-
-
-_NOT_OPTIONS = ("network", "encoder", "curves")
-
-
-def checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The [train.objective] table, each key a named parameter of the objective."""
-    known = [n for n in inspect.signature(objective).parameters if n not in _NOT_OPTIONS]
-    for key in options:
-        if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known) or 'none'}"
-            raise ConfigError(f"train.objective.{key}", "unknown key", hint)
-    return dict(options)
-
-
+TRAINED: dict[str, TrainedKind] = {
+    trained.name: trained for family in FAMILIES for trained in family.training
+}
 TARGETS: dict[str, TargetBuilder] = {
     "tiny_encoder": _tiny_encoder,
     "photo_encoder": _photo_encoder,
     "tiny_video_encoder": tiny_video_encoder,
-    "ppd": _ppd,
-    "ppd_video": ppd_video,
-    "dar": _dar,
-    "depthart": _depthart,
-    "depth_var": _depth_var,
-    "var_depth": _var_depth,
-    "var_depth_upsampler": var_depth_upsampler,
+    **{name: _of_family(trained) for name, trained in TRAINED.items()},
     "depth_tokenizer": depth_tokenizer,
 }

@@ -7,26 +7,25 @@ in the log are its codebook's, "revived" the dead codes that were moved.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nearfar.family import TrainingTarget
+from nearfar.layers.initial import draw_weights
+
 from .config import Recipe
-
-if TYPE_CHECKING:
-    from .targets import Target
+from .recipe_parts import checked_options, preset_of
 
 
-def depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
+def depth_tokenizer(recipe: Recipe, device: torch.device) -> TrainingTarget:
     """A fresh tokenizer with a drawn codebook, and its losses."""
     from nearfar.geometry.depth_curves import CURVES, decode_metres, depth_image, encode_depth
     from nearfar.geometry.resize import resize
     from nearfar.tokenizers.objective import TokenizerObjective
     from nearfar.tokenizers.presets import PRESETS
     from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
-
-    from .targets import Target, checked_options, draw_weights, preset_of
 
     network = VQVAE(preset_of(PRESETS, recipe))
     generator = torch.Generator().manual_seed(recipe.train.seed)
@@ -47,7 +46,7 @@ def depth_tokenizer(recipe: Recipe, device: torch.device) -> Target:
         depth_BHW = decode_metres(said_B1HW, stats, curve=objective.curve)
         return torch.log1p(resize(depth_BHW, photo_hw, method="bilinear"))
 
-    return Target(
+    return TrainingTarget(
         network=network,
         objective=objective,
         preview=None,

@@ -19,10 +19,11 @@ from nearfar.data.sample import DepthBatch
 from nearfar.eval.judge import FrameResult, judge
 from nearfar.eval.predictions import GivenMaps
 from nearfar.eval.protocol import Protocol, load_protocol
+from nearfar.family import TrainingTarget
 
 from .config import Recipe
 from .sources import VALIDATION, Source, Views, stream
-from .targets import Target, TrainedObjective, autocast
+from .targets import TrainedObjective, autocast
 
 METRICS = ("abs_rel", "delta1")
 
@@ -56,7 +57,7 @@ class _Judged(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    recipe: Recipe, target: Target, source: Source, views: Views, *, device: torch.device
+    recipe: Recipe, target: TrainingTarget, source: Source, views: Views, *, device: torch.device
 ) -> Validation:
     """Losses and errors over the held-out source, with the weights the network holds now."""
     network = target.network
@@ -95,7 +96,7 @@ def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) ->
 
 
 def _judged(
-    target: Target, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
+    target: TrainingTarget, batch: DepthBatch, generator: torch.Generator, recipe: Recipe
 ) -> list[_Judged]:
     """Errors and picture of every image or clip; none if the target shows no depth."""
     if target.preview is None and target.echo is None:

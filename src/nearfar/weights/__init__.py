@@ -6,10 +6,11 @@ safe.py       reading and writing files: damage, code in pickles, NaN and zeros 
 published.py  what a file is: ours by its metadata, or a released checkpoint
 released.py   released checkpoints: nesting, prefixes, kind by names, config from shapes
 shared_stem.py  the tiny encoder inside others' files: left out, and taken from tiny-encoder's
-networks.py   network of a family on the meta device, tensors put in, faults named and counted
+families.py   every family by its own description (nearfar/family.py); no torch
+networks.py   network of a kind on the meta device, tensors put in, faults named and counted
 convert.py    released checkpoint to our safetensors
 tokenizers.py  a tokenizer from a file, ours or released
-predictors.py a network to its family's predictor: one builder a family
+predictors.py a network to its family's predictor; what gives no depth says what it is
 hub.py        download with progress, cache, offline message
 load.py       name, folder or file to predictor or encoder
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from textwrap import shorten
 
 from nearfar.errors import OutputError, WeightsError
+from nearfar.family import WeightsEntry
 
-from .registry import WeightsEntry, weights_folder
+from .registry import weights_folder
 from .safe import require_sha256
 
 log = logging.getLogger(__name__)

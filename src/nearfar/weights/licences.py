@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nearfar.errors import OutputError, WeightsError
+from nearfar.family import WeightsEntry
 from nearfar.settings import cache_folder
 
-from .registry import ENCODER_ENTRIES, WeightsEntry, find
+from .registry import ENCODER_ENTRIES, find
 
 
 def accepted_file() -> Path:

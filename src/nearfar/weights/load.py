@@ -9,27 +9,25 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from nearfar.encoders.tiny import TinyEncoder
-from nearfar.encoders.tiny_video import TinyVideoEncoder
 from nearfar.errors import OutputError, WeightsError
+from nearfar.family import NON_COMMERCIAL, PredictorParts, WeightsEntry
 from nearfar.models.base import Predictor
 
 from .convert import convert_file
+from .families import NETWORKS
 from .hub import Progress, fetch
 from .licences import parts_of, require_licences
 from .networks import build, fill
-from .predictors import Encoder, Parts, build_predictor, require_depth, semantics_width
+from .predictors import build_predictor, require_depth, semantics_width
 from .published import Weights, read_weights
 from .registry import (
     ENCODER_ENTRIES,
     ENTRIES,
-    NON_COMMERCIAL,
-    WeightsEntry,
     converted_path,
     fill_from_card,
     find,
@@ -43,8 +41,6 @@ log = logging.getLogger(__name__)
 # what a folder may hold: the names `nearfar train` writes, and the encoder they stand on
 OWN_FILE, OWN_CARD, OWN_ENCODER = "weights.safetensors", "card.json", "encoder.safetensors"
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
-# tiny's convolutions and batch statistics gain no time in bf16 and lose digits of depth
-_FLOAT32_ENCODERS = (TinyEncoder, TinyVideoEncoder)
 
 
 class LoadedModel(NamedTuple):
@@ -95,9 +91,9 @@ def load_predictor(
     frozen = None
     if source is not None:
         found = _read_encoder(source, accept_license=accept_license)
-        frozen = _placed(found.network, place, dtype)
+        frozen = _placed(found, place, dtype)
         _require_pair(path, loaded, frozen, found.sha256)
-    parts = Parts(
+    parts = PredictorParts(
         network=loaded.network.to(place),
         encoder=frozen,
         dtype=dtype,
@@ -116,13 +112,13 @@ def load_encoder(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     accept_license: bool = False,
-) -> Encoder:
+) -> Any:
     """A frozen encoder (`SemanticEncoder`, some also `MetricEncoder`) from a name or a file.
 
     The tiny encoder stays float32 whatever the dtype.
     """
     loaded = _read_encoder(name_or_path, accept_license=accept_license)
-    return _placed(loaded.network, torch.device(device), dtype)
+    return _placed(loaded, torch.device(device), dtype)
 
 
 def obtain(
@@ -229,6 +225,7 @@ def _entry_of(
         file=path.name,
         sha256=sha256,
         licence=weights.licence,
+        is_encoder=NETWORKS[weights.family].is_encoder,
         commercial=False if weights.licence == NON_COMMERCIAL else None,
         size_mb=round(path.stat().st_size / 1e6, 1),
         area=alike[0].area if alike else None,
@@ -243,17 +240,16 @@ def _read_encoder(name_or_path: str | Path, *, accept_license: bool) -> LoadedNe
     """The encoder of a name or a file, on the CPU."""
     entry, path = _resolve(name_or_path, accept_license=accept_license)
     loaded = _read(path, entry)
-    if not isinstance(loaded.network, Encoder):
+    if not NETWORKS[loaded.entry.family].is_encoder:
         raise WeightsError(path, f"of family {loaded.entry.family}, not an encoder")
     require_licences([loaded.entry], accept=accept_license)
     return loaded
 
 
-def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Encoder:
+def _placed(loaded: LoadedNetwork, device: torch.device, dtype: torch.dtype) -> Any:
     """The encoder on the device, in `dtype` or, where that costs digits, in float32."""
-    assert isinstance(network, Encoder)
-    exact = isinstance(network, _FLOAT32_ENCODERS)
-    return network.to(device=device, dtype=torch.float32 if exact else dtype)
+    exact = NETWORKS[loaded.entry.family].is_exact
+    return loaded.network.to(device=device, dtype=torch.float32 if exact else dtype)
 
 
 def _encoder_of(loaded: LoadedNetwork, path: Path) -> str | Path | None:
@@ -271,14 +267,14 @@ def _encoder_of(loaded: LoadedNetwork, path: Path) -> str | Path | None:
     return ENCODER_ENTRIES[tag]
 
 
-def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Encoder, sha256: str) -> None:
+def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Any, sha256: str) -> None:
     """The encoder must be the one the weights were trained with, by tag and by width.
 
     Another file of the same kind is told in a warning: it works, but less well.
     """
     tag, wanted = loaded.entry.encoder, semantics_width(loaded.network)
-    if loaded.entry.family == "dar":
-        raise WeightsError(path, "takes no encoder: DAR has its own inside", "Leave it out")
+    if NETWORKS[loaded.entry.family].has_own_encoder:
+        raise WeightsError(path, "takes no encoder: it has its own inside", "Leave it out")
     if wanted == 0:
         return  # the encoder is only asked for metres
     if encoder.name != tag:

@@ -13,11 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import NOT_STATED, ReleasedFile
 from nearfar.former_name import under_either_name
 
 from .networks import build, config_from_metadata, preset_of, require_fit
-from .registry import ENCODER_ENTRIES, NOT_STATED, find_by_file
-from .released import READERS, Flat, flatten, identify
+from .registry import ENCODER_ENTRIES, find_by_file
+from .released import Flat, flatten, identify
 from .safe import is_pickle, read_pickle, read_safetensors
 from .shared_stem import with_stem
 
@@ -92,16 +93,25 @@ def _own(
 
 def _recognize(path: Path, flat: Flat, encoder: str | None) -> Weights:
     """A released checkpoint: kind, sizes and tag found out, tensors checked against them."""
-    kind = identify(flat, path)
+    form = identify(flat, path)
+    of_this_name = find_by_file(path.name, family=form.name)
+    file = ReleasedFile(
+        path=path,
+        tensors=flat.tensors,
+        prefixes=flat.prefixes,
+        model_config=flat.model_config,
+        asked=encoder,
+        preset=None if of_this_name is None else of_this_name.preset,
+    )
     try:
-        found = READERS[kind](flat, path, encoder)
+        found = form.read(file)
     except KeyError as error:
-        raise WeightsError(path, f"looks like {kind}, but {error} is missing") from error
-    require_fit(build(found.family, found.config), found.tensors, path)
+        raise WeightsError(path, f"looks like {form.name}, but {error} is missing") from error
+    require_fit(build(found.kind, found.config), found.tensors, path, remedy=found.remedy)
     flat.ignored.update(found.dropped)
-    known = find_by_file(path.name, family=found.family)
+    known = find_by_file(path.name, family=found.kind)
     return Weights(
-        family=found.family,
+        family=found.kind,
         encoder=found.encoder,
         config=found.config,
         tensors=found.tensors,

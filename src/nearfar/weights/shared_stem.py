@@ -15,16 +15,16 @@ from torch import Tensor
 
 from nearfar.errors import WeightsError
 
+from .families import NETWORKS
 from .registry import ENTRIES, converted_path, find
 from .safe import read_safetensors, require_sha256
 
 STEM = "tiny-encoder"
-PREFIXES = {"tiny_video_encoder": "stem.", "dar": "encoder.backbone."}  # by family
 
 
 def without_stem(family: str, tensors: Mapping[str, Tensor], stem_sha256: str) -> dict[str, Tensor]:
     """What a file must hold: everything but a stem that is still the embedded one in fp16."""
-    prefix = PREFIXES.get(family)
+    prefix = NETWORKS[family].stem
     if prefix is None or not stem_sha256 or stem_sha256 != find(STEM).sha256:
         return dict(tensors)
     stem, _ = read_safetensors(converted_path(ENTRIES[STEM]))
@@ -38,7 +38,7 @@ def with_stem(
     path: Path, family: str, tensors: dict[str, Tensor], stem_sha256: str
 ) -> dict[str, Tensor]:
     """The tensors of a file, and those of the embedded stem if it leaves them out."""
-    prefix = PREFIXES.get(family)
+    prefix = NETWORKS[family].stem
     if prefix is None or any(name.startswith(prefix) for name in tensors):
         return tensors
     stem = converted_path(ENTRIES[STEM])

@@ -10,9 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from nearfar.encoders.tiny import PRESETS as TINY_ENCODERS
-from nearfar.models.dar.initial import new_network
 from nearfar.models.dar.keys import our_name
-from nearfar.models.dar.network import DARNetwork
+from nearfar.models.dar.network import DARNetwork, new_network
 from nearfar.models.dar.presets import MICRO, RELEASED
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dar"

@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+from nearfar.models.dar.bins import Expectation
 from nearfar.models.dar.objective import silog_losses
-from nearfar.models.dar.recomputed_run import RecomputedRun
+from nearfar.models.dar.photo_encoder import Encoded
 from nearfar.models.dar.sample import at_size, sample_steps
-from nearfar.models.dar.tree_bins import Expectation
-from nearfar.models.dar.vit_encoder import Encoded
+from nearfar.models.dar.transformer import RecomputedRun
 
 NAMES = {
     "gru.convz1.bias": "gru.convz1.bias",

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from nearfar.models.depthart.class_sample import teacher_forced_logits
+from nearfar.models.depthart.sample import teacher_forced_logits
 
 
 @pytest.mark.parametrize("name", ["var_l2norm", "var_shared"])

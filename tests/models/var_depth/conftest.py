@@ -10,10 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nearfar.models.var_depth.condition import crop_numbers
 from nearfar.models.var_depth.config import VarDepthConfig
-from nearfar.models.var_depth.crop import crop_numbers
-from nearfar.models.var_depth.initial import new_network
-from nearfar.models.var_depth.network import Conditioned, VarDepthNetwork
+from nearfar.models.var_depth.network import Conditioned, VarDepthNetwork, new_network
 from nearfar.models.var_depth.presets import MICRO
 from nearfar.tokenizers.config import VQConfig
 

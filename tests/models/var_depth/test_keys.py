@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from nearfar.errors import WeightsError
-from nearfar.models.var_depth.adapter import RGBConditionAdapter
-from nearfar.models.var_depth.initial import new_network
+from nearfar.models.var_depth.condition import RGBConditionAdapter
 from nearfar.models.var_depth.keys import from_adapter, from_switti, from_upsampler, is_switti
-from nearfar.models.var_depth.network import VarDepthNetwork
+from nearfar.models.var_depth.network import VarDepthNetwork, new_network
+from nearfar.models.var_depth.pixel_upsampler import DepthUNet
 from nearfar.models.var_depth.presets import COMPAT
-from nearfar.models.var_depth.unet import DepthUNet
 from nearfar.tokenizers.config import VQConfig
 
 FIVE = VQConfig(

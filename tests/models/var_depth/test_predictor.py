@@ -4,8 +4,8 @@ from torch import nn
 
 from nearfar.encoders.base import MetricGuess
 from nearfar.errors import ConfigError
-from nearfar.models.var_depth.choose import Choose
 from nearfar.models.var_depth.predictor import VarDepthPredictor
+from nearfar.models.var_depth.sample import Choose
 from nearfar.result import DepthKind
 from nearfar.tokenizers.presets import MICRO as FOUR_SCALES
 

@@ -5,22 +5,23 @@ In K steps a transformer writes ever finer token maps of a photo, each step seei
 (multi-way tree bins), and a ConvGRU tells the tokens about the bins. The public code neither
 applies the mask nor refreshes the bins; we build the paper, and keep the code's way as a preset.
 
-| spec dar.md | what                                            | file                             |
-|-------------|-------------------------------------------------|----------------------------------|
-| 1, 3b       | the steps, paper and released                   | sample.py                        |
-| 2a          | ViT, neck, aggregation                          | vit_encoder.py                   |
-| 2a          | the tiny encoder in its place                   | tiny_memory.py                   |
-| 3           | transformer with long skips; cache              | transformer.py, kv_cache.py      |
-| 3a, 10.4    | causal mask, token maps of any aspect           | causal_mask.py                   |
-| 3b, 10.1    | all tokens again at every step (released, twin) | recomputed_run.py                |
-| 4           | decoder, bins injection, probabilities          | conv_gru.py                      |
-| 5           | tree bins; released and elastic rules           | tree_bins.py, released_bins.py   |
-| 3b, 10.9    | parts joined; positions, levels, feedback       | network.py                       |
-| 6           | loss over all steps; how bins learn to spread   | objective.py, likelihood.py      |
-| 7           | CutDepth, cut flip                              | strips.py                        |
-| 3, 4        | initialization                                  | initial.py                       |
-| 8           | photo to metres, flip, `stop_at`                | predictor.py                     |
-| 9           | sizes; published names, dead weights            | presets.py, keys.py              |
+| spec dar.md | what                                            | file                |
+|-------------|-------------------------------------------------|---------------------|
+| 1, 3b       | the steps, paper and released                   | sample.py           |
+| 2a          | ViT, neck, aggregation                          | photo_encoder.py    |
+| 2a          | the tiny encoder in its place                   | photo_encoder.py    |
+| 3           | transformer with long skips; cache              | transformer.py      |
+| 3a, 10.4    | causal mask, token maps of any aspect           | transformer.py      |
+| 3b, 10.1    | all tokens again at every step (released, twin) | transformer.py      |
+| 4           | decoder, bins injection, probabilities          | bins.py             |
+| 5           | tree bins; released and elastic rules           | bins.py             |
+| 3b, 10.9    | parts joined; positions, levels, feedback       | network.py          |
+| 6           | loss over all steps; how bins learn to spread   | objective.py        |
+| 7           | CutDepth, cut flip                              | objective.py        |
+| 3, 4        | initialization                                  | network.py          |
+| 8           | photo to metres, flip, `stop_at`                | predictor.py        |
+| 9           | sizes; published names, dead weights            | presets.py, keys.py |
 
-config.py holds sizes and decisions, limits.py what they must fulfil.
+config.py holds sizes and decisions and what they must fulfil; family.py is what the rest of
+the house knows of all this.
 """

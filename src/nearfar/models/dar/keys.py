@@ -7,9 +7,17 @@ No checkpoint was published; the names are those its training would write, under
 
 from __future__ import annotations
 
+import logging
 from math import prod
 
+from nearfar.family import Recognized, ReleasedFile
+from nearfar.layers.without_memory import without_memory
+
 from .config import DARConfig
+from .network import DARNetwork
+from .presets import PRESETS
+
+log = logging.getLogger(__name__)
 
 NESTS = ("state_dict", "model")
 PREFIXES = ("module.",)
@@ -81,3 +89,31 @@ def _bare(name: str) -> str:
     while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
         name = name.removeprefix(prefix)
     return name
+
+
+def read_released(file: ReleasedFile) -> Recognized:
+    """A checkpoint of the public DAR code: the preset whose names and shapes it has.
+
+    No tensor tells the nearest and farthest metres: those of the preset are taken.
+    """
+    names = {name: our_name(name) for name in file.tensors}
+    tensors = {ours: file.tensors[name] for name, ours in names.items() if ours is not None}
+    dropped = [name for name, ours in names.items() if ours is None]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    for config in PRESETS.values():
+        expected = without_memory(DARNetwork, config).state_dict()
+        if shapes == {name: tensor.shape for name, tensor in expected.items()}:
+            log.warning(
+                "%s: no tensor tells its range; taken as %g..%g m",
+                file.path,
+                config.near,
+                config.far,
+            )
+            return Recognized(kind="dar", config=config, tensors=tensors, dropped=dropped)
+    return Recognized(
+        kind="dar",
+        config=PRESETS["released"],
+        tensors=tensors,
+        dropped=dropped,
+        remedy=f"A checkpoint of another preset; known sizes: {', '.join(PRESETS)}",
+    )

@@ -15,8 +15,8 @@ from nearfar.models.base import Hypotheses, MetricReference
 from nearfar.result import DepthKind
 
 from .network import DARNetwork
+from .photo_encoder import TinyMemory
 from .sample import at_photo, sample_steps
-from .tiny_memory import TinyMemory
 
 
 class DARPredictor:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .bins import Bins, Shares
 from .network import DARNetwork
-from .tree_bins import Bins, Shares
-from .vit_encoder import Encoded
+from .photo_encoder import Encoded
 
 
 class Step(NamedTuple):

@@ -9,6 +9,7 @@ Shapes: B batch, L tokens, M memory tokens, D width, N heads, E head width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,95 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .kv_cache import Cache, FixedCache, GrowingCache, KeyValues
+# Steps of DAR on token maps: their sizes, who may attend to whom (spec dar.md 3a, 10.4, 10.12).
+#
+# Tokens of steps 1..k lie one after the other, each step row-major. A token of step i may see a
+# token of step j iff i >= j: block lower-triangular, full attention inside a step. Released code:
+# builds this mask but its attention does not apply it.
+
+GridSize = tuple[int, int]
+_ASPECT = 3 / 4  # rows per column of the photos that `last_grid` is given for
+
+
+def causal_mask(sizes_hw: Sequence[GridSize], *, device: torch.device | None = None) -> Tensor:
+    """Boolean [L,L], True where the query (row) may attend to the key (column)."""
+    counts = [h * w for h, w in sizes_hw]
+    level_L = torch.repeat_interleave(
+        torch.arange(len(counts), device=device), torch.tensor(counts, device=device)
+    )
+    return level_L[:, None] >= level_L[None, :]
+
+
+def step_sizes(
+    image_hw: GridSize, *, last_grid: GridSize, fractions: Sequence[float]
+) -> list[GridSize]:
+    """Token maps (rows, columns) of every step for a photo of any aspect.
+
+    `last_grid` belongs to 3:4 photos; others keep about as many tokens. Every side has 2 or more.
+    """
+    stretch = math.sqrt(image_hw[0] / image_hw[1] / _ASPECT)
+    last = max(2, round(last_grid[0] * stretch)), max(2, round(last_grid[1] / stretch))
+    return [(max(2, round(last[0] * f)), max(2, round(last[1] * f))) for f in fractions]
+
+
+# Keys and values of earlier tokens, kept so that a step runs its own tokens only.
+#
+# Under the causal mask earlier tokens never change, so a run with a cache equals one that computes
+# all tokens again. Training lets the cache grow (its entries carry gradients), inference writes
+# into memory taken once.
+
+
+class KeyValues(NamedTuple):
+    """k_BNLE, v_BNLE of all tokens there are."""
+
+    k_BNLE: Tensor
+    v_BNLE: Tensor
+
+
+class GrowingCache(NamedTuple):
+    """A cache that gradients pass; every extension is a new one."""
+
+    kept: KeyValues | None = None
+
+    def extended(self, k_BNLE: Tensor, v_BNLE: Tensor) -> GrowingCache:
+        """The cache with the new tokens at its end."""
+        if self.kept is None:
+            return GrowingCache(KeyValues(k_BNLE, v_BNLE))
+        k_BNLE = torch.cat([self.kept.k_BNLE, k_BNLE], dim=2)
+        return GrowingCache(KeyValues(k_BNLE, torch.cat([self.kept.v_BNLE, v_BNLE], dim=2)))
+
+    def view(self) -> KeyValues:
+        """Keys and values of all tokens so far."""
+        assert self.kept is not None
+        return self.kept
+
+
+class FixedCache(NamedTuple):
+    """A cache for `capacity` tokens; its memory is taken by the first extension and written in."""
+
+    capacity: int
+    filled: int = 0
+    memory: KeyValues | None = None
+
+    def extended(self, k_BNLE: Tensor, v_BNLE: Tensor) -> FixedCache:
+        """The cache with the new tokens at its end, in the same memory."""
+        B, N, count, E = k_BNLE.shape
+        memory = self.memory
+        if memory is None:
+            shape = (B, N, self.capacity, E)
+            memory = KeyValues(k_BNLE.new_empty(shape), v_BNLE.new_empty(shape))
+        end = self.filled + count
+        memory.k_BNLE[:, :, self.filled : end] = k_BNLE
+        memory.v_BNLE[:, :, self.filled : end] = v_BNLE
+        return FixedCache(self.capacity, end, memory)
+
+    def view(self) -> KeyValues:
+        """Keys and values of all tokens so far."""
+        assert self.memory is not None
+        return KeyValues(*(part[:, :, : self.filled] for part in self.memory))
+
+
+Cache = GrowingCache | FixedCache
 
 
 class SelfAttention(nn.Module):
@@ -181,3 +270,42 @@ class CachedRun:
         """Output tokens of the step whose input this is."""
         tokens_BLD, self.caches = self.transformer(input_BLD, self.memory, caches=self.caches)
         return tokens_BLD
+
+
+# The transformer over all tokens again at every step: as released, and the cache's plain twin.
+#
+# Released code: concatenates the inputs of all steps so far, attends without any mask, and keeps
+# the last step's tokens; earlier tokens then see later ones, so nothing can be cached. With the
+# mask the result is that of `CachedRun`.
+
+
+class RecomputedRun:
+    """Same use as `CachedRun`; sizes_hw: the token maps of the steps, needed by the mask."""
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        memory_BMD: Tensor,
+        *,
+        sizes_hw: list[GridSize],
+        is_masked: bool,
+    ) -> None:
+        self.transformer = transformer
+        self.memory_BMD = memory_BMD
+        self.sizes_hw = sizes_hw
+        self.is_masked = is_masked
+        self.inputs: list[Tensor] = []
+
+    def step(self, input_BLD: Tensor) -> Tensor:
+        """Output tokens of the step whose input this is."""
+        self.inputs.append(input_BLD)
+        mask_LL = None
+        if self.is_masked:
+            mask_LL = causal_mask(self.sizes_hw[: len(self.inputs)], device=input_BLD.device)
+        out = self.transformer(
+            torch.cat(self.inputs, dim=1),
+            self.transformer.remember(self.memory_BMD),
+            caches=[GrowingCache() for _ in self.transformer.mid_block],
+            mask_LL=mask_LL,
+        )
+        return out.tokens_BLD[:, -input_BLD.shape[1] :]

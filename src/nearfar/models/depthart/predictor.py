@@ -19,10 +19,8 @@ from nearfar.geometry.resize import photo_to_network, resize
 from nearfar.models.base import Hypotheses, MetricReference
 from nearfar.result import DepthKind
 
-from .choose import Choose, choice
-from .fold import fold_modulation
-from .network import DepthARTNetwork
-from .sample import sample_f_hat
+from .network import DepthARTNetwork, fold_modulation
+from .sample import Choose, choice, sample_f_hat
 from .square import squash_photo
 
 DEFAULT_STEPS = 1

@@ -56,3 +56,12 @@ PRESETS: dict[str, DepthARTConfig] = {
     "tiny_rgb": TINY_RGB,
     "micro": MICRO,
 }
+
+# What DepthART starts from: VAR, which makes images of classes.
+VAR_PRESETS: dict[str, DepthARTConfig] = {
+    "d16": D16,
+    "d20": D20,
+    "d24": D24,
+    "d30": D30,
+    "d36": D36,
+}

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nearfar.layers.adaln import adaln_modulation
+from nearfar.layers.kv_cache import KVCache
 from nearfar.layers.mlp import MLP
 from nearfar.layers.norm import modulated_layer_norm
 
-from .cache import KVCache
 from .config import DepthARTConfig
 
 PLAIN_SCALE = 0.25  # times 1 / sqrt(E); the quarter is in the released code
@@ -240,3 +240,12 @@ class VARTransformer(nn.Module):
         areas = torch.tensor([side * side for side in sides], device=level.device)
         level_L = level.repeat_interleave(areas)[first : first + count]
         return self.lvl_embed(level_L) + self.pos_1LC[:, first : first + count]
+
+
+class VARAlone(nn.Module):
+    """The transformer of VAR as released, without a tokenizer; names are those of DepthART."""
+
+    def __init__(self, config: DepthARTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = VARTransformer(config)

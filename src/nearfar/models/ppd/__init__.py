@@ -15,7 +15,8 @@ fused in once, every token becomes 2x2 finer ones, and the second half works on 
 | 6           | velocity loss, multi-scale gradient loss       | objective.py                     |
 | 13          | published tensor names and shapes              | keys.py                          |
 
-config.py holds the sizes, presets.py the named ones (`large` = published, `tiny` = ours).
+config.py holds the sizes, presets.py the named ones (`large` = published, `tiny` = ours), family.py
+is what the rest of the house knows of all this.
 
 Its video form (PPVD, arXiv 2601.05246; spec ppd.md section 11) sees windows of 16 frames: semantics
 of an encoder that looks at all of them, attention across frames at every place, and pooled tokens

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from nearfar.errors import WeightsError
+from nearfar.family import Recognized, ReleasedFile
+
 from .config import PPDConfig
 from .video_config import PPDVideoConfig
 
@@ -18,6 +21,7 @@ NESTS = ("state_dict", "model")
 PREFIXES = ("pipeline.", "module.", "dit.")
 VIDEO_PREFIX = "dit_video."  # a file of the video network, not of the image one
 
+TAG_OF_STEM = {"ppd": "dav2", "ppd_moge": "moge2"}  # released file names -> encoder
 _SHARED = ("x_embedder.", "t_embedder.", "blocks.", "proj_fusion.", "final_layer.")
 _VIDEO_ONLY = ("temporal_blocks.", "pos_embed")
 
@@ -95,3 +99,64 @@ def video_config_of(tensors: Mapping[str, Tensor]) -> PPDVideoConfig:
         temporal_before=tuple(range(depth - len(temporal), depth)),
         reference_from=depth - depth // 4,
     )
+
+
+def read_released(file: ReleasedFile) -> Recognized:
+    """A released image network."""
+    tensors = dict(file.tensors)
+    return Recognized(kind="ppd", config=config_of(tensors), tensors=tensors, encoder=_tag(file))
+
+
+def read_released_video(file: ReleasedFile) -> Recognized:
+    """A released video network; there is only one, for Pi3's semantics."""
+    if file.asked not in (None, "pi3"):
+        raise WeightsError(file.path, f"an encoder file of pi3, not {file.asked}")
+    tensors = {name: t for name, t in file.tensors.items() if our_video_name(name)}
+    dropped = [name for name in file.tensors if name not in tensors]
+    config = video_config_of(tensors)
+    return Recognized(
+        kind="ppd_video", config=config, tensors=tensors, encoder="pi3", dropped=dropped
+    )
+
+
+def config_of(tensors: Mapping[str, Tensor]) -> PPDConfig:
+    """Sizes from shapes; the released networks use tanh-GELU, which no shape tells."""
+    width, _, patch, _ = tensors["x_embedder.proj.weight"].shape
+    head_width = len(tensors["blocks.0.attn.q_norm.weight"])
+    return PPDConfig(
+        width=width,
+        depth=_block_count(tensors),
+        heads=width // head_width,
+        patch_size=patch // 2,
+        mlp_ratio=len(tensors["blocks.0.mlp.fc1.weight"]) // width,
+        semantics_width=tensors["proj_fusion.0.weight"].shape[1] - width,
+    )
+
+
+def _tag(file: ReleasedFile) -> str:
+    """The encoder a PPD checkpoint was trained with, from the released names or the caller.
+
+    The wrong encoder would load without a word and give garbage (spec ppd.md section 13).
+    """
+    path, encoder = file.path, file.asked
+    by_name = TAG_OF_STEM.get(path.stem.lower())
+    if by_name is not None and encoder is not None and by_name != encoder:
+        raise WeightsError(
+            path,
+            f"released under this name for encoder {by_name}, not {encoder}",
+            "With the wrong encoder PPD gives garbage; rename the file if it is another one",
+        )
+    tag = encoder or by_name
+    if tag is None:
+        raise WeightsError(
+            path,
+            "shapes do not tell which encoder it was trained with",
+            "Say it once: nearfar models convert --encoder dav2 or --encoder moge2",
+        )
+    return tag
+
+
+def _block_count(tensors: Mapping[str, Tensor]) -> int:
+    """One more than the highest number of a block; gaps show as missing tensors later."""
+    numbers = [int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")]
+    return 1 + max(numbers, default=-1)

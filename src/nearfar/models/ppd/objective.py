@@ -14,11 +14,15 @@ from torch import Tensor, nn
 
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
+from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.geometry.depth_space import normalize_log_depth
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.models.base import Losses
 from nearfar.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
-from nearfar.sampling.timesteps import logit_normal_timesteps
+from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
+
+from .network import new_network
+from .sample import sample_depth
 
 SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
 STATISTICS_METRES = 80.0
@@ -116,3 +120,37 @@ def flow_losses(
     gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
     parts = {"velocity": velocity.detach(), "gradient": gradient.detach()}
     return Losses(velocity + gradient_weight * gradient, parts)
+
+
+def image_target(parts: TrainingParts) -> TrainingTarget:
+    """The image network on a frozen encoder, and how it is trained."""
+    encoder = parts.frozen_encoder()
+    config = parts.config
+    parts.require_width(encoder.width, config.semantics_width)
+    generator = parts.generator()
+    network = new_network(config, generator=generator).to(parts.device)
+    options = {"gradient_weight": 0.0}
+    options |= parts.options(PPDObjective)
+
+    def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        B, _, H, W = image_B3HW.shape
+        noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
+        semantics_BLD = encoder.semantics(image_B3HW)
+        latent_B1HW = sample_depth(
+            network,
+            image_B3HW,
+            semantics_BLD,
+            noise_B1HW.to(parts.device),
+            ppd_timesteps(steps),
+        )
+        return latent_B1HW[:, 0] + 0.5
+
+    return TrainingTarget(
+        network=network,
+        objective=PPDObjective(network, encoder, **options),
+        preview=preview,
+        family="ppd",
+        preset=parts.preset,
+        encoder=encoder.name,
+        encoder_sha256=parts.encoder_sha256(),
+    )

@@ -10,18 +10,23 @@ the clean estimate, where both count.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nearfar.encoders.base import ClipEncoder
+from nearfar.encoders.base import ClipEncoder, FrameByFrame
 from nearfar.errors import ConfigError
+from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.models.base import Losses
 from nearfar.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
-from nearfar.sampling.timesteps import logit_normal_timesteps
+from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
 
 from .objective import Target, log_depth_target
+from .sample import sample_depth
+from .video_network import new_video_network
+from .video_predictor import draw_window_noise
 
 
 class PPDVideoObjective:
@@ -149,3 +154,48 @@ def temporal_loss(error_B1HW: Tensor, usable_B1HW: Tensor, *, frames: int) -> Te
     usable_BTHW = usable_B1HW[:, 0].unflatten(0, (-1, frames))
     both_BTHW = usable_BTHW[:, 1:] & usable_BTHW[:, :-1]
     return (both_BTHW * error_BTHW.diff(dim=1).abs()).sum() / both_BTHW.sum().clamp_min(1)
+
+
+def video_target(parts: TrainingParts) -> TrainingTarget:
+    """PPD over windows; with train.init_from = "ppd-tiny" it starts as the image network."""
+    config = parts.config
+    loaded = parts.frozen_encoder()
+    encoder: ClipEncoder = loaded if isinstance(loaded, ClipEncoder) else FrameByFrame(loaded)
+    parts.require_width(encoder.width, config.semantics_width)
+    generator = parts.generator()
+    network = new_video_network(config, generator=generator).to(parts.device)
+    options: dict[str, Any] = {"gradient_weight": 0.0, "shared_noise": config.shared_noise}
+    options |= parts.options(PPDVideoObjective)
+    if options["shared_noise"] != config.shared_noise:
+        raise ConfigError(
+            "train.objective.shared_noise",
+            f"{options['shared_noise']}, preset {parts.preset} predicts otherwise",
+            "Leave it out: the preset says it",
+        )
+
+    def preview(image_BT3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
+        semantics_BTLD = encoder.clip_semantics(image_BT3HW)
+        depths = []
+        for image_T3HW, semantics_TLD in zip(image_BT3HW, semantics_BTLD, strict=True):
+            noise_T1HW = draw_window_noise(
+                image_T3HW, shared=config.shared_noise, generator=generator
+            )
+            latent_T1HW = sample_depth(
+                network,
+                image_T3HW,
+                semantics_TLD,
+                noise_T1HW.to(parts.device),
+                ppd_timesteps(steps),
+            )
+            depths.append(latent_T1HW[:, 0] + 0.5)
+        return torch.stack(depths)
+
+    return TrainingTarget(
+        network=network,
+        objective=PPDVideoObjective(network, encoder, **options),
+        preview=preview,
+        family="ppd_video",
+        preset=parts.preset,
+        encoder=encoder.name,
+        encoder_sha256=parts.encoder_sha256(),
+    )

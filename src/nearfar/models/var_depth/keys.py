@@ -9,7 +9,7 @@ upsampler.unet.*          the same without prefix                           seco
 tokenizer.*               see tokenizers/keys.py                            VQVAE-Switti
 
 Every name that has no place here is told in a warning. The embedding of the constant prompt is in
-none of the files: see adapter.py.
+none of the files: see condition.py.
 """
 
 from __future__ import annotations

@@ -19,11 +19,9 @@ from nearfar.geometry.resize import photo_to_network, resize
 from nearfar.models.base import Hypotheses, MetricReference
 from nearfar.result import DepthKind
 
-from .choose import Choose
-from .guidance import Guidance
-from .limits import require_request, require_stages
+from .config import require_request, require_stages
 from .network import Conditioned, VarDepthNetwork
-from .sample import sample_f_hat
+from .sample import Choose, Guidance, sample_f_hat
 from .square import squash_photo
 
 NEAREST = 1e-3  # of the farthest: 0 would be infinitely wrong in a ratio
