@@ -212,10 +212,11 @@ def _photo_encoder(recipe: Recipe, device: torch.device) -> Target:
 
 
 def _ppd(recipe: Recipe, device: torch.device) -> Target:
+    from nearfar.models.ppd.anchor import anchor_of
     from nearfar.models.ppd.network import new_network
-    from nearfar.models.ppd.objective import PPDObjective
+    from nearfar.models.ppd.objective import PPDCorrectionObjective, PPDObjective
     from nearfar.models.ppd.presets import PRESETS
-    from nearfar.models.ppd.sample import sample_depth
+    from nearfar.models.ppd.sample import sample_clean_map, sample_depth
     from nearfar.sampling.timesteps import ppd_timesteps
 
     encoder = frozen_encoder(recipe, device)
@@ -223,12 +224,20 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
     require_width(encoder.width, config.semantics_width, recipe)
     generator = torch.Generator().manual_seed(recipe.train.seed)
     network = new_network(config, generator=generator).to(device)
-    options = {"gradient_weight": 0.0}
-    options |= checked_options(PPDObjective, recipe.train.objective)
+    is_clean = config.prediction == "clean"
+    kind: Any = PPDCorrectionObjective if is_clean else PPDObjective
+    options = {} if is_clean else {"gradient_weight": 0.0}
+    options |= checked_options(kind, recipe.train.objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         B, _, H, W = image_B3HW.shape
         noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
+        if is_clean:
+            semantics_BLD, guess = encoder.both(image_B3HW)
+            anchor = anchor_of(guess)
+            given = (image_B3HW, semantics_BLD, anchor.map_B1HW, noise_B1HW.to(device))
+            found = sample_clean_map(network, *given, ppd_timesteps(steps))
+            return anchor.log_depth(found.clean_B1HW)[:, 0]
         semantics_BLD = encoder.semantics(image_B3HW)
         latent_B1HW = sample_depth(
             network,
@@ -241,7 +250,7 @@ def _ppd(recipe: Recipe, device: torch.device) -> Target:
 
     return Target(
         network=network,
-        objective=PPDObjective(network, encoder, **options),
+        objective=kind(network, encoder, **options),
         preview=preview,
         family="ppd",
         preset=recipe.model.preset,

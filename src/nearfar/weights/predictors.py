@@ -21,7 +21,13 @@ from nearfar.models.dar.predictor import DARPredictor
 from nearfar.models.depthart.network import DepthARTNetwork
 from nearfar.models.depthart.predictor import DepthARTPredictor
 from nearfar.models.ppd.network import PPDNetwork
-from nearfar.models.ppd.predictor import DEFAULT_AREA, DEFAULT_STEPS, EnsembleStart, PPDPredictor
+from nearfar.models.ppd.predictor import (
+    DEFAULT_AREA,
+    DEFAULT_STEPS,
+    PHOTO_AREA,
+    EnsembleStart,
+    PPDPredictor,
+)
 from nearfar.models.ppd.video_predictor import PPDVideoPredictor
 from nearfar.models.var_depth.choose import Choose
 from nearfar.models.var_depth.network import VarDepthNetwork
@@ -107,12 +113,14 @@ def semantics_width(network: nn.Module) -> int:
 
 def _ppd(parts: Parts) -> Predictor:
     assert parts.photo is not None
+    is_clean = parts.network.config.prediction == "clean"
+    area = PHOTO_AREA if is_clean else DEFAULT_AREA
     return PPDPredictor(
         parts.network.to(dtype=parts.dtype),
         parts.photo,
         metric_encoder=parts.metric,
         default_steps=parts.steps or DEFAULT_STEPS,
-        default_area=parts.area or DEFAULT_AREA,
+        default_area=parts.area or area,
         default_start=parts.start or "noise",
         dtype=parts.dtype,
     )

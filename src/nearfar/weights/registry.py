@@ -26,6 +26,7 @@ NON_COMMERCIAL = "CC BY-NC 4.0"
 ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
     {
         "tiny": "tiny-encoder",
+        "photo": "photo-encoder",
         "tiny_video": "tiny-video-encoder",
         "dav2": "dav2-vitl",
         "moge2": "moge2-vitl",
