@@ -25,7 +25,7 @@ def photo(height, width, count=1):
 @pytest.mark.parametrize("size", [(64, 96), (96, 64), (48, 144)])
 def test_semantics_lie_on_the_coarse_grid_of_the_photo(encoder, size):
     semantics = encoder.semantics(photo(*size, count=2))
-    assert semantics.shape == (2, (size[0] // 8) * (size[1] // 8), encoder.width)
+    assert semantics.shape == (2, (size[0] // 16) * (size[1] // 16), encoder.width)
     assert semantics.isfinite().all()
 
 

@@ -255,3 +255,14 @@ def test_unknown_options_are_named(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean window"):
         build_views(replace(DATA, augment={"windows": 4}))
     assert micro_recipe(tmp_path).data.source == "scenes"
+
+
+def test_a_drawn_crop_gives_batches_of_several_shapes():
+    views = build_views(DataConfig(crop=(0, 0), crops=((0, 0), (24, 16), (90, 10))))
+    batch = DepthBatch(
+        torch.rand(2, 3, 16, 24), torch.ones(2, 16, 24), torch.ones(2, 16, 24, dtype=torch.bool),
+        torch.zeros(2, 16, 24, dtype=torch.bool), torch.full((2,), 60.0),
+    )  # fmt: skip
+    sizes = {tuple(views.train(batch, stream(CPU, n)).depth_BHW.shape[1:]) for n in range(20)}
+    assert sizes == {(16, 24), (24, 16)}  # 90 rows of 16 would be blur
+    assert views.held_out(batch).depth_BHW.shape[1:] == (16, 24)

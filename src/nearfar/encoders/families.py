@@ -142,7 +142,19 @@ TINY = Family(
 PHOTO = Family(
     name="photo_encoder",
     position=11,
-    networks=(NetworkKind(name="photo_encoder", parts=_photo, is_encoder=True),),
+    networks=(NetworkKind(name="photo_encoder", parts=_photo, is_encoder=True, is_exact=True),),
+    entries=(
+        embedded(
+            "photo-encoder",
+            "photo_encoder",
+            encoder="photo",
+            preset="photo",
+            note="Backbone: EfficientNet-Lite2, trained on ImageNet by Google (Apache-2.0), in the "
+            "PyTorch conversion by ML Illustrated (Apache-2.0); trained further on rendered scenes.",
+            is_encoder=True,
+        ),
+    ),
+    serves={"photo": "photo-encoder"},
 )
 TINY_VIDEO = Family(
     name="tiny_video_encoder",

@@ -24,7 +24,7 @@ from .efficientnet_lite import LITE0, LITE2, EfficientNetLite, EfficientNetLiteC
 from .outputs import DEPTH_CELLS, EncoderOutput, metric_guess, resized, semantic_vectors
 
 MULTIPLE = 32  # of the working sides: the last grid of the backbone
-SEMANTIC_STRIDE = 8  # network pixels per semantic token: the coarse patch of the small families
+SEMANTIC_STRIDE = 16  # network pixels per semantic token: the coarse patch of tiny_photo
 _POSITION_CHANNELS = 4
 _NORM_GROUPS = 8
 
@@ -195,7 +195,7 @@ class PhotoEncoder(nn.Module):
         return resized(image_B3HW, size_hw)
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
-        """Semantics [B, (H/8)*(W/8), width]: features and the standardized log depth under them."""
+        """Semantics [B, (H/16)*(W/16), width]: features and the standardized log depth there."""
         return self.meaning(self(image_B3HW), size_hw=_size_of(image_B3HW))
 
     def metric(self, image_B3HW: Tensor) -> MetricGuess:

@@ -31,6 +31,7 @@ class DataConfig:
     """What it is trained on.
 
     size: [H, W] as rendered or read; crop: [h, w] that the network sees, [0, 0] = as rendered.
+    crops: one of them is drawn for each training batch instead, for nets that see mixed shapes.
     reuse: how often an image is seen on average before the pool of scenes grows, up to count.
     prefetch: batches made ahead in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread
     would take the network's cores.
@@ -45,6 +46,7 @@ class DataConfig:
     seed: int = 0
     size: tuple[int, int] = (120, 160)
     crop: tuple[int, int] = (96, 128)
+    crops: tuple[tuple[int, int], ...] = ()
     count: int = 100_000
     reuse: float = 4.0
     shard: int = 256

@@ -72,6 +72,7 @@ def make_card(checkpoint: Checkpoint) -> dict[str, Any]:
         "nearfar": __version__,
         "recipe_hash": recipe_hash(read),
         "training_data": recipe["data"]["source"],
+        **_built_on(read.model.backbone),
         "data_licences": seen_licences(read),
         "recipe": {name: part for name, part in recipe.items() if name != "log"},
         "parameters": sum(t.numel() for t in average if t.is_floating_point()),
@@ -81,6 +82,13 @@ def make_card(checkpoint: Checkpoint) -> dict[str, Any]:
         "machine": machine(),
         "validation": checkpoint.metrics,
     }
+
+
+def _built_on(backbone: str) -> dict[str, Any]:
+    """The package whose weights a run started from: name, version, sha256, licence, credit."""
+    from .frozen_parts import BACKBONES
+
+    return {"built_on": BACKBONES[backbone]._asdict()} if backbone else {}
 
 
 def machine() -> dict[str, Any]:

@@ -33,6 +33,7 @@ _VALIDATION_SEED = 1_000_003  # added to the seeds: held-out scenes and textures
 
 Preparation = Callable[[int, int], None]  # (images ready, images wanted)
 _KEPT_BYTES = 1 << 30
+_LARGEST_ENLARGEMENT = 1.5  # of a crop against the image it is taken from
 
 
 class Source(Protocol):
@@ -200,9 +201,20 @@ def build_views(data: DataConfig) -> Views:
         return data.crop if data.crop != (0, 0) else (rows, columns)
 
     def augment(batch: DepthBatch, generator: torch.Generator) -> DepthBatch:
-        return augment_batch(batch, size_hw=size_of(batch), generator=generator, options=options)
+        size_hw = size_of(batch)
+        if data.crops:
+            drawn = int(torch.randint(len(data.crops), (1,), generator=generator))
+            size_hw = _shaped(size_hw, data.crops[drawn])
+        return augment_batch(batch, size_hw=size_hw, generator=generator, options=options)
 
     return Views(augment, lambda batch: whole_view(batch, size_hw=size_of(batch)))
+
+
+def _shaped(size_hw: tuple[int, int], crop_hw: tuple[int, int]) -> tuple[int, int]:
+    """The drawn crop, or the size as it is where the crop is none or would enlarge too much."""
+    if crop_hw == (0, 0) or max(c / s for c, s in zip(crop_hw, size_hw)) > _LARGEST_ENLARGEMENT:
+        return size_hw
+    return crop_hw
 
 
 class _Scenes:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nearfar.errors import ConfigError
-from nearfar.models.ppd.network import PPDNetwork, new_network
-from nearfar.models.ppd.presets import LARGE, TINY
+from nearfar.models.ppd.network import PPDNetwork, new_network, velocity_to
+from nearfar.models.ppd.presets import LARGE, MICRO_PHOTO, TINY
 
 
 def run(network, io, name):
@@ -130,3 +130,54 @@ def test_inputs_that_do_not_fit_are_named(golden_network):
         )
     with pytest.raises(ConfigError, match=r"semantics \[6, 64\], expected \[6, 96\]"):
         golden_network(image[:, :1], image, torch.zeros(1, 6, 64), timestep=1)
+
+
+def clean_case(batch=2, height=64, width=96):
+    generator = torch.Generator().manual_seed(3)
+    network = new_network(MICRO_PHOTO, generator=generator)
+    draw = {"generator": generator}
+    x, anchor = (torch.randn(batch, 1, height, width, **draw) for _ in range(2))
+    image = torch.rand(batch, 3, height, width, **draw)
+    tokens = (height // 16) * (width // 16)
+    return network, (x, image, torch.randn(batch, tokens, 80, **draw)), anchor
+
+
+def test_a_clean_network_begins_at_its_anchor_exactly():
+    network, given, anchor = clean_case()
+    found = network.clean_map(*given, timestep=700, anchor_B1HW=anchor)
+    assert torch.equal(found.clean_B1HW, anchor)
+    assert torch.equal(found.log_spread_B1HW, torch.zeros_like(anchor))
+
+
+def test_its_velocity_points_at_the_clean_map():
+    network, given, anchor = clean_case()
+    torch.nn.init.normal_(
+        network.detail.conv3.weight, std=0.1, generator=torch.Generator().manual_seed(1)
+    )
+    clean = network.clean_map(*given, timestep=400, anchor_B1HW=anchor).clean_B1HW
+    assert (clean - anchor).abs().max() > 1e-3
+    velocity = network(*given, timestep=400, anchor_B1HW=anchor)
+    torch.testing.assert_close(given[0] - 0.4 * velocity, clean, atol=1e-5, rtol=1e-5)
+    at_the_end = velocity_to(clean, given[0], 0)  # no division by zero
+    torch.testing.assert_close(at_the_end, (given[0] - clean) / 0.05)
+
+
+def test_detail_reaches_single_pixels():
+    network, given, anchor = clean_case(batch=1)
+    torch.nn.init.normal_(
+        network.detail.conv3.weight, std=0.1, generator=torch.Generator().manual_seed(1)
+    )
+    before = network.clean_map(*given, timestep=400, anchor_B1HW=anchor).clean_B1HW
+    dot = given[1].clone()
+    dot[0, :, 20, 33] = 1 - dot[0, :, 20, 33]
+    after = network.clean_map(given[0], dot, given[2], timestep=400, anchor_B1HW=anchor).clean_B1HW
+    moved = (after - before).abs()[0, 0]
+    assert moved[17:24, 30:37].max() > 5 * moved[40:].max()
+
+
+def test_velocity_networks_have_no_clean_map():
+    network = new_network(TINY, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ConfigError, match="predicts velocities"):
+        network.clean_map(
+            *(torch.zeros(1, 1, 8, 8) for _ in range(3)), timestep=1, anchor_B1HW=torch.zeros(1)
+        )

@@ -5,15 +5,17 @@ import copy
 import pytest
 import torch
 
+from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
 from nearfar.errors import ConfigError
 from nearfar.models.ppd.network import new_network
 from nearfar.models.ppd.objective import (
+    PPDCorrectionObjective,
     PPDObjective,
     Target,
     flow_losses,
     log_depth_target,
 )
-from nearfar.models.ppd.presets import TINY
+from nearfar.models.ppd.presets import MICRO_PHOTO, TINY
 
 
 class FakeEncoder:
@@ -136,3 +138,70 @@ def test_negative_weight_is_refused():
 def test_start_share_out_of_range_is_refused():
     with pytest.raises(ConfigError, match=r"1\.5 is not within 0\.\.1"):
         PPDObjective(torch.nn.Identity(), None, gradient_weight=0.0, start_share=1.5)
+
+
+class Knowing:
+    """A joint encoder that answers with these metres."""
+
+    name, width, stride = "knowing", MICRO_PHOTO.semantics_width, MICRO_PHOTO.coarse_patch
+
+    def __init__(self, depth):
+        self.depth = depth
+
+    def both(self, image):
+        tokens = image.shape[2] * image.shape[3] // self.stride**2
+        guess = MetricGuess(self.depth, self.depth > 0, torch.full((len(image),), 60.0))
+        return SemanticsAndMetric(torch.ones(len(image), tokens, self.width), guess)
+
+
+def correction_losses(known, truth, network=None, **options):
+    generator = torch.Generator().manual_seed(2)
+    network = network or new_network(MICRO_PHOTO, generator=generator)
+    objective = PPDCorrectionObjective(network, Knowing(known), **options)
+    valid = torch.ones_like(truth, dtype=torch.bool)
+    return objective(
+        torch.rand(len(truth), 3, *truth.shape[1:], generator=generator),
+        truth,
+        valid_BHW=valid,
+        sky_BHW=~valid,
+        fov_x_deg_B=torch.full((len(truth),), 60.0),
+        generator=generator,
+    )
+
+
+def hill():
+    return 2 + torch.linspace(0, 3, 48).expand(2, 32, 48).contiguous()
+
+
+def test_a_perfect_encoder_leaves_nothing_to_correct():
+    losses = correction_losses(hill(), hill())
+    assert losses.parts["clean"].item() < 1e-3 and losses.parts["velocity"].item() < 1e-3
+    assert losses.parts["gradient"].item() < 1e-2
+
+
+def test_a_missed_box_is_an_error_of_every_part():
+    truth = hill()
+    truth[:, 10:20, 10:30] *= 0.5
+    found, weighted = (
+        correction_losses(hill(), truth),
+        correction_losses(hill(), truth, clean_weight=3.0, gradient_weight=0.0, spread_weight=0.0),
+    )
+    assert found.parts["clean"].item() > 0.02 and found.parts["gradient"].item() > 0.01
+    parts = weighted.parts
+    assert weighted.total.item() == pytest.approx(
+        parts["velocity"].item() + 3 * parts["clean"].item(), rel=1e-5
+    )
+    with pytest.raises(ConfigError, match="negative"):
+        correction_losses(hill(), truth, clean_weight=-1.0)
+
+
+def test_the_spread_learns_the_error_and_leaves_the_map_alone():
+    truth = hill()
+    truth[:, 10:20, 10:30] *= 0.5
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(2))
+    options = {"clean_weight": 0.0, "gradient_weight": 0.0}
+    heavy = correction_losses(hill(), truth, network, spread_weight=1.0, **options)
+    light = correction_losses(hill(), truth, network, spread_weight=0.0, **options)
+    (heavy.total - light.total).backward()
+    assert network.detail.conv3.bias.grad[0].abs() < 1e-6  # the map's channel
+    assert network.detail.conv3.bias.grad[1].abs() > 0.1  # ln b is too large: it is 0, b = 1

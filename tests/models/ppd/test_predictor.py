@@ -1,6 +1,7 @@
 """Photo to hypotheses: sizes, seeds, precision, the metric reference, wrong pairings."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
 from nearfar.errors import ConfigError
 from nearfar.geometry.resize import photo_to_network
 from nearfar.models.ppd import predictor as module
+from nearfar.models.ppd.network import new_network
 from nearfar.models.ppd.predictor import PPDPredictor
+from nearfar.models.ppd.presets import MICRO_PHOTO
 from nearfar.result import DepthKind
 
 
@@ -209,3 +212,35 @@ def test_wrong_pairing_and_no_generator(golden_network, make):
         PPDPredictor(golden_network, encoder)
     with pytest.raises(ConfigError, match="no generator"):
         make().predict(photo(), steps=1, area=1024, generators=[])
+
+
+class Photographer(FakeEncoder):
+    """A joint encoder for networks that correct its map: a slope of metres."""
+
+    width, stride = MICRO_PHOTO.semantics_width, MICRO_PHOTO.coarse_patch
+
+    def both(self, image):
+        height, width = image.shape[-2:]
+        depth = torch.linspace(1, 5, height)[None, :, None].expand(len(image), height, width)
+        tokens = torch.zeros(len(image), (height // 16) * (width // 16), self.width)
+        guess = MetricGuess(depth, depth > 0, torch.full((len(image),), 61.0))
+        return SemanticsAndMetric(tokens, guess)
+
+
+def test_an_untrained_correction_is_the_encoder_s_map_in_metres_with_a_spread():
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    encoder = Photographer()
+    predictor = PPDPredictor(network, encoder, metric_encoder=encoder, default_area=64 * 96)
+    out = predictor.predict(photo(), steps=2, area=64 * 96, generators=seeds(1, 2))
+    assert out.depth_Shw.shape == out.spread_Shw.shape == (2, 64, 96)
+    assert out.kind is DepthKind.AFFINE_LOG_DEPTH
+    wanted = torch.linspace(1, 5, 64).log1p()[:, None].expand(64, 96)
+    torch.testing.assert_close(out.depth_Shw[0], wanted, atol=1e-4, rtol=0)
+    spread = math.log1p(5) - math.log1p(1)  # b = 1 in the frame, times its range
+    assert out.spread_Shw.mean().item() == pytest.approx(math.sqrt(2) * spread, rel=0.1)
+
+
+def test_a_correction_needs_an_encoder_with_metres():
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ConfigError, match="gives no metres beside its semantics"):
+        PPDPredictor(network, Photographer())

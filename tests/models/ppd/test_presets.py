@@ -5,8 +5,10 @@ from dataclasses import fields
 from nearfar.models.ppd.config import PPDConfig
 from nearfar.models.ppd.presets import (
     LARGE,
+    MICRO_PHOTO,
     PRESETS,
     TINY,
+    TINY_PHOTO,
     VIDEO,
     VIDEO_PRESETS,
     VIDEO_TINY,
@@ -14,7 +16,10 @@ from nearfar.models.ppd.presets import (
 
 
 def test_presets():
-    assert PRESETS == {"large": LARGE, "tiny": TINY}
+    photo = {"tiny_photo": TINY_PHOTO, "micro_photo": MICRO_PHOTO}
+    assert {"large": LARGE, "tiny": TINY, **photo} == PRESETS
+    assert LARGE.prediction == TINY.prediction == "velocity" and LARGE.size_multiple == 16
+    assert TINY_PHOTO.prediction == "clean" and TINY_PHOTO.size_multiple == 32
     assert (LARGE.width, LARGE.depth, LARGE.heads, LARGE.activation) == (1024, 24, 16, "gelu_tanh")
     assert TINY.activation == "silu"
     # noise of a coarse token has to fit into its width (with semantics beside it)

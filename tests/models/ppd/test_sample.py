@@ -1,9 +1,13 @@
 """The sampling loop replays the golden runs."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from nearfar.models.ppd.sample import sample_depth, sample_from_clean
+from nearfar.models.ppd.network import new_network
+from nearfar.models.ppd.presets import MICRO_PHOTO
+from nearfar.models.ppd.sample import sample_clean_map, sample_depth, sample_from_clean
 from nearfar.sampling.timesteps import ppd_timesteps
 
 
@@ -49,3 +53,20 @@ def test_second_half_of_the_way_starts_at_the_middle_between_clean_and_noise():
         start = 0.25 + 0.75 * rest[0] / 1000
         assert torch.allclose(seen[0][1], torch.full_like(noise, start))
         assert torch.allclose(found, torch.full_like(noise, start - rest[0] / 1000))
+
+
+def test_a_clean_map_is_followed_to_its_end():
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    torch.nn.init.normal_(network.detail.conv3.weight, std=0.1, generator=generator)
+    noise, anchor = (torch.randn(1, 1, 32, 64, generator=generator) for _ in range(2))
+    image, semantics = torch.rand(1, 3, 32, 64, generator=generator), torch.zeros(1, 8, 80)
+    given = (network, image, semantics, anchor, noise)
+    once = sample_clean_map(*given, [1000])
+    asked = network.clean_map(noise, image, semantics, timestep=1000, anchor_B1HW=anchor)
+    torch.testing.assert_close(once.clean_B1HW, asked.clean_B1HW, atol=1e-5, rtol=0)
+    # with more steps: the published sampler on the same network
+    twice = sample_clean_map(*given, [1000, 500])
+    plain = sample_depth(partial(network, anchor_B1HW=anchor), image, semantics, noise, [1000, 500])
+    torch.testing.assert_close(twice.clean_B1HW, plain)
+    assert (twice.clean_B1HW - once.clean_B1HW).abs().max() > 1e-4

@@ -51,15 +51,16 @@ def _video_parts() -> NetworkParts:
 def _predictor(parts: PredictorParts) -> PPDPredictor:
     from nearfar.encoders.base import metric_encoder, of_photos
 
-    from .predictor import DEFAULT_AREA, DEFAULT_STEPS, PPDPredictor
+    from .predictor import DEFAULT_AREA, DEFAULT_STEPS, PHOTO_AREA, PPDPredictor
 
     encoder = of_photos(parts.encoder)
+    is_clean = parts.network.config.prediction == "clean"
     return PPDPredictor(
         parts.network.to(dtype=parts.dtype),
         encoder,
         metric_encoder=metric_encoder(encoder),
         default_steps=parts.steps or DEFAULT_STEPS,
-        default_area=parts.area or DEFAULT_AREA,
+        default_area=parts.area or (PHOTO_AREA if is_clean else DEFAULT_AREA),
         default_start=parts.start or "noise",
         dtype=parts.dtype,
     )

@@ -7,6 +7,8 @@ under autocast; the latent comes in, and the velocity goes out, as float32.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,19 +22,49 @@ from nearfar.layers.timestep import TimestepEmbedder
 
 from .config import PPDConfig
 
-IN_CHANNELS = 4  # noisy depth, then R, G, B
+IN_CHANNELS = 4  # noisy depth, then R, G, B; of clean predictions the encoder's map too
+TOKEN_CHANNELS = 8  # values a pixel that fine tokens hand to the detail convolutions
+_LEAST_TIME = 0.05  # below it a velocity is (x_t - clean) / this, so that it stays finite
+_SPREAD_RANGE = (-6.0, 1.0)  # of the logarithm of the spread
+
+
+class CleanMap(NamedTuple):
+    """What a network with prediction "clean" says: the map itself and how unsure it is.
+
+    clean_B1HW: in the frame of the encoder's map. log_spread_B1HW: ln of the mean absolute error
+    that it expects.
+    """
+
+    clean_B1HW: Tensor
+    log_spread_B1HW: Tensor
+
+
+class DetailHead(nn.Module):
+    """Three 3x3 convolutions at full resolution; two channels that start at zero."""
+
+    def __init__(self, channels_in: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv3 = nn.Conv2d(width, 2, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Correction and log spread, [B,2,H,W]."""
+        x_BCHW = F.silu(self.conv2(F.silu(self.conv1(x_BCHW))))
+        out_B2HW: Tensor = self.conv3(x_BCHW)
+        return out_B2HW
 
 
 class FinalLayer(nn.Module):
     """Modulated LayerNorm and a Linear to the pixels of a fine token (spec 1.8)."""
 
-    def __init__(self, width: int, *, patch_size: int) -> None:
+    def __init__(self, width: int, *, patch_size: int, channels: int = 1) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, patch_size**2)
+        self.linear = nn.Linear(width, channels * patch_size**2)
         self.adaLN_modulation = adaln_modulation(width, chunks=2)
 
     def forward(self, x_BLD: Tensor, time_BD: Tensor) -> Tensor:
-        """Pixels of every token, [B,L,patch_size^2]."""
+        """Pixels of every token, [B,L,channels*patch_size^2]."""
         shift_BD, scale_BD = self.adaLN_modulation(time_BD).chunk(2, dim=-1)
         return self.linear(modulated_layer_norm(x_BLD, shift_BD=shift_BD, scale_BD=scale_BD))
 
@@ -48,7 +80,9 @@ class PPDNetwork(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.x_embedder = PatchEmbed(IN_CHANNELS, width, patch_size=config.coarse_patch)
+        is_clean = config.prediction == "clean"
+        channels_in = IN_CHANNELS + is_clean
+        self.x_embedder = PatchEmbed(channels_in, width, patch_size=config.coarse_patch)
         self.t_embedder = TimestepEmbedder(width)
         self.blocks = nn.ModuleList(
             AdaLNBlock(
@@ -63,7 +97,11 @@ class PPDNetwork(nn.Module):
             nn.SiLU(),
             nn.Linear(4 * width, 4 * width),
         )
-        self.final_layer = FinalLayer(width, patch_size=config.patch_size)
+        channels = TOKEN_CHANNELS if is_clean else 1
+        self.final_layer = FinalLayer(width, patch_size=config.patch_size, channels=channels)
+        self.detail: DetailHead | None = None
+        if is_clean:
+            self.detail = DetailHead(TOKEN_CHANNELS + channels_in, config.detail_channels)
 
     def forward(
         self,
@@ -72,14 +110,58 @@ class PPDNetwork(nn.Module):
         semantics_BLD: Tensor,
         *,
         timestep: int | Tensor,
+        anchor_B1HW: Tensor | None = None,
     ) -> Tensor:
         """Velocity [B,1,H,W] float32.
 
         latent: noisy depth. image: RGB 0..1. semantics: one un-normalized vector per coarse token,
         row-major. timestep: 0..1000; an int (or one entry) serves the whole batch and is faster.
+        anchor: the encoder's map, only for prediction "clean".
         """
+        if anchor_B1HW is not None:
+            found = self.clean_map(
+                latent_B1HW, image_B3HW, semantics_BLD, timestep=timestep, anchor_B1HW=anchor_B1HW
+            )
+            return velocity_to(found.clean_B1HW, latent_B1HW, timestep)
         h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)
-        x_BLD, time_BD = self._embed(latent_B1HW, image_B3HW, timestep)
+        input_BCHW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
+        x_BLD, time_BD = self._tokens(input_BCHW, semantics_BLD, timestep, grid_hw=(h, w))
+        return self._pixels(x_BLD, time_BD, grid_hw=(2 * h, 2 * w))
+
+    def clean_map(
+        self,
+        latent_B1HW: Tensor,
+        image_B3HW: Tensor,
+        semantics_BLD: Tensor,
+        *,
+        timestep: int | Tensor,
+        anchor_B1HW: Tensor,
+    ) -> CleanMap:
+        """The clean map as a correction to the anchor, at first the anchor itself; float32."""
+        if self.detail is None:
+            raise ConfigError("PPDNetwork", "predicts velocities, not clean maps")
+        h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)
+        input_BCHW = torch.cat([latent_B1HW, image_B3HW - 0.5, anchor_B1HW], dim=1)
+        x_BLD, time_BD = self._tokens(input_BCHW, semantics_BLD, timestep, grid_hw=(h, w))
+        x_BLD = self.final_layer(x_BLD, time_BD)
+        # Fine tokens give TOKEN_CHANNELS values a pixel: [B,4hw,8*p*p] -> [B,8,H,W]
+        x_BChw = x_BLD.transpose(1, 2).unflatten(2, (2 * h, 2 * w))
+        x_BCHW = F.pixel_shuffle(x_BChw, self.config.patch_size)
+        full_BCHW = torch.cat([x_BCHW, input_BCHW.to(x_BCHW.dtype)], dim=1)
+        correction_B1HW, log_spread_B1HW = self.detail(full_BCHW).float().split(1, dim=1)
+        return CleanMap(anchor_B1HW + correction_B1HW, log_spread_B1HW.clamp(*_SPREAD_RANGE))
+
+    def _tokens(
+        self,
+        input_BCHW: Tensor,
+        semantics_BLD: Tensor,
+        timestep: int | Tensor,
+        *,
+        grid_hw: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        """Fine tokens [B,4hw,D] after all blocks, and the time embedding [B,D]."""
+        h, w = grid_hw
+        x_BLD, time_BD = self._embed(input_BCHW, timestep)
 
         half = self.config.depth // 2
         rope = self._rope((h, w), x_BLD)
@@ -92,16 +174,12 @@ class PPDNetwork(nn.Module):
         rope = self._rope((2 * h, 2 * w), x_BLD)
         for block in self.blocks[half:]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
+        return x_BLD, time_BD
 
-        return self._pixels(x_BLD, time_BD, grid_hw=(2 * h, 2 * w))
-
-    def _embed(
-        self, latent_B1HW: Tensor, image_B3HW: Tensor, timestep: int | Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _embed(self, input_BCHW: Tensor, timestep: int | Tensor) -> tuple[Tensor, Tensor]:
         """Coarse tokens [B,L,D] and the time embedding (one row if one timestep serves all)."""
-        input_B4HW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
-        x_BLD = self.x_embedder(input_B4HW.to(self.x_embedder.proj.weight.dtype))
-        timestep_B = torch.as_tensor(timestep, device=latent_B1HW.device).reshape(-1)
+        x_BLD = self.x_embedder(input_BCHW.to(self.x_embedder.proj.weight.dtype))
+        timestep_B = torch.as_tensor(timestep, device=input_BCHW.device).reshape(-1)
         return x_BLD, self.t_embedder(timestep_B).to(x_BLD.dtype)
 
     def _pixels(self, x_BLD: Tensor, time_BD: Tensor, *, grid_hw: tuple[int, int]) -> Tensor:
@@ -143,6 +221,12 @@ class PPDNetwork(nn.Module):
         return h, w
 
 
+def velocity_to(clean_B1HW: Tensor, x_B1HW: Tensor, timestep: int | Tensor) -> Tensor:
+    """The velocity at x_t that points at this clean map: (x_t - clean) / t (arXiv 2511.13720)."""
+    t_B111 = torch.as_tensor(timestep, device=x_B1HW.device).float().view(-1, 1, 1, 1) / 1000
+    return (x_B1HW - clean_B1HW) / t_B111.clamp_min(_LEAST_TIME)
+
+
 def new_network(config: PPDConfig, *, generator: torch.Generator) -> PPDNetwork:
     """A float32 network on the CPU with fresh weights; its output is exactly 0."""
     with torch.device("meta"):  # so that no module draws from torch's global generator
@@ -160,6 +244,8 @@ def init_weights(network: PPDNetwork, *, generator: torch.Generator) -> None:
     q, k norms: 1, 0. Time MLP: N(0, 0.02). All adaLN Linears and the final Linear: 0, so that
     every block starts as the identity.
     """
+    # What must begin at zero: the output, which with a detail head are the head's.
+    zeros = {"final_layer.linear"} if network.detail is None else {"detail.conv3"}
     for name, module in network.named_modules():
         if isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
@@ -167,7 +253,7 @@ def init_weights(network: PPDNetwork, *, generator: torch.Generator) -> None:
         elif isinstance(module, nn.Linear | nn.Conv2d):
             assert module.bias is not None
             nn.init.zeros_(module.bias)
-            if "adaLN_modulation" in name or name == "final_layer.linear":
+            if "adaLN_modulation" in name or name in zeros:
                 nn.init.zeros_(module.weight)
             elif name.startswith("t_embedder"):
                 nn.init.normal_(module.weight, std=0.02, generator=generator)

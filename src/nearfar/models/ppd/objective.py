@@ -7,12 +7,12 @@ gradient loss: on clean_t = x_t - (t/1000) v against clean, e = m (clean_t - cle
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nearfar.encoders.base import SemanticEncoder
+from nearfar.encoders.base import JointEncoder, SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.geometry.depth_space import normalize_log_depth
@@ -21,8 +21,9 @@ from nearfar.models.base import Losses
 from nearfar.sampling.flow_matching import add_noise, clean_from_velocity, velocity_target
 from nearfar.sampling.timesteps import logit_normal_timesteps, ppd_timesteps
 
-from .network import new_network
-from .sample import sample_depth
+from .anchor import anchor_of, anchored_target
+from .network import PPDNetwork, new_network, velocity_to
+from .sample import sample_clean_map, sample_depth
 
 SKY_METRES = 81.0  # sky is taught as valid depth just beyond the farthest surface that counts
 STATISTICS_METRES = 80.0
@@ -129,12 +130,20 @@ def image_target(parts: TrainingParts) -> TrainingTarget:
     parts.require_width(encoder.width, config.semantics_width)
     generator = parts.generator()
     network = new_network(config, generator=generator).to(parts.device)
-    options = {"gradient_weight": 0.0}
-    options |= parts.options(PPDObjective)
+    is_clean = config.prediction == "clean"
+    kind: Any = PPDCorrectionObjective if is_clean else PPDObjective
+    options = {} if is_clean else {"gradient_weight": 0.0}
+    options |= parts.options(kind)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         B, _, H, W = image_B3HW.shape
         noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
+        if is_clean:
+            semantics_BLD, guess = encoder.both(image_B3HW)
+            anchor = anchor_of(guess)
+            given = (image_B3HW, semantics_BLD, anchor.map_B1HW, noise_B1HW.to(parts.device))
+            found = sample_clean_map(network, *given, ppd_timesteps(steps))
+            return anchor.log_depth(found.clean_B1HW)[:, 0]
         semantics_BLD = encoder.semantics(image_B3HW)
         latent_B1HW = sample_depth(
             network,
@@ -147,10 +156,80 @@ def image_target(parts: TrainingParts) -> TrainingTarget:
 
     return TrainingTarget(
         network=network,
-        objective=PPDObjective(network, encoder, **options),
+        objective=kind(network, encoder, **options),
         preview=preview,
         family="ppd",
         preset=parts.preset,
         encoder=encoder.name,
         encoder_sha256=parts.encoder_sha256(),
     )
+class PPDCorrectionObjective:
+    """What a network with prediction "clean" learns: the true map in its encoder's frame.
+
+    velocity: the loss of PPD on the velocity that the clean map implies. clean: mean |error| of the
+    map itself, whose optimum at an edge is one side or the other, where a square would take the
+    middle. gradient: multi-scale differences of that error. spread: the log-likelihood of a Laplace
+    distribution, |error| / b + ln b, which teaches b and leaves the map alone.
+    """
+
+    def __init__(
+        self,
+        network: PPDNetwork,
+        encoder: JointEncoder,
+        *,
+        clean_weight: float = 1.0,
+        gradient_weight: float = 0.5,
+        spread_weight: float = 0.05,
+        time_mean: float = 0.6,
+        start_share: float = 0.3,
+    ) -> None:
+        if min(clean_weight, gradient_weight, spread_weight) < 0:
+            raise ConfigError("PPDCorrectionObjective", "a weight is negative")
+        self.network, self.encoder = network, encoder
+        self.clean_weight, self.gradient_weight = clean_weight, gradient_weight
+        self.spread_weight = spread_weight
+        self.time_mean, self.start_share = time_mean, start_share
+
+    def __call__(
+        self,
+        image_B3HW: Tensor,
+        depth_BHW: Tensor,
+        *,
+        valid_BHW: Tensor,
+        sky_BHW: Tensor,
+        fov_x_deg_B: Tensor,
+        generator: torch.Generator,
+    ) -> Losses:
+        """Losses over pixels with depth or sky, maps in metres."""
+        # 1. What the encoder knows, and the truth in its frame.
+        with torch.no_grad():
+            semantics_BLD, guess = self.encoder.both(image_B3HW)
+        anchor = anchor_of(guess)
+        target = anchored_target(depth_BHW, anchor, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
+        clean_B1HW, usable_B1HW = target
+        # 2. A point on the way from noise to it.
+        timestep_B = logit_normal_timesteps(
+            len(image_B3HW), generator=generator, mean=self.time_mean, start_share=self.start_share
+        ).to(image_B3HW.device)
+        shape = clean_B1HW.shape
+        noise_B1HW = torch.randn(shape, generator=generator, device=generator.device)
+        noise_B1HW = noise_B1HW.to(image_B3HW.device)
+        x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
+        # 3. The network's clean map there, and its errors.
+        found = self.network.clean_map(
+            x_B1HW, image_B3HW, semantics_BLD, timestep=timestep_B, anchor_B1HW=anchor.map_B1HW
+        )
+        count = usable_B1HW.sum() + 1e-6
+        velocity_B1HW = velocity_to(found.clean_B1HW, x_B1HW, timestep_B)
+        error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
+        velocity = (usable_B1HW * error_B1HW.square()).sum() / count
+        wrong_B1HW = (found.clean_B1HW - clean_B1HW).abs()
+        clean = (usable_B1HW * wrong_B1HW).sum() / count
+        gradient = gradient_loss(found.clean_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
+        log_b_B1HW = found.log_spread_B1HW
+        unlikely_B1HW = wrong_B1HW.detach() * torch.exp(-log_b_B1HW) + log_b_B1HW
+        spread = (usable_B1HW * unlikely_B1HW).sum() / count
+        total = velocity + self.clean_weight * clean + self.gradient_weight * gradient
+        total = total + self.spread_weight * spread
+        parts = {"velocity": velocity, "clean": clean, "gradient": gradient, "spread": spread}
+        return Losses(total, {name: part.detach() for name, part in parts.items()})

@@ -5,6 +5,7 @@ Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, larger = farth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -18,12 +19,14 @@ from nearfar.models.base import Hypotheses, MetricReference
 from nearfar.result import DepthKind
 from nearfar.sampling.timesteps import ppd_timesteps
 
+from .anchor import anchor_of
 from .network import PPDNetwork
-from .sample import sample_depth, sample_from_clean
+from .sample import sample_clean_map, sample_depth, sample_from_clean
 
 EnsembleStart = Literal["noise", "first"]
 DEFAULT_STEPS = 4
 DEFAULT_AREA = 1024 * 768  # what the published network was trained at
+PHOTO_AREA = 192 * 256  # and ours on the photo encoder
 
 # Hypotheses run side by side while they have fewer pixels than this: beyond it a batch is no faster
 # and takes memory; on a CPU it leaves the cache (eight maps of 120x160: 1.3 times as long).
@@ -67,6 +70,12 @@ class PPDPredictor:
         self.default_steps = default_steps
         self.default_area = default_area
         self.default_start: EnsembleStart = default_start
+        if network.config.prediction == "clean" and self._joint is None:
+            raise ConfigError(
+                "PPDPredictor",
+                f"encoder {encoder.name} gives no metres beside its semantics",
+                "A network that corrects its encoder's map needs that map: the photo encoder",
+            )
 
     @torch.inference_mode()
     def predict(
@@ -87,17 +96,27 @@ class PPDPredictor:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
         network, timesteps = self.network, ppd_timesteps(steps)
         device = network.x_embedder.proj.weight.device
-        image_3HW = photo_to_network(image_3HW, area=area, multiple=network.config.coarse_patch)
+        image_3HW = photo_to_network(image_3HW, area=area, multiple=network.config.size_multiple)
         image_13HW = image_3HW.to(device)[None]
         semantics_1LD, guess = self._look(image_13HW)
+        anchor = None if network.detail is None or guess is None else anchor_of(guess)
         H, W = image_13HW.shape[-2:]
         is_shared = (ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
         depths_BHW: list[Tensor] = []
+        spreads_BHW: list[Tensor] = []
         for group in _groups(generators, at_once=max(1, pixels // (H * W)), is_shared=is_shared):
             noise_B1HW = draw_noise(group, size_hw=(H, W)).to(device)
             image_B3HW = image_13HW.expand(len(group), -1, -1, -1)
             given = (image_B3HW, semantics_1LD.expand(len(group), -1, -1))
+            if anchor is not None:
+                map_B1HW = anchor.map_B1HW.expand(len(group), -1, -1, -1)
+                found = sample_clean_map(network, *given, map_B1HW, noise_B1HW, timesteps)
+                depths_BHW.append(anchor.log_depth(found.clean_B1HW)[:, 0].cpu())
+                # a Laplace distribution of mean absolute error b has the deviation sqrt(2) b
+                b_B1HW = found.log_spread_B1HW.exp() * anchor.range_B[:, None, None, None]
+                spreads_BHW.append(math.sqrt(2) * b_B1HW[:, 0].cpu())
+                continue
             if is_shared and depths_BHW:
                 clean_11HW = depths_BHW[0][None].to(device) - 0.5
                 latent_B1HW = sample_from_clean(network, *given, clean_11HW, noise_B1HW, timesteps)
@@ -109,6 +128,7 @@ class PPDPredictor:
             kind=DepthKind.AFFINE_LOG_DEPTH,
             guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
             reference=self._reference(guess),
+            spread_Shw=torch.cat(spreads_BHW) if spreads_BHW else None,
         )
 
     def _look(self, image_13HW: Tensor) -> tuple[Tensor, MetricGuess | None]:

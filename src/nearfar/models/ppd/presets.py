@@ -16,7 +16,29 @@ TINY = replace(
     LARGE, width=192, depth=8, heads=3, patch_size=4, semantics_width=208, activation="silu"
 )
 
-PRESETS: dict[str, PPDConfig] = {"large": LARGE, "tiny": TINY}
+# Ours on the photo encoder: tokens of 16 and 8 pixels at 192x256, and a correction of the encoder's
+# map at full resolution (docs/ppd.md, "Clean map").
+TINY_PHOTO = replace(
+    LARGE,
+    width=192,
+    depth=6,
+    heads=3,
+    patch_size=8,
+    semantics_width=144,
+    activation="silu",
+    prediction="clean",
+    detail_channels=24,
+)
+MICRO_PHOTO = replace(
+    TINY_PHOTO, width=32, depth=2, heads=2, patch_size=8, semantics_width=80, detail_channels=8
+)
+
+PRESETS: dict[str, PPDConfig] = {
+    "large": LARGE,
+    "tiny": TINY,
+    "tiny_photo": TINY_PHOTO,
+    "micro_photo": MICRO_PHOTO,
+}
 
 # The published video network: 561 754 944 parameters in 395 tensors, its position table included.
 VIDEO = PPDVideoConfig()

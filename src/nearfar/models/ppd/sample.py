@@ -15,7 +15,7 @@ from torch import Tensor
 from nearfar.sampling.euler import euler_step
 from nearfar.sampling.flow_matching import add_noise
 
-from .network import PPDNetwork
+from .network import CleanMap, PPDNetwork, velocity_to
 
 
 def sample_depth(
@@ -53,3 +53,26 @@ def sample_from_clean(
     timestep_1 = torch.tensor(rest[:1], device=noise_B1HW.device)
     x_B1HW = add_noise(clean_11HW, noise_B1HW, timestep_B=timestep_1)
     return sample_depth(network, image_B3HW, semantics_BLD, x_B1HW, rest)
+
+
+def sample_clean_map(
+    network: PPDNetwork,
+    image_B3HW: Tensor,
+    semantics_BLD: Tensor,
+    anchor_B1HW: Tensor,
+    noise_B1HW: Tensor,
+    timesteps: Sequence[int],
+) -> CleanMap:
+    """The same loop for networks that predict clean maps: the end of the way, and its spread.
+
+    The last network call is made at timesteps[-1]; the line through it is followed to time 0, which
+    is where the clean map of that call lies.
+    """
+    x_B1HW = noise_B1HW
+    for now, then in pairwise([*timesteps, 0]):
+        found = network.clean_map(
+            x_B1HW, image_B3HW, semantics_BLD, timestep=now, anchor_B1HW=anchor_B1HW
+        )
+        velocity_B1HW = velocity_to(found.clean_B1HW, x_B1HW, now)
+        x_B1HW = euler_step(x_B1HW, velocity_B1HW, t=now / 1000, t_next=then / 1000)
+    return CleanMap(x_B1HW, found.log_spread_B1HW)

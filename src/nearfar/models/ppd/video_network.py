@@ -62,7 +62,8 @@ class PPDVideoNetwork(PPDNetwork):
         T = B if frames is None else frames
         if B % T:
             raise ConfigError("PPDVideoNetwork", f"{B} frames are no windows of {T}")
-        x_BLD, time_BD = self._embed(latent_B1HW, image_B3HW, timestep)
+        input_B4HW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
+        x_BLD, time_BD = self._embed(input_B4HW, timestep)
         if self.config.positions == "table":
             x_BLD = x_BLD + self.position_table((h, w)).to(x_BLD.dtype)
 
