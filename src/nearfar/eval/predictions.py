@@ -170,7 +170,7 @@ class ModelEstimator:
 class GivenMaps:
     """The maps of a clip's frames, predicted before: what a training shows of its held-out data."""
 
-    def __init__(self, maps_THW: NDArray[np.float64], *, value_space: str) -> None:
+    def __init__(self, maps_THW: NDArray, *, value_space: str) -> None:
         self._maps_THW, self.value_space = maps_THW, value_space
 
     @property
@@ -190,7 +190,8 @@ class GivenMaps:
     def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
         """The maps in order, one for each frame."""
         for map_HW, _ in zip(self._maps_THW, frames, strict=False):
-            yield Estimate(map_HW, self.value_space, None, None, None, 0.0)
+            values_HW = map_HW.astype(np.float64)
+            yield Estimate(values_HW, self.value_space, None, None, None, 0.0)
 
 
 class BaselineEstimator:
