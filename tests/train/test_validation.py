@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,6 @@ def test_a_diverged_network_has_errors_and_ends_nothing(tmp_path):
         map_BHW[:, 0], map_BHW[:, 1], map_BHW[:, 2] = torch.nan, torch.inf, -torch.inf
         return map_BHW
 
-    target = Target(network=micro.network, objective=NoLoss(), preview=wild, family="m", preset="m")
+    target = dataclasses.replace(micro, objective=NoLoss(), preview=wild)
     values = validate(recipe, target, FakeSource(), AS_IS, device=CPU).values
     assert 0.1 < values["abs_rel"] < 1000 and 0 <= values["delta1"] < 1
