@@ -69,7 +69,7 @@ def judged(name, estimator, *changes, data=None, index=1):
 
 
 @pytest.mark.parametrize("name", IDENTITY)
-def test_the_truth_in_any_family_scores_perfectly(name):
+def test_the_truth_in_any_value_space_scores_perfectly(name):
     value_space, metric, tolerance = IDENTITY[name]
     # at the photo's own size: resizing is tested in test_prepare
     native = ("image.resize=none", "truth.resize=none")

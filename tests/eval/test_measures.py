@@ -271,7 +271,7 @@ def test_missing_poses_and_cameras_are_named():
         measured(pumping, samples(without=("camera",)))
     frames = samples()
     frames[2] = frames[2]._replace(intrinsics_33=CAMERA * 1.1)
-    with pytest.raises(DataError, match="walk/0/2: has another camera"):
+    with pytest.raises(DataError, match="walk/0/2: has a different camera"):
         measured(pumping, frames)
 
 

@@ -13,6 +13,7 @@ from nearfar.eval.predictions import (
     BaselineEstimator,
     ClipEstimator,
     EstimateSettings,
+    GivenMaps,
     ModelEstimator,
     VideoEstimator,
 )
@@ -186,3 +187,13 @@ def test_settings_that_mean_nothing_are_refused(windowed):
         clip_estimator(windowed(), LOG, ensemble_size=4)
     with pytest.raises(ConfigError, match="accepted are"):
         clip_estimator(windowed(), {"affine_disparity": "none"})
+
+
+def test_given_maps_are_told_in_order():
+    maps = np.arange(24.0).reshape(2, 3, 4)
+    given = GivenMaps(maps, value_space="affine_log1p")
+    photos = [np.zeros((3, 4, 3), np.uint8)] * 2
+    found = list(given.estimate_clip(photos))
+    assert [np.array_equal(e.map_HW, m) for e, m in zip(found, maps)] == [True, True]
+    assert {e.value_space for e in found} == {"affine_log1p"} and not given.gives_uncertainty
+    assert np.array_equal(given.estimate(photos[0]).map_HW, maps[0]) and given.facts == {}

@@ -32,8 +32,8 @@ from nearfar.eval.results import (
         ({"metrics": {"abs_rel": {"mean": 1}}}, "no result of an evaluation"),
         ({"subsets": None}, "no result of an evaluation"),
         ({"protocol": {}}, "protocol lacks hash, id, version"),
-        ({"schema": 9}, "schema is 9"),
-        ({"model": None, "more": 1}, "keys are wrong"),
+        ({"schema": 9}, "has schema 9"),
+        ({"model": None, "more": 1}, "missing or unknown keys"),
     ],
 )
 def test_another_json_is_refused_in_one_line(change, finding):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,17 @@ def test_errors_are_those_of_the_judge_for_images_and_for_clips(tmp_path):
         assert 0.01 < means[0] < 1 and means[1] < 1
     assert [p.aligned_HW.shape for p in found.pictures][:2] == [(16, 24), (16, 48)]
     assert found.pictures[1].image_HW3.shape == (16, 48, 3)
+
+
+def test_a_diverged_network_has_errors_and_ends_nothing(tmp_path):
+    recipe = micro_recipe(tmp_path)
+    micro = build_micro(recipe, CPU)
+
+    def wild(image_B3HW, generator, steps):
+        map_BHW = image_B3HW[:, 0].clone()
+        map_BHW[:, 0], map_BHW[:, 1], map_BHW[:, 2] = torch.nan, torch.inf, -torch.inf
+        return map_BHW
+
+    target = dataclasses.replace(micro, objective=NoLoss(), preview=wild)
+    values = validate(recipe, target, FakeSource(), AS_IS, device=CPU).values
+    assert 0.1 < values["abs_rel"] < 1000 and 0 <= values["delta1"] < 1

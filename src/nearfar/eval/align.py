@@ -168,7 +168,7 @@ def cap_depth(
     Marigold: low, high, 1e-6. DAR (`replace_nan`): NaN to low, infinity to high, [1e-3, max].
     """
     if not low <= high:
-        raise ConfigError("caps", f"{low} is above {high}")
+        raise ConfigError("caps", f"the minimum {low} is above the maximum {high}")
     if replace_nan:
         depth = np.where(np.isnan(depth), low, depth)
     return np.maximum(np.clip(depth, low, high), floor)

@@ -129,7 +129,9 @@ def compare(path_a: str | Path, path_b: str | Path) -> Comparison:
     a, b = load_result(path_a), load_result(path_b)
     if a.protocol["hash"] != b.protocol["hash"]:
         raise ConfigError(
-            "compare", f"{a.title} against {b.title}", "Both must be of one protocol hash"
+            "compare",
+            f"{a.title} and {b.title} are different protocols",
+            "Both runs need one protocol hash",
         )
     for name in ("list_sha256", "name", "split"):
         if a.dataset.get(name) != b.dataset.get(name):

@@ -151,7 +151,7 @@ def fit_clip(
     part = protocol.alignment
     if len({truth_HW.shape for truth_HW in truths}) > 1:
         sizes = sorted({truth_HW.shape for truth_HW in truths})
-        raise DataError("truth", f"has frames of sizes {sizes} in one clip")
+        raise DataError("truth", f"has several sizes in one clip: {sizes}")
     conversion = conversion_for(protocol.prediction.accepts, value_space, protocol=protocol.id)
     maps = [converted(values_HW, conversion) for values_HW in values]
     if part.id in _UNFITTED:
@@ -350,7 +350,9 @@ def _without_sky(
     """
     values_HW = found.map_HW
     if values_HW.shape != tuple(size_hw):
-        raise DataError("prediction", f"is {values_HW.shape} for a photo of {tuple(size_hw)}")
+        raise DataError(
+            "prediction", f"has shape {values_HW.shape} for a photo of {tuple(size_hw)}"
+        )
     bad_HW = ~np.isfinite(values_HW)
     if not bad_HW.any():
         return values_HW, 0.0
@@ -442,7 +444,7 @@ def _capped(
         depth_HW = np.maximum(depth_HW, caps.floor)
     before, after = aligned.depth_HW[scored_HW], depth_HW[scored_HW]
     if not np.isfinite(after).all():
-        raise DataError("prediction", "is not finite once aligned")
+        raise DataError("prediction", "is not finite after the alignment")
     notes = {
         "negative_scale": float(aligned.scale < 0),
         "degenerate": aligned.notes.get("degenerate", 0.0),
@@ -545,7 +547,8 @@ def blend_windows(left_HW: NDArray, right_HW: NDArray, *, width: int = 1216) -> 
     overlap = 2 * window - width
     if left_HW.shape != right_HW.shape or not 0 <= overlap <= window:
         raise ConfigError(
-            "windows", f"{left_HW.shape} and {right_HW.shape} do not make {width} columns"
+            "windows",
+            f"{left_HW.shape} and {right_HW.shape} cannot be blended into {width} columns",
         )
     rising_W = np.linspace(0, 1, overlap)
     blended_HW = np.empty((left_HW.shape[0], width))

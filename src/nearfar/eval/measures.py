@@ -459,5 +459,7 @@ def _camera(clip: ScoredClip, *, is_cropped: bool) -> NDArray[np.float64]:
         cameras.append(np.asarray(found, np.float64))
     for sample, camera_33 in zip(clip.samples, cameras, strict=True):
         if not np.allclose(camera_33, cameras[0], rtol=1e-6):
-            raise DataError(sample.record.sample_id, "has another camera than the clip before it")
+            raise DataError(
+                sample.record.sample_id, "has a different camera than the frames before it"
+            )
     return cameras[0]

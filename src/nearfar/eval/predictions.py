@@ -115,9 +115,8 @@ class ModelEstimator:
         own = value_space_of(probe.kind)
         # some families state a spread for a single hypothesis
         self._has_spread = settings.ensemble_size > 1 or probe.uncertainty is not None
-        self._wants_metres = own not in accepts and "metric" in accepts
-        self.value_space = "metric" if self._wants_metres else own
-        conversion_for(accepts, self.value_space, protocol=protocol)
+        self.value_space = _asked_space(own, accepts, protocol=protocol)
+        self._wants_metres = self.value_space != own
         self._own_value_space, self._protocol = own, protocol
         self._networks = network_facts(model.networks)
 
@@ -156,17 +155,11 @@ class ModelEstimator:
             metric=self._wants_metres,
         )
         seconds = time.perf_counter() - started
-        value_space = value_space_of(result.kind)
-        if value_space != self.value_space:
-            raise ConfigError(
-                f"protocol {self._protocol}",
-                f"{self._model.name} gave {value_space}, expected {self.value_space}",
-                "No metric reference for this photo; choose a protocol that accepts its own map",
-            )
+        _require_space(result, self.value_space, model=self._model.name, protocol=self._protocol)
         spread = result.uncertainty
         return Estimate(
             result.depth.astype(np.float64),
-            value_space,
+            self.value_space,
             result.sky,
             None if spread is None else spread.astype(np.float64),
             result.fov_x_deg,
@@ -177,7 +170,7 @@ class ModelEstimator:
 class GivenMaps:
     """The maps of a clip's frames, predicted before: what a training shows of its held-out data."""
 
-    def __init__(self, maps_THW: NDArray[np.float64], *, value_space: str) -> None:
+    def __init__(self, maps_THW: NDArray, *, value_space: str) -> None:
         self._maps_THW, self.value_space = maps_THW, value_space
 
     @property
@@ -197,7 +190,8 @@ class GivenMaps:
     def estimate_clip(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[Estimate]:
         """The maps in order, one for each frame."""
         for map_HW, _ in zip(self._maps_THW, frames, strict=False):
-            yield Estimate(map_HW, self.value_space, None, None, None, 0.0)
+            values_HW = map_HW.astype(np.float64)
+            yield Estimate(values_HW, self.value_space, None, None, None, 0.0)
 
 
 class BaselineEstimator:
@@ -255,9 +249,8 @@ class VideoEstimator:
         grey = np.full((_PROBE_SIDE, _PROBE_SIDE, 3), 128, np.uint8)
         probe = next(model.stream(_clip([grey]), self._config(metric=False))).result
         own = value_space_of(probe.kind)
-        self._wants_metres = own not in accepts and "metric" in accepts
-        self.value_space = "metric" if self._wants_metres else own
-        conversion_for(accepts, self.value_space, protocol=protocol)
+        self.value_space = _asked_space(own, accepts, protocol=protocol)
+        self._wants_metres = self.value_space != own
         self._own_value_space, self._protocol = own, protocol
 
     @property
@@ -297,15 +290,10 @@ class VideoEstimator:
             if item is None:
                 return
             result = item.result
-            value_space = value_space_of(result.kind)
-            if value_space != self.value_space:
-                raise ConfigError(
-                    f"protocol {self._protocol}",
-                    f"{self._model.name} gave {value_space}, expected {self.value_space}",
-                    "It has no metric reference; choose a protocol that accepts its own map",
-                )
+            space, model = self.value_space, self._model
+            _require_space(result, space, model=model.name, protocol=self._protocol)
             depth_HW = result.depth.astype(np.float64)
-            yield Estimate(depth_HW, value_space, result.sky, None, result.fov_x_deg, seconds)
+            yield Estimate(depth_HW, space, result.sky, None, result.fov_x_deg, seconds)
 
     def _config(self, *, metric: bool) -> VideoConfig:
         settings = self._settings
@@ -317,6 +305,27 @@ class VideoEstimator:
             metric=metric,
         )
         return VideoConfig(predict=predict, cuts=False)
+
+
+def _asked_space(own: str, accepts: Mapping[str, str], *, protocol: str) -> str:
+    """The model's own value space where a protocol accepts it, else metres; ConfigError if neither.
+
+    Metres are asked for only where the model's own map would be refused.
+    """
+    asked = "metric" if own not in accepts and "metric" in accepts else own
+    conversion_for(accepts, asked, protocol=protocol)
+    return asked
+
+
+def _require_space(result: DepthResult, expected: str, *, model: str, protocol: str) -> None:
+    """ConfigError unless a result has the value space that was asked for."""
+    found = value_space_of(result.kind)
+    if found != expected:
+        raise ConfigError(
+            f"protocol {protocol}",
+            f"{model} gave {found}, expected {expected}",
+            "No metric reference for this photo; choose a protocol that accepts its own map",
+        )
 
 
 def _clip(frames: Iterable[NDArray[np.uint8]]) -> Iterator[ClipFrame]:

@@ -175,7 +175,7 @@ def _fractions(
 def _inset(size_hw: tuple[int, int], rows: int, columns: int, name: str) -> Box:
     height, width = size_hw
     if height <= 2 * rows or width <= 2 * columns:
-        raise ConfigError(name, f"{height}x{width} is too small to lose its border")
+        raise ConfigError(name, f"{height}x{width} is too small for this crop")
     return Box(rows, height - rows, columns, width - columns)
 
 
@@ -238,7 +238,9 @@ def data_hash(record: DepthRecord) -> str:
 
 def _truth_map(record: DepthRecord, which: str) -> NDArray[np.float32]:
     if record.depth_kind not in ("metric", "ordinal", "scale"):
-        raise DataError(record.sample_id, f"truth is {record.depth_kind}, protocols need metres")
+        raise DataError(
+            record.sample_id, f"truth is {record.depth_kind}; protocols need metric depth"
+        )
     if which == "filled":
         if record.filled_HW is None:
             raise DataError(record.sample_id, "has no filled depth", "Use truth.map = depth")

@@ -92,11 +92,13 @@ class EvalResult:
             raise DataError(where, f"is no JSON ({error})") from None
         if not isinstance(table, dict) or table.get("schema") != SCHEMA:
             found = table.get("schema") if isinstance(table, dict) else type(table).__name__
-            raise DataError(where, f"schema is {found}, this version reads {SCHEMA}")
+            raise DataError(where, f"has schema {found}; this version reads {SCHEMA}")
         names = {item.name for item in fields(cls)}
         missing = {"protocol", "model", "dataset", "settings", "metrics"} - set(table)
         if missing or set(table) - names:
-            raise DataError(where, f"keys are wrong: {sorted(missing | (set(table) - names))}")
+            raise DataError(
+                where, f"missing or unknown keys: {sorted(missing | (set(table) - names))}"
+            )
         try:
             table["metrics"] = _summaries(table["metrics"])
             table["subsets"] = {
@@ -404,7 +406,9 @@ class RunFiles:
             raise ConfigError(self.folder, "is not a folder", "Choose another -o")
         used = self.table.exists() or (self.folder / RESULT_FILE).exists()
         if used and not resume:
-            raise ConfigError(self.folder, "holds an evaluation", "Use --resume or another -o")
+            raise ConfigError(
+                self.folder, "already holds an evaluation", "Use --resume or another -o"
+            )
         if self.table.exists() and not path.is_file():
             finding = f"has {self.table.name} but no {RUN_FILE}: nobody knows what made its rows"
             raise DataError(self.folder, finding, "Choose another -o")

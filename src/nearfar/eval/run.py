@@ -79,6 +79,7 @@ def run_protocol(
     Every row is on the disk before the next sample begins, so that a killed run goes on with
     resume=True. Errors: ConfigError (protocol, plan, folder), DataError (a sample, the list).
     """
+    # 1. what will be run, and the folder that says so
     require_measurable(protocol)
     ids = list(dataset.sample_ids)
     chosen = select(protocol, ids, plan.limit)
@@ -88,6 +89,7 @@ def run_protocol(
     metrics, notes = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
     writer = SampleWriter(files.table, metrics, notes)
     finished = {row.index: row for row in read_table(files.table).rows}
+    # 2. this process' share of the clips (or images); finished rows are checked, not made again
     rank, world = plan.share
     worked = 0
     for places in _groups(protocol, ids, chosen)[rank::world]:
@@ -105,6 +107,7 @@ def run_protocol(
                 worked += 1
         for place in places if progress is not None else ():
             progress.advance(worked=place in missing)  # type: ignore[union-attr]
+    # 3. the mark of this share; the last process puts the result together
     is_last = files.finish(
         {
             "finished": now(),
@@ -151,7 +154,7 @@ def select(protocol: LockedProtocol, ids: Sequence[str], limit: int | None) -> l
         raise DataError(
             protocol.dataset.name,
             f"{len(ids)} samples, {protocol.id} expects {protocol.dataset.count}",
-            f"Complete the data{_or_list(protocol)}; a part of them runs, not comparable, with "
+            f"Complete the data{_or_list(protocol)}; to run a part of them (not comparable), add "
             "--set dataset.count=0 --set dataset.fingerprint=",
         )
     chosen = list(range(len(ids)))
@@ -194,7 +197,7 @@ def _run_facts(
     if fingerprint and found and fingerprint != found and not plan.dataset.get("official"):
         raise DataError(
             protocol.dataset.name,
-            f"list fingerprint {str(found)[:8]} is not {fingerprint[:8]} of {protocol.id}",
+            f"has fingerprint {str(found)[:8]}; {protocol.id} expects {fingerprint[:8]}",
             "Use the official split, or --set dataset.fingerprint=",
         )
     return {

@@ -104,7 +104,7 @@ def bootstrap_means(
             "Leave out what was skipped for a stated reason, and count it",
         )
     if resamples < 1:
-        raise ConfigError("bootstrap", f"{resamples} resamples are impossible")
+        raise ConfigError("bootstrap", f"needs at least 1 resample, not {resamples}")
     sums, counts = values, np.ones(len(values))
     if scenes is not None:
         sums, counts = _per_scene(values, scenes)

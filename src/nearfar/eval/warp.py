@@ -51,6 +51,7 @@ def moge_warp(
     height, width = depth_HW.shape
     if rgb_HW3.shape[:2] != (height, width):
         raise ConfigError("warp", f"photo {rgb_HW3.shape[:2]}, depth {depth_HW.shape} differ")
+    # 1. the new camera, and a source [h,w] as fine as it will be seen
     camera_33 = intrinsics_33 / np.array([[width], [height], [1.0]])
     view = _centered_view(camera_33, size_hw)
     focal_x, focal_y = camera_33[0, 0], camera_33[1, 1]
@@ -58,12 +59,14 @@ def moge_warp(
         max(1, int(size_hw[0] / (focal_y / view.camera_33[1, 1]))),
         max(1, int(size_hw[1] / (focal_x / view.camera_33[0, 0]))),
     )
+    # 2. photo [h,w,3]; depth [h,w] as distance along the ray
     photo_hw3 = resize_lanczos(rgb_HW3, between_hw)
     source = masked_nearest_source(valid_HW, between_hw)
     distance_hw = np.zeros(between_hw)
     rays_hw = np.linalg.norm(_rays(camera_33, between_hw), axis=2)
     distance_hw[source.found_hw] = source.take(depth_HW) * rays_hw[source.found_hw]
 
+    # 3. rays [rows,W,3] of the target into the source; z-depth again
     rgb = np.empty((*size_hw, 3), np.uint8)
     depth = np.zeros(size_hw, np.float32)
     for top in range(0, size_hw[0], _ROWS):
@@ -74,6 +77,7 @@ def moge_warp(
         y_HW = seen_HW3[..., 1] / seen_HW3[..., 2] * between_hw[0] - 0.5
         rgb[rows] = _bilinear(photo_hw3, y_HW, x_HW)
         depth[rows] = _nearest(distance_hw, y_HW, x_HW) / np.linalg.norm(rays_HW3, axis=2)
+    # 4. what is absurdly far is no surface
     valid = depth > 0
     if valid.any():
         valid &= depth <= _FARTHEST * np.quantile(depth[valid], 0.01)

@@ -141,7 +141,9 @@ def windowed_boundary_f1(
     limits = 1 + np.asarray(WINDOW_THRESHOLDS)
     totals = np.zeros((3, len(limits)), np.int64)
     if min(height, width) <= 2 * radius:
-        raise DataError("windowed_boundary_f1", f"{height}x{width} has no pixel inside {radius}")
+        raise DataError(
+            "windowed_boundary_f1", f"{height}x{width} has no pixel {radius} px from every border"
+        )
     core = (slice(radius, height - radius), slice(radius, width - radius))
     with np.errstate(divide="ignore", invalid="ignore"):
         for down, right in _disc(radius):
@@ -266,11 +268,13 @@ class EdgeChamfer:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high:
-            raise ConfigError("EdgeChamfer", f"0 <= low {self.low} <= high {self.high} is false")
+            raise ConfigError(
+                "EdgeChamfer", f"low {self.low} and high {self.high} are not in 0 <= low <= high"
+            )
         if not (self.far > 0 and self.ratio > 1 and self.floor_m > 0):
             raise ConfigError(
                 "EdgeChamfer",
-                f"far {self.far} > 0, ratio {self.ratio} > 1, floor_m {self.floor_m} > 0 is false",
+                f"far {self.far}, ratio {self.ratio}, floor_m {self.floor_m}: need > 0, > 1, > 0",
             )
 
 
@@ -316,6 +320,7 @@ def edge_chamfer(
     chamfer = (mean_p min_q |p - q| + mean_q min_p |p - q|) / 2 over the back-projections p of the
     aligned prediction and q of the truth. fly3d: |p - nearest q| > far * own true depth.
     """
+    # 1. pixels [P] of the edge zone
     zone_HW = edge_zone(truth_HW, valid_HW, parameters=parameters)
     depth_HW = _same_size(depth_HW, zone_HW)
     row, column = np.nonzero(zone_HW)
@@ -325,10 +330,12 @@ def edge_chamfer(
     depth_P, truth_P = depth_HW[row, column], _metres(truth_HW)[row, column]
     if not np.isfinite(depth_P).all():
         raise DataError("edge_chamfer", "the prediction is not finite inside the edge zone")
+    # 2. rays [P,3] through the pixel centers; points of prediction and truth along them
     x_P = (column + 0.5 - intrinsics_33[0, 2]) / intrinsics_33[0, 0]
     y_P = (row + 0.5 - intrinsics_33[1, 2]) / intrinsics_33[1, 1]
     rays_P3 = np.stack([x_P, y_P, np.ones_like(x_P)], axis=1)
     to_truth, to_prediction = _nearest(rays_P3 * depth_P[:, None], rays_P3 * truth_P[:, None])
+    # 3. the same with ln z as depth
     logs_P = np.log(np.maximum(depth_P, parameters.floor_m)), np.log(truth_P)
     log_to_truth, log_to_prediction = _nearest(*(rays_P3 * log_P[:, None] for log_P in logs_P))
     return EdgeScores(
@@ -456,6 +463,6 @@ def _same_size(depth_HW: NDArray, zone_HW: NDArray[np.bool_]) -> NDArray[np.floa
         raise DataError(
             "edge_chamfer",
             f"prediction is {depth_HW.shape}, truth {zone_HW.shape}",
-            "Resize it by nearest neighbor: interpolated depth flies",
+            "Resize it by nearest neighbor; interpolation makes flying pixels",
         )
     return _metres(depth_HW)

@@ -61,6 +61,7 @@ def image_metrics(
     if unknown:
         raise ConfigError("metrics", f"unknown: {', '.join(unknown)}", f"Use {', '.join(METRICS)}")
     wanted = tuple(dict.fromkeys([*names, "nonpositive_share"] if strict else names))
+    # 1. valid pixels [P], and the sums over them that the metrics share
     d_P, g_P = valid_pairs(depth_HW, truth_HW, valid_HW, where="metrics")
     terms = sorted({term for name in wanted for term in METRICS[name].terms})
     if any(term.startswith("log") for term in terms) and d_P.min() <= 0:
@@ -70,16 +71,20 @@ def image_metrics(
             "no logarithm",
             "Use a protocol with caps, or only metrics without logarithms",
         )
+    # 2. sums of blocks, added without rounding
     parts: dict[str, list[float]] = {term: [] for term in terms}
     for start in range(0, d_P.size, _BLOCK):
         block = _Block(d_P[start : start + _BLOCK], g_P[start : start + _BLOCK], strict)
         for term in terms:
             parts[term].append(_TERMS[term](block))
     sums = {term: math.fsum(values) for term, values in parts.items()}
+    # 3. metrics from sums
     scores = {name: METRICS[name].value(sums, d_P.size) for name in wanted}
     lost = [name for name, score in scores.items() if not math.isfinite(score)]
     if lost:
-        raise DataError("metrics", f"not finite: {', '.join(lost)}", "The prediction has zeros")
+        raise DataError(
+            "metrics", f"not finite: {', '.join(lost)}", "Look for zeros in the prediction"
+        )
     return scores
 
 

@@ -177,7 +177,8 @@ def opw(
     frames = len(depth_THW)
     if len(image_T3HW) != frames or len(flow_T2HW) != frames - 1:
         raise DataError(
-            "opw", f"{frames} maps, {len(image_T3HW)} photos, {len(flow_T2HW)} flows (one fewer)"
+            "opw",
+            f"{frames} maps, {len(image_T3HW)} photos, {len(flow_T2HW)} flows, not one fewer",
         )
     photos = np.asarray(image_T3HW, np.float64) * (rgb_range / 255)
     depth = np.asarray(depth_THW, np.float64)
@@ -240,7 +241,11 @@ def _directed_pairs(
     """Errors of i -> i+1 and i+1 -> i for all neighbors of the clip."""
     frames = len(depth_THW)
     if frames < 2 or len(poses_T44) != frames:
-        raise DataError("tae", f"{frames} frames and {len(poses_T44)} poses", "Give 2 or more")
+        raise DataError(
+            "tae",
+            f"{frames} frames and {len(poses_T44)} poses",
+            "Give two frames or more, each with its pose",
+        )
     if static_THW is not None and static_THW.shape != depth_THW.shape:
         raise DataError("tae", f"static mask is {static_THW.shape}, depth {depth_THW.shape}")
     if not (np.isfinite(depth_THW).all() and (np.asarray(depth_THW) > 0).all()):

@@ -168,7 +168,7 @@ def nll(depth_P: NDArray, truth_P: NDArray, sigma_P: NDArray) -> float:
     """Mean of ln(2 pi sigma^2) / 2 + (d - g)^2 / (2 sigma^2), nats a pixel; sigma must be > 0."""
     depth, truth, sigma = _pixels(depth_P, truth_P, sigma_P)
     if not (sigma > 0).all():
-        raise DataError("nll", f"{np.count_nonzero(sigma <= 0)} sigmas are not above 0")
+        raise DataError("nll", f"{np.count_nonzero(sigma <= 0)} sigmas are not positive")
     ratio = (depth - truth) / sigma
     return float(np.mean(0.5 * math.log(2 * math.pi) + np.log(sigma) + 0.5 * ratio**2))
 
@@ -193,7 +193,7 @@ def propagate_sigma(
     if space == "depth":
         return sigma
     if space not in SPACES:
-        raise ConfigError("propagate_sigma", f"unknown space {space!r}", f"One of {SPACES}")
+        raise ConfigError("propagate_sigma", f"unknown space {space!r}", f"Use {', '.join(SPACES)}")
     if depth is None:
         raise ConfigError("propagate_sigma", f"{space} needs the aligned depth")
     metres = np.asarray(depth, np.float64)
@@ -203,7 +203,7 @@ def propagate_sigma(
 
 def _metric(name: str) -> _Metric:
     if name not in METRICS:
-        raise ConfigError("metric", f"unknown {name!r}", f"One of {', '.join(METRICS)}")
+        raise ConfigError("metric", f"unknown {name!r}", f"Use {', '.join(METRICS)}")
     return METRICS[name]
 
 
