@@ -96,7 +96,7 @@ def _build(verb: str) -> typer.Typer:
     @app.callback(invoke_without_command=True)
     def root(
         context: typer.Context,
-        version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
     ) -> None:
         """Generative depth estimation: from a photo to depth, point cloud and uncertainty."""
         if version:
@@ -105,7 +105,7 @@ def _build(verb: str) -> typer.Typer:
             typer.echo(__version__)
             raise typer.Exit
         if context.invoked_subcommand is None:
-            raise ConfigError("nearfar", "no verb given", f"Use one of {', '.join(VERBS)}")
+            raise ConfigError("nearfar", "no command given", f"Use one of {', '.join(VERBS)}")
 
     for name, (module, attribute, line) in VERBS.items():
         target = getattr(import_module(module), attribute) if name == verb else _placeholder

@@ -39,21 +39,21 @@ class TrainOptions:
         list[str], typer.Argument(metavar="[KEY=VALUE]...", help="e.g. train.steps=20 data.seed=7.")
     ] = field(default_factory=list)
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")
     ] = False
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start again in a used run folder.")
+        bool, typer.Option("--overwrite", help="Start over in a used run folder.")
     ] = False
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Only write weights and card of this run folder, and leave."),
+        typer.Option("--export", help="Only write weights and card of this run folder, and exit."),
     ] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print sizes and memory per GPU, and leave.")
+        bool, typer.Option("--dry-run", help="Only print sizes and memory per GPU, and exit.")
     ] = False
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs that --dry-run plans for.")] = 8
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show more messages.")] = False
 
 
 def _train(context: typer.Context, options: TrainOptions) -> None:
@@ -68,7 +68,7 @@ def _train(context: typer.Context, options: TrainOptions) -> None:
         typer.echo(export_run(options.export))
         return
     if options.recipe is None:
-        raise ConfigError("nearfar train", "no recipe given", "Name a TOML file, see recipes/")
+        raise ConfigError("nearfar train", "no recipe given", "Give a TOML file, see recipes/")
     if options.resume and options.overwrite:
         raise ConfigError("--resume, --overwrite", "both given", "Choose one")
     from nearfar.settings import keep_freed_memory
@@ -87,7 +87,7 @@ def _train(context: typer.Context, options: TrainOptions) -> None:
     values = "  ".join(f"{name} {value:.4f}" for name, value in end.metrics.items())
     typer.echo(f"{end.folder}: {end.step} of {recipe.train.steps} steps  {values}".rstrip())
     if stop.is_set():
-        typer.echo("stopped; --resume goes on from here", err=True)
+        typer.echo("stopped; --resume continues from here", err=True)
         raise typer.Exit(_INTERRUPTED)
 
 
