@@ -5,7 +5,7 @@ predict.py  nearfar predict: the verb and its checks before any work
 batch.py    nearfar predict: the run over many inputs, manifest, resume
 progress.py lines and a progress bar on standard error
 video.py    nearfar video: clips one after the other
-video_options.py  what it can be told
+video_options.py  its options
 models.py   nearfar models: list, info, get, convert
 data.py     nearfar data: render
 datasets.py  nearfar data: list, check

@@ -88,8 +88,8 @@ def _in_full(card: DatasetCard) -> str:
         "remarks": card.notes,
     }
     lines["commercial use"] = lines["commercial use"] or COMMERCIAL[card.commercial]
-    told = [f"  {key:15} {value}" for key, value in lines.items() if value]
-    return "\n".join([f"{card.name}: {card.title}", *told])
+    shown = [f"  {key:15} {value}" for key, value in lines.items() if value]
+    return "\n".join([f"{card.name}: {card.title}", *shown])
 
 
 def _require_commercial(card: DatasetCard) -> None:
@@ -120,7 +120,7 @@ def splits(card: DatasetCard) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckOptions:
-    """Everything `nearfar data check` can be told."""
+    """The options of `nearfar data check`."""
 
     path: Annotated[
         Path, typer.Argument(help="Folder, tar or zip of a dataset, or an own CSV or JSONL list.")

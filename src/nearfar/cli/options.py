@@ -49,7 +49,7 @@ NoOutlierFilter = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictOptions:
-    """Everything `nearfar predict` can be told."""
+    """The options of `nearfar predict`."""
 
     inputs: Annotated[
         list[str],

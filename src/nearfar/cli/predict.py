@@ -1,4 +1,4 @@
-"""nearfar predict: what is wrong with the question is said before any work starts."""
+"""nearfar predict: wrong usage is reported before any work starts."""
 
 from __future__ import annotations
 

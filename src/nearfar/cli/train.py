@@ -30,7 +30,7 @@ _COLUMNS = 2  # held-out images side by side on a sheet; each is photo, truth, p
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOptions:
-    """Everything `nearfar train` can be told besides the recipe itself."""
+    """The options of `nearfar train`, besides the recipe itself."""
 
     recipe: Annotated[
         Path | None, typer.Argument(help="TOML recipe, e.g. recipes/ppd_tiny.toml.")
@@ -59,7 +59,7 @@ class TrainOptions:
 def _train(context: typer.Context, options: TrainOptions) -> None:
     """Train from a TOML recipe: log, checkpoints, pictures, and at the end weights with a card.
 
-    Ctrl-C ends the run after the current step with a checkpoint; --resume goes on exactly there.
+    Ctrl-C ends the run after the current step with a checkpoint; --resume continues exactly there.
     """
     set_verbosity(quiet=options.quiet, verbose=options.verbose)
     if options.export is not None:

@@ -32,7 +32,7 @@ _TELL_EVERY_S = 30.0  # where there is no bar
 def _video(context: typer.Context, options: VideoOptions) -> None:
     """Predict depth of video files and folders of frames, in constant memory.
 
-    Ctrl-C writes the files of what is finished; --resume goes on there, also after a crash. Exit
+    Ctrl-C writes the files of what is finished; --resume continues there, also after a crash. Exit
     code 0: all done; 1: some clips failed or ended early; 2: wrong usage; 130: interrupted.
     """
     from . import FAILED, INTERRUPTED

@@ -1,4 +1,4 @@
-"""What `nearfar video` can be told, with every default."""
+"""The options of `nearfar video`, with every default."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PREDICT = PredictConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoOptions:
-    """Everything `nearfar video` can be told."""
+    """The options of `nearfar video`."""
 
     clips: Annotated[list[str], typer.Argument(help="Video files, or folders of frames.")]
     model: Annotated[

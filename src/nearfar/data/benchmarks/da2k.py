@@ -1,4 +1,4 @@
-"""DA-2K: about 1,000 pictures with about 2,000 pairs of pixels, the closer one told (spec 2.8).
+"""DA-2K: about 1,000 pictures and 2,000 pairs of pixels, the closer one marked (docs/datasets.md).
 
 `annotations.json`: picture -> pairs of points [row, col] of the picture as it is displayed, and
 which of them is closer. Records have no depth (all of it is unknown); `notes["scene_type"]` is one
