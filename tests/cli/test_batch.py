@@ -53,7 +53,7 @@ def broken(name, path):
     if name == "empty":
         path.write_bytes(b"")
     elif name == "text":
-        path.write_text("this is no photo\n" * 20)
+        path.write_text("this is not a photo\n" * 20)
     elif name == "truncated jpeg":
         big.save(path, format="JPEG")
         cut(path, 0.5)
@@ -268,7 +268,7 @@ def test_ctrl_c_keeps_finished_photos_and_a_true_manifest(nearfar, photos, tmp_p
     model._predictor = StopsAt(model._predictor, 2, KeyboardInterrupt())
     ran = nearfar("predict", photos, "-o", out, "--save", "npz,vis", "-q", model=model)
     assert ran.code == 130
-    assert ran.err == "nearfar: error: interrupted, 1 of 3 done; go on with --resume\n"
+    assert ran.err == "nearfar: error: interrupted, 1 of 3 done; continue with --resume\n"
     assert outputs(out) == ["a_depth.npz", "a_vis.png"]
     assert [r.outputs for r in read_manifest(out / "manifest.jsonl")] == [
         ("a_depth.npz", "a_vis.png")

@@ -29,7 +29,7 @@ def test_rendered_folder_passes_check_and_is_exact(tmp_path, capsys):
     sheet = tmp_path / "own.png"
     code = run(["data", "check", str(out / "list.jsonl"), "--size", "16x12", "--sheet", str(sheet)])
     printed = capsys.readouterr().out
-    assert code == 0 and "2 of 2 lines are good, 2 with a camera" in printed
+    assert code == 0 and "2 of 2 lines are valid, 2 with a camera" in printed
     assert sheet.exists()
 
 
@@ -47,7 +47,7 @@ def test_check_lists_broken_lines_and_exits_with_one(tmp_path, capsys):
     path.write_text("\n".join(json.dumps(line) for line in lines))
     assert run(["data", "check", str(path), "--size", "16x12"]) == 1
     captured = capsys.readouterr()
-    assert "1 of 2 lines are good" in captured.out and "list.jsonl:2" in captured.err
+    assert "1 of 2 lines are valid" in captured.out and "list.jsonl:2" in captured.err
     assert run(["data", "check", str(tmp_path / "none.csv")]) == 1
 
 

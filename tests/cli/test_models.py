@@ -113,7 +113,7 @@ def test_convert(capsys, tmp_path, released):
     assert run(["models", "info", str(target), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["source"] == "ppd.pth"
     assert run(["models", "convert", str(released), "-o", str(target)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert run(["models", "convert", str(released), "-o", str(target), "--overwrite"]) == 0
 
 

@@ -194,9 +194,9 @@ def test_output_inside_the_input_folder_is_not_read_again(nearfar, photos):
     ("arguments", "words"),
     [
         (["--save", "png61"], "png16"),
-        (["--save", ","], "names no format"),
+        (["--save", ","], "no format given"),
         (["--save", "ply", "--no-metric"], "needs metres"),
-        (["--resume", "--overwrite"], "one keeps"),
+        (["--resume", "--overwrite"], "exclude each other"),
         (["--shift", "1"], "needs --scale"),
         (["--scale", "1"], "needs --no-metric"),
         (["--metric-from", "dar-tiny", "--no-metric"], "one asks for metres"),

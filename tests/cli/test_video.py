@@ -123,14 +123,14 @@ def test_existing_results_are_kept_resumed_or_replaced(video, make_clip, tmp_pat
     assert video(clip, "-o", out).code == 0
     before = (out / "clip_vis.mp4").stat().st_mtime_ns
     ran = video(clip, "-o", out)
-    assert (ran.code, "clip_vis.mp4: exists already" in ran.err) == (2, True)
+    assert (ran.code, "clip_vis.mp4: already exists" in ran.err) == (2, True)
     ran = video(clip, "-o", out, "--resume")
-    assert (ran.code, "is done already" in ran.err) == (0, True)
+    assert (ran.code, "is already done" in ran.err) == (0, True)
     assert (out / "clip_vis.mp4").stat().st_mtime_ns == before
     assert video(clip, "-o", out, "--overwrite", "--seed", "1").code == 0
     assert (out / "clip_vis.mp4").stat().st_mtime_ns > before
     ran = video(clip, "-o", out, "--resume")  # other settings than those of the files
-    assert (ran.code, "is done already" in ran.err) == (0, False)
+    assert (ran.code, "is already done" in ran.err) == (0, False)
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def nothing_but_holes(path, make_clip):
     "spoil, line",
     [
         (lambda path, _: path.write_bytes(b""), "is empty (0 bytes). Check the copy or download"),
-        (sound_only, "has no pictures, only sound. Name a video"),
-        (stream_of_no_length, "has no pictures. Name a video"),
-        (without_its_end, "is damaged or no video ("),
+        (sound_only, "has no pictures, only sound. Give a video"),
+        (stream_of_no_length, "has no pictures. Give a video"),
+        (without_its_end, "is damaged or not a video ("),
         (of_an_unknown_codec, "its codec cannot be decoded here. Convert it"),
-        (nothing_but_holes, "holds no frame that decodes (12 damaged). Get a whole copy"),
+        (nothing_but_holes, "has no frame that can be decoded (12 damaged). Get a complete copy"),
         (lambda path, _: path.mkdir(), "holds no pictures. Known suffixes: "),
         (lambda path, _: None, "no such file or folder. Check the path"),
     ],
@@ -328,7 +328,7 @@ def test_interrupted_runs_write_what_is_finished_and_go_on(how, make_clip, tmp_p
     process.send_signal(how)
     _, error = process.communicate("\n" * 9, timeout=60)
     assert process.returncode == 130, error
-    assert "interrupted; what is finished is written, go on with --resume" in error
+    assert "interrupted; what is finished is written, continue with --resume" in error
     assert "Traceback" not in error
     out = tmp_path / "out"
     assert len(list(open_clip(out / "clip_vis.mp4").frames())) == 12
@@ -346,4 +346,4 @@ def test_stems(tmp_path, monkeypatch):
 
 def test_equal_names_are_refused(video, make_clip, tmp_path):
     ran = video(make_clip(), make_clip("clip.mkv"), "-o", tmp_path / "out")
-    assert (ran.code, "is named as" in ran.err) == (2, True)
+    assert (ran.code, "has the same name as" in ran.err) == (2, True)

@@ -38,7 +38,7 @@ def test_cards_speak_to_users():
         ({"place": "sea"}, "place 'sea'"),
         ({"module": "nearfar.data"}, "module"),
         ({"splits": ()}, "splits"),
-        ({"fingerprints": {"test": "b6fd"}}, "test is no SHA-256"),
+        ({"fingerprints": {"test": "b6fd"}}, "test is not a SHA-256"),
     ],
 )
 def test_a_wrong_card_is_refused(change, finding):

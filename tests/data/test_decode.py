@@ -54,8 +54,8 @@ def test_png16_gives_the_stored_values():
     [
         (encoded(depth_mm().astype(np.uint8)), r"d\.png: holds uint8 \[6, 8\], not 16-bit"),
         (encoded(photo()), r"d\.png: holds uint8 \[6, 8, 3\]"),
-        (encoded(depth_mm())[:60], r"d\.png: is damaged or no image"),
-        (b"", r"d\.png: is damaged or no image"),
+        (encoded(depth_mm())[:60], r"d\.png: is damaged or not an image"),
+        (b"", r"d\.png: is damaged or not an image"),
     ],
 )
 def test_depth_of_a_wrong_kind_is_refused(content, finding):
@@ -122,7 +122,7 @@ def test_exr_takes_the_only_channel_whatever_its_name(tmp_path):
     OpenEXR.File(header, {"A": values, "C": values}).write(str(tmp_path / "x.exr"))
     with pytest.raises(DataError, match=r"x: has no channel Y or Z or G or R, only A, C"):
         exr_of((tmp_path / "x.exr").read_bytes(), "x")
-    with pytest.raises(DataError, match=r"d\.exr: is a damaged or no OpenEXR"):
+    with pytest.raises(DataError, match=r"d\.exr: is damaged or not an OpenEXR"):
         exr_of(b"garbage", "d.exr")
 
 
@@ -138,9 +138,9 @@ def test_texts_numbers_and_json():
     np.testing.assert_array_equal(numbers_of(b"1, 2\n-inf 4e1", "x", count=4), [1, 2, -np.inf, 40])
     assert json_of(b'{"a": [1]}', "x") == {"a": [1]}
     for wrong, finding in (
-        (lambda: text_of(b"\xff", "x"), "x: is no text"),
+        (lambda: text_of(b"\xff", "x"), "x: is not text"),
         (lambda: numbers_of(b"1 2", "x", count=3), "x: has 2 numbers, not 3"),
-        (lambda: numbers_of(b"1 two", "x"), "x: is no list of numbers"),
+        (lambda: numbers_of(b"1 two", "x"), "x: is not a list of numbers"),
         (lambda: json_of(b'{\n"a"', "x"), "x:2: is not JSON"),
     ):
         with pytest.raises(DataError, match=finding):

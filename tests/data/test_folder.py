@@ -123,7 +123,7 @@ def test_broken_files_are_named_with_their_line(folder, line, finding):
 def test_lists_that_are_no_lists(folder):
     with pytest.raises(DataError, match="unknown column"):
         read_list(csv_list(folder, "a.png,m.npy", header="rgb,dpeth"))
-    with pytest.raises(DataError, match="lists nothing"):
+    with pytest.raises(DataError, match="lists no samples"):
         read_list(csv_list(folder))
     with pytest.raises(DataError, match="cannot be read"):
         read_list(folder / "none.csv")

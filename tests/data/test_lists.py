@@ -19,7 +19,7 @@ def test_lines_are_read_as_the_official_lists_write_them():
     assert first.path(0) == "a/rgb_1.jpg" and first.path(1) == "a/depth_1.png"
     assert first.number(2) == 518.8579 and first.number(0) is None and first.number(5) is None
     assert second.columns[1] is None
-    with pytest.raises(DataError, match=r"list\.txt:4: column 2 is no path"):
+    with pytest.raises(DataError, match=r"list\.txt:4: column 2 is not a path"):
         second.path(1)
 
 
@@ -28,7 +28,7 @@ def test_lines_are_read_as_the_official_lists_write_them():
     [
         ("a b\na\n", r"list:2: has 1 columns. Write 2 to 3"),
         ("a b c d\n", r"list:1: has 4 columns"),
-        ("# nothing\n\n", "list: lists nothing"),
+        ("# nothing\n\n", "list: lists no samples"),
     ],
 )
 def test_wrong_lines_are_named(text, finding):
@@ -50,7 +50,7 @@ def test_lists_lie_on_disk_or_in_the_dataset(tmp_path):
     assert read_list(tmp_path / "outside.txt", columns=(2, 2), store=store)[0].columns == ("c", "d")
     with pytest.raises(DataError, match="cannot be read"):
         read_list(tmp_path / "gone.txt", columns=(2, 2), store=None)
-    with pytest.raises(DataError, match="no text"):
+    with pytest.raises(DataError, match="is not text"):
         read_list(tmp_path / "bytes.txt", columns=(2, 2))
 
 

@@ -110,7 +110,7 @@ def test_messages_say_where(tree, tmp_path):
     outer = open_store(tmp_path)
     assert outer.read("top.txt") == b"top" and outer.where("top.txt") == f"{tar}!top.txt"
     assert outer.archives() == ["x.tar"] and outer.nested("x.tar").names() == sorted(FILES)
-    with pytest.raises(DataError, match="no archive"):
+    with pytest.raises(DataError, match="not an archive"):
         outer.nested("tree/top.txt")
 
 

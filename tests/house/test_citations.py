@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from source_tree import ROOT, SRC, python_files, refuse, write_tree
 
-PRIVATE = re.compile(r"\bspec (?:section|[\w.]+\.md)", re.IGNORECASE)
+PRIVATE = re.compile(r"\bspec (?:section|\d|[\w.]+\.md)", re.IGNORECASE)
 SECTION = re.compile(
     r"docs/(\w+)\.md,?\s+(?:sections?\s+)?(\d[\d.]*(?:(?:,| and|, and) \d[\d.]*)*)"
 )
@@ -110,6 +110,7 @@ def test_links_between_documents_exist():
         ("docs/ppd.md sections 1, 1.2 and 2; docs/ppd.md 1.1", 0),
         ("spec ppd.md section 4", 1),
         ("Spec section 2.7", 1),
+        ("(spec 2.8)", 1),
         ("docs/ppd.md sections 1, 9", 1),
         ("docs/ppd.md section 2.1", 1),
         ("docs/gone.md section 1", 2),

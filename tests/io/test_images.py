@@ -135,14 +135,14 @@ def test_cut_short(tmp_path, name):
 
 
 def test_text_empty_missing_and_folder(tmp_path):
-    (tmp_path / "text.jpg").write_text("this is no photo")
+    (tmp_path / "text.jpg").write_text("this is not a photo")
     (tmp_path / "empty.jpg").touch()
     for name, finding in {
         "text.jpg": "not an image",
         "empty.jpg": "is empty",
         "missing.jpg": "no such file",
         ".": "a folder",
-        "nul\0.jpg": "possible path",
+        "nul\0.jpg": "not a valid path",
     }.items():
         with pytest.raises(InputError, match=finding):
             read_image(f"{tmp_path}/{name}")

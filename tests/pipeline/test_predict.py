@@ -201,7 +201,7 @@ def test_exif_focal_length_gives_the_camera(make_model, rgb, tmp_path):
 @pytest.mark.parametrize(
     ("image", "word"),
     [
-        (3, "int is no photo"),
+        (3, "int is not a photo"),
         (np.zeros((0, 5, 3), np.uint8), "empty"),
         (np.full((3, 4, 4), 200.0), "0..1"),
         (np.full((3, 4, 4), np.nan), "0..1"),

@@ -5,7 +5,7 @@ predict.py  nearfar predict: the verb and its checks before any work
 batch.py    nearfar predict: the run over many inputs, manifest, resume
 progress.py lines and a progress bar on standard error
 video.py    nearfar video: clips one after the other
-video_options.py  what it can be told
+video_options.py  its options
 models.py   nearfar models: list, info, get, convert
 data.py     nearfar data: render
 datasets.py  nearfar data: list, check
@@ -96,7 +96,7 @@ def _build(verb: str) -> typer.Typer:
     @app.callback(invoke_without_command=True)
     def root(
         context: typer.Context,
-        version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
     ) -> None:
         """Generative depth estimation: from a photo to depth, point cloud and uncertainty."""
         if version:
@@ -105,7 +105,7 @@ def _build(verb: str) -> typer.Typer:
             typer.echo(__version__)
             raise typer.Exit
         if context.invoked_subcommand is None:
-            raise ConfigError("nearfar", "no verb given", f"Use one of {', '.join(VERBS)}")
+            raise ConfigError("nearfar", "no command given", f"Use one of {', '.join(VERBS)}")
 
     for name, (module, attribute, line) in VERBS.items():
         target = getattr(import_module(module), attribute) if name == verb else _placeholder

@@ -246,7 +246,7 @@ def _line(record: ManifestRecord, result: DepthResult | None) -> str:
 def failure_list(outcome: Outcome, total: int) -> str:
     """One line about what failed and what was left, for the end of a run."""
     left = total - outcome.done - outcome.skipped - len(outcome.failures)
-    rest = f", {left} not tried (go on with --resume --skip-errors)" if left else ""
+    rest = f", {left} not tried (continue with --resume --skip-errors)" if left else ""
     return f"{len(outcome.failures)} of {total} inputs failed{rest}"
 
 

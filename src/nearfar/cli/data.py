@@ -31,7 +31,7 @@ _CHUNK = 16  # scenes between two steps of the progress bar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderOptions:
-    """Everything `nearfar data render` can be told."""
+    """The options of `nearfar data render`."""
 
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of scenes.")] = 16
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write (PNG).")] = None
@@ -43,7 +43,7 @@ class RenderOptions:
     shards: Annotated[Path | None, typer.Option(help="Folder for training shards.")] = None
     shard_size: Annotated[int, typer.Option(min=1, help="Scenes in a shard.")] = 256
     textures: Annotated[
-        Path | None, typer.Option(help="Folder of own photos to use as pictures on walls.")
+        Path | None, typer.Option(help="Folder of your own photos, used as pictures on walls.")
     ] = None
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile first: a minute, then 4 times faster.")

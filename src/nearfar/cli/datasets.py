@@ -61,7 +61,7 @@ def list_datasets(
             line = "{:15} {:10}  {:8} {}".format(*cells)
             whole = line[: _WIDTH - 5].rpartition(", ")[0]  # the last split that fits
             typer.echo(line if len(line) <= _WIDTH else f"{whole}, ...")
-        typer.echo("License, options: nearfar data list NAME. Your copy: nearfar data check DIR.")
+        typer.echo("Details: nearfar data list NAME. To check a copy: nearfar data check DIR.")
 
 
 def _rows(cards: Sequence[DatasetCard]) -> list[tuple[str, ...]]:
@@ -88,8 +88,8 @@ def _in_full(card: DatasetCard) -> str:
         "remarks": card.notes,
     }
     lines["commercial use"] = lines["commercial use"] or COMMERCIAL[card.commercial]
-    told = [f"  {key:15} {value}" for key, value in lines.items() if value]
-    return "\n".join([f"{card.name}: {card.title}", *told])
+    shown = [f"  {key:15} {value}" for key, value in lines.items() if value]
+    return "\n".join([f"{card.name}: {card.title}", *shown])
 
 
 def _require_commercial(card: DatasetCard) -> None:
@@ -120,13 +120,14 @@ def splits(card: DatasetCard) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckOptions:
-    """Everything `nearfar data check` can be told."""
+    """The options of `nearfar data check`."""
 
     path: Annotated[
         Path, typer.Argument(help="Folder, tar or zip of a dataset, or an own CSV or JSONL list.")
     ]
     dataset: Annotated[
-        str | None, typer.Option(help="Name of `nearfar data list`; default: told by the layout.")
+        str | None,
+        typer.Option(help="Name of `nearfar data list`; default: recognized by its layout."),
     ] = None
     split: Annotated[str | None, typer.Option(help="Default: the dataset's first.")] = None
     list_file: Annotated[Path | None, typer.Option("--list", help="List of the samples.")] = None
@@ -243,7 +244,7 @@ def _check_list(chosen: CheckOptions) -> None:
             if chosen.sheet is not None and len(tiles) < 4 * SHEET_COLUMNS:
                 tiles += depth_tiles(stack_samples([sample]))
     good = len(data) - broken
-    typer.echo(f"{good} of {len(data)} lines are good, {with_camera} with a camera")
+    typer.echo(f"{good} of {len(data)} lines are valid, {with_camera} with a camera")
     if good:
         typer.echo(
             f"depth {low:.3f} to {high:.3f} m, known in {100 * known / good:.1f} % of pixels"

@@ -101,7 +101,7 @@ def convert(
 ) -> None:
     """Turn a released checkpoint into checked safetensors that say what they are."""
     if output.exists() and not overwrite:
-        raise ConfigError(output, "exists already", "Say --overwrite or another name")
+        raise ConfigError(output, "already exists", "Use --overwrite or another name")
     from nearfar.weights.convert import convert_file
 
     done = convert_file(source, output, encoder=encoder, dtype=dtype)

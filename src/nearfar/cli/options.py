@@ -49,7 +49,7 @@ NoOutlierFilter = Annotated[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictOptions:
-    """Everything `nearfar predict` can be told."""
+    """The options of `nearfar predict`."""
 
     inputs: Annotated[
         list[str],
@@ -77,7 +77,7 @@ class PredictOptions:
         int,
         option(
             "--ensemble-size",
-            help="Maps per photo; from 2 on, their median and uncertainty.",
+            help="Maps per photo; with 2 or more, their median and an uncertainty.",
             panel=NETWORK,
         ),
     ] = _PREDICT.ensemble_size
@@ -97,7 +97,7 @@ class PredictOptions:
         float | None,
         option(
             "--guidance-scale",
-            help="Away from what the model says without the photo (var_depth); default: its own.",
+            help="Classifier-free guidance, 0 = none (var_depth); default: the model's own.",
             panel=NETWORK,
         ),
     ] = _PREDICT.guidance_scale
@@ -105,7 +105,7 @@ class PredictOptions:
         int | None,
         option(
             "--stop-at",
-            help="Run only the first K steps, coarser and sooner (dar).",
+            help="Stop after K steps: coarser, but faster (dar).",
             panel=NETWORK,
         ),
     ] = _PREDICT.stop_at
@@ -113,8 +113,8 @@ class PredictOptions:
         str | None,
         option(
             "--ensemble-start",
-            help="Where maps after the first start: noise, or first, which halves their cost "
-            "(ppd); default: the model's own.",
+            help="What maps after the first start from: noise, or the first map, which halves "
+            "their cost: first (ppd); default: the model's own.",
             panel=NETWORK,
         ),
     ] = _PREDICT.ensemble_start
@@ -133,20 +133,20 @@ class PredictOptions:
         str | None,
         option(
             "--metric-from",
-            help="Model whose metres maps known up to a factor take over, as dar-tiny; default: "
-            "their encoder's guess.",
+            help="Model that supplies metres where the map is known only up to a factor, e.g. "
+            "dar-tiny; default: the encoder's guess.",
             panel=METRES,
         ),
     ] = None
     no_metric: Annotated[
         bool,
-        option("--no-metric", help="Keep the map as drawn, without metres.", panel=METRES),
+        option("--no-metric", help="Leave the map as predicted, without metres.", panel=METRES),
     ] = not _PREDICT.metric
     scale: Annotated[
         float | None,
         option(
             "--scale",
-            help="Metres by hand, with --no-metric: ln(metres + 1) = scale * map + shift.",
+            help="Your own scale, with --no-metric: ln(metres + 1) = scale * map + shift.",
             panel=METRES,
         ),
     ] = None
@@ -166,13 +166,17 @@ class PredictOptions:
     ] = False
     skip_errors: Annotated[
         bool,
-        option("--skip-errors", help="Go on after a failed input, list it at the end.", panel=RUN),
+        option(
+            "--skip-errors", help="Continue after a failed input and list it at the end.", panel=RUN
+        ),
     ] = False
     json: Annotated[
         bool, option("--json", help="One JSON line per input on standard output.", panel=RUN)
     ] = False
-    quiet: Annotated[bool, option("-q", "--quiet", help="Only errors.", panel=RUN)] = False
-    verbose: Annotated[bool, option("-v", "--verbose", help="Tell more.", panel=RUN)] = False
+    quiet: Annotated[bool, option("-q", "--quiet", help="Show errors only.", panel=RUN)] = False
+    verbose: Annotated[bool, option("-v", "--verbose", help="Show more messages.", panel=RUN)] = (
+        False
+    )
 
     def config(self) -> PredictConfig:
         """The settings of each prediction; ConfigError for impossible values."""

@@ -1,4 +1,4 @@
-"""nearfar predict: what is wrong with the question is said before any work starts."""
+"""nearfar predict: wrong usage is reported before any work starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _predict(context: typer.Context, options: PredictOptions) -> None:
     outcome = run_job(job, _load(context, options, job.rank)) if job.items else None
     failures = lost + (outcome.failures if outcome else [])
     if outcome and outcome.interrupted:
-        _tell(f"interrupted, {outcome.done} of {len(job.items)} done; go on with --resume")
+        _tell(f"interrupted, {outcome.done} of {len(job.items)} done; continue with --resume")
         raise typer.Exit(INTERRUPTED)
     if failures:
         if len(job.items) + len(lost) > 1 and outcome is not None:
@@ -95,15 +95,17 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
     from nearfar.io.writers import WRITERS
 
     if not formats:
-        raise ConfigError("--save", "names no format", f"Formats: {', '.join(WRITERS)}")
+        raise ConfigError("--save", "no format given", f"Formats: {', '.join(WRITERS)}")
     if options.resume and options.overwrite:
-        raise ConfigError("--resume, --overwrite", "one keeps results, the other does not")
+        raise ConfigError("--resume, --overwrite", "they exclude each other")
     if options.scale is None and options.shift:
         raise ConfigError("--shift", "needs --scale", "Give both")
     if options.metric_from is not None and options.no_metric:
         raise ConfigError("--metric-from, --no-metric", "one asks for metres, the other for none")
     if options.scale is not None and not options.no_metric:
-        raise ConfigError("--scale", "needs --no-metric", "The model's own metres are in the way")
+        raise ConfigError(
+            "--scale", "needs --no-metric", "Without it the map is in the model's own metres"
+        )
     if options.scale is not None and not options.scale > 0:
         raise ConfigError("--scale", f"{options.scale:g} is not above 0")
     scenes = [name for name in formats if WRITERS[name].is_scene]
@@ -141,7 +143,7 @@ def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -
     if hit:
         raise ConfigError(
             hit[0][0],
-            f"exists already, as do results of {len(hit)} of {len(items)} inputs",
+            f"already exists, as do results of {len(hit)} of {len(items)} inputs",
             "Use --resume to keep them, --overwrite to replace them, or another -o",
         )
 

@@ -30,7 +30,7 @@ _COLUMNS = 2  # held-out images side by side on a sheet; each is photo, truth, p
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOptions:
-    """Everything `nearfar train` can be told besides the recipe itself."""
+    """The options of `nearfar train`, besides the recipe itself."""
 
     recipe: Annotated[
         Path | None, typer.Argument(help="TOML recipe, e.g. recipes/ppd_tiny.toml.")
@@ -39,27 +39,27 @@ class TrainOptions:
         list[str], typer.Argument(metavar="[KEY=VALUE]...", help="e.g. train.steps=20 data.seed=7.")
     ] = field(default_factory=list)
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")
     ] = False
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start again in a used run folder.")
+        bool, typer.Option("--overwrite", help="Start over in a used run folder.")
     ] = False
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Only write weights and card of this run folder, and leave."),
+        typer.Option("--export", help="Only write weights and card of this run folder, and exit."),
     ] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print sizes and memory per GPU, and leave.")
+        bool, typer.Option("--dry-run", help="Only print sizes and memory per GPU, and exit.")
     ] = False
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs that --dry-run plans for.")] = 8
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Tell more.")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show more messages.")] = False
 
 
 def _train(context: typer.Context, options: TrainOptions) -> None:
     """Train from a TOML recipe: log, checkpoints, pictures, and at the end weights with a card.
 
-    Ctrl-C ends the run after the current step with a checkpoint; --resume goes on exactly there.
+    Ctrl-C ends the run after the current step with a checkpoint; --resume continues exactly there.
     """
     set_verbosity(quiet=options.quiet, verbose=options.verbose)
     if options.export is not None:
@@ -68,7 +68,7 @@ def _train(context: typer.Context, options: TrainOptions) -> None:
         typer.echo(export_run(options.export))
         return
     if options.recipe is None:
-        raise ConfigError("nearfar train", "no recipe given", "Name a TOML file, see recipes/")
+        raise ConfigError("nearfar train", "no recipe given", "Give a TOML file, see recipes/")
     if options.resume and options.overwrite:
         raise ConfigError("--resume, --overwrite", "both given", "Choose one")
     from nearfar.settings import keep_freed_memory
@@ -87,7 +87,7 @@ def _train(context: typer.Context, options: TrainOptions) -> None:
     values = "  ".join(f"{name} {value:.4f}" for name, value in end.metrics.items())
     typer.echo(f"{end.folder}: {end.step} of {recipe.train.steps} steps  {values}".rstrip())
     if stop.is_set():
-        typer.echo("stopped; --resume goes on from here", err=True)
+        typer.echo("stopped; --resume continues from here", err=True)
         raise typer.Exit(_INTERRUPTED)
 
 

@@ -32,7 +32,7 @@ _TELL_EVERY_S = 30.0  # where there is no bar
 def _video(context: typer.Context, options: VideoOptions) -> None:
     """Predict depth of video files and folders of frames, in constant memory.
 
-    Ctrl-C writes the files of what is finished; --resume goes on there, also after a crash. Exit
+    Ctrl-C writes the files of what is finished; --resume continues there, also after a crash. Exit
     code 0: all done; 1: some clips failed or ended early; 2: wrong usage; 130: interrupted.
     """
     from . import FAILED, INTERRUPTED
@@ -52,7 +52,7 @@ def _video(context: typer.Context, options: VideoOptions) -> None:
                     raise
                 stopped = error
             if isinstance(stopped, KeyboardInterrupt):
-                _tell("interrupted; what is finished is written, go on with --resume")
+                _tell("interrupted; what is finished is written, continue with --resume")
                 raise typer.Exit(INTERRUPTED)
             if stopped is not None:
                 failed += 1
@@ -89,7 +89,9 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
     for source in options.clips:
         stem = stem_of(source)
         if stem in jobs:
-            raise ConfigError(source, f"is named as {jobs[stem][0]}", "Give each its own -o")
+            raise ConfigError(
+                source, f"has the same name as {jobs[stem][0]}", "Give each its own -o"
+            )
         outputs = Outputs(
             folder=options.output,
             stem=stem,
@@ -99,7 +101,7 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
         )
         found = [path for path in outputs.paths() if path.exists()]
         if found and not (options.resume or options.finish or options.overwrite):
-            raise ConfigError(found[0], "exists already", "Use --resume, --overwrite or another -o")
+            raise ConfigError(found[0], "already exists", "Use --resume, --overwrite or another -o")
         job = ClipJob(
             outputs=outputs,
             config=options.config(),
@@ -135,7 +137,7 @@ def _one_clip(
     record = finished_record(clip, model, job) if options.resume else None
     if record is not None:
         if not options.quiet:
-            print(f"nearfar: {one_line(source)}: is done already", file=sys.stderr)
+            print(f"nearfar: {one_line(source)}: is already done", file=sys.stderr)
         _report(options, record, skipped=True)
         return None
     total = _expected(clip, options)
@@ -213,7 +215,10 @@ def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
         if name == _IMAGE_MODEL and not per_frame:
             per_frame = True
             if not options.quiet:
-                print(f"nearfar: no video model is here yet: {name} --per-frame", file=sys.stderr)
+                print(
+                    f"nearfar: no video model is installed; using {name} --per-frame",
+                    file=sys.stderr,
+                )
     if context.obj is not None:
         load = context.obj.load
     else:

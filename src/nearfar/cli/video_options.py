@@ -1,4 +1,4 @@
-"""What `nearfar video` can be told, with every default."""
+"""The options of `nearfar video`, with every default."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PREDICT = PredictConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoOptions:
-    """Everything `nearfar video` can be told."""
+    """The options of `nearfar video`."""
 
     clips: Annotated[list[str], typer.Argument(help="Video files, or folders of frames.")]
     model: Annotated[
@@ -39,8 +39,8 @@ class VideoOptions:
         option(
             "-m",
             "--model",
-            help="Name, folder or file of weights; auto: our video model, until it is there "
-            "ppd-tiny --per-frame.",
+            help="Name, folder or file of weights; auto: the embedded video model, or ppd-tiny "
+            "--per-frame where there is none.",
             panel=NETWORK,
         ),
     ] = "auto"
@@ -111,7 +111,7 @@ class VideoOptions:
     ] = _PREDICT.fov_x_deg
     no_metric: Annotated[
         bool,
-        option("--no-metric", help="Keep the maps as drawn, without metres.", panel=METRES),
+        option("--no-metric", help="Leave the maps as predicted, without metres.", panel=METRES),
     ] = not _PREDICT.metric
     no_edge_filter: NoEdgeFilter = False
     no_outlier_filter: NoOutlierFilter = False
@@ -120,7 +120,7 @@ class VideoOptions:
     ] = None
     resume: Annotated[
         bool,
-        option("--resume", help="Go on after the last finished window.", panel=RUN),
+        option("--resume", help="Continue after the last finished window.", panel=RUN),
     ] = False
     finish: Annotated[
         bool,
@@ -130,13 +130,15 @@ class VideoOptions:
         bool, option("--overwrite", help="Replace existing results.", panel=RUN)
     ] = False
     skip_errors: Annotated[
-        bool, option("--skip-errors", help="Go on after a failed clip.", panel=RUN)
+        bool, option("--skip-errors", help="Continue after a failed clip.", panel=RUN)
     ] = False
     json: Annotated[
         bool, option("--json", help="One JSON line per clip on standard output.", panel=RUN)
     ] = False
-    quiet: Annotated[bool, option("-q", "--quiet", help="Only errors.", panel=RUN)] = False
-    verbose: Annotated[bool, option("-v", "--verbose", help="Tell more.", panel=RUN)] = False
+    quiet: Annotated[bool, option("-q", "--quiet", help="Show errors only.", panel=RUN)] = False
+    verbose: Annotated[bool, option("-v", "--verbose", help="Show more messages.", panel=RUN)] = (
+        False
+    )
 
     def config(self) -> VideoConfig:
         """The settings of the clip; ConfigError for impossible values."""

@@ -51,7 +51,7 @@ class DatasetCard:
             raise ConfigError(f"card {self.name}", f"module {self.module!r}, splits {self.splits}")
         for name, value in self.fingerprints.items():
             if len(value) != 64:
-                raise ConfigError(f"card {self.name}", f"fingerprint {name} is no SHA-256")
+                raise ConfigError(f"card {self.name}", f"fingerprint {name} is not a SHA-256")
 
     @property
     def allows_commercial_use(self) -> bool:

@@ -153,7 +153,7 @@ def warnings_of(found: Examination) -> list[str]:
     for values, limit, text in (
         (found.valid, 0.05, "hardly any pixel has depth"),
         (found.outside, None, f"depth outside {found.card.range_m} m"),
-        (found.saturated, None, "the largest value a 16-bit file holds counts as depth"),
+        (found.saturated, None, "the largest 16-bit value is used as depth"),
     ):
         mean = float(np.mean(values)) if values else None
         if mean is None:
@@ -163,7 +163,7 @@ def warnings_of(found: Examination) -> list[str]:
         elif limit is None and mean > 0.02:
             out.append(f"{text} in {100 * mean:.1f} % of the known pixels")
     if found.flat:
-        out.append(f"{found.flat} of {found.read} depth maps have one value only")
+        out.append(f"{found.flat} of {found.read} depth maps have only one value")
     if found.black:
         out.append(f"{found.black} of {found.read} photos are of one color")
     for name, promised in (("pose", found.card.has_pose), ("sky", found.card.has_sky)):

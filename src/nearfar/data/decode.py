@@ -90,7 +90,7 @@ def text_of(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(where, f"is no text ({error.reason})") from error
+        raise DataError(where, f"is not text ({error.reason})") from error
 
 
 def json_of(content: bytes, where: str) -> Any:
@@ -110,7 +110,7 @@ def numbers_of(content: bytes, where: str, *, count: int | None = None) -> NDArr
     try:
         numbers = np.array([float(word) for word in words], np.float64)
     except ValueError as error:
-        raise DataError(where, f"is no list of numbers ({error})") from error
+        raise DataError(where, f"is not a list of numbers ({error})") from error
     if count is not None and len(numbers) != count:
         raise DataError(where, f"has {len(numbers)} numbers, not {count}")
     return numbers

@@ -52,7 +52,7 @@ def read_list(list_path: Path | str) -> list[Entry]:
     rows = _jsonl(text, list_path) if list_path.suffix in (".jsonl", ".json") else _csv(text)
     entries = [_entry(row, f"{list_path}:{line}", list_path.parent) for line, row in rows]
     if not entries:
-        raise DataError(list_path, "lists nothing", f"Columns are {', '.join(COLUMNS)}")
+        raise DataError(list_path, "lists no samples", f"Columns are {', '.join(COLUMNS)}")
     return entries
 
 

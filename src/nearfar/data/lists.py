@@ -25,7 +25,9 @@ class ListLine(NamedTuple):
         """The path in a column as stores name it; DataError if it is missing or `None`."""
         text = self.columns[column] if column < len(self.columns) else None
         if not text:
-            raise DataError(self.where, f"column {column + 1} is no path", "See docs/datasets.md")
+            raise DataError(
+                self.where, f"column {column + 1} is not a path", "See docs/datasets.md"
+            )
         try:
             return clean_name(text)
         except DataError as error:
@@ -44,7 +46,7 @@ def parse_list(text: str, where: str, *, columns: tuple[int, int]) -> list[ListL
     """The lines with their columns; empty lines and lines that begin with '#' are left out.
 
     columns: fewest and most that a line may have. DataError names file and line of a wrong one,
-    or the file if it lists nothing.
+    or the file if it lists no samples.
     """
     lines = []
     fewest, most = columns
@@ -58,7 +60,7 @@ def parse_list(text: str, where: str, *, columns: tuple[int, int]) -> list[ListL
             raise DataError(place, f"has {len(parts)} columns", f"Write {wanted} per line")
         lines.append(ListLine(place, tuple(None if p == "None" else p for p in parts)))
     if not lines:
-        raise DataError(where, "lists nothing", "Give a list with one sample per line")
+        raise DataError(where, "lists no samples", "Give a list with one sample per line")
     return lines
 
 
@@ -76,7 +78,7 @@ def read_list(
     except OSError as error:
         raise DataError(list_file, f"cannot be read ({error.strerror})", "Check --list") from error
     except UnicodeDecodeError as error:
-        raise DataError(list_file, f"is no text ({error.reason})", "Give a list") from error
+        raise DataError(list_file, f"is not text ({error.reason})", "Give a list") from error
 
 
 def natural_key(name: str) -> tuple[tuple[bool, int, str], ...]:

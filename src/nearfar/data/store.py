@@ -81,7 +81,9 @@ class Store:
         """The store of one archive that lies in this folder (shards whose names repeat)."""
         path = self.path(name)
         if path is None or not _is_archive(path.name):
-            raise DataError(self.where(name), "is no archive on disk", "Unpack the outer archive")
+            raise DataError(
+                self.where(name), "is not an archive on disk", "Unpack the outer archive"
+            )
         return Store(path)
 
     def archives(self) -> list[str]:
@@ -183,7 +185,7 @@ class Store:
                 if self._is_too_large(path):
                     if not self.root.is_dir():
                         raise DataError(path, "is too large to read compressed", "Unpack it first")
-                    _LOG.warning("%s: too large to read while compressed, left out", path)
+                    _LOG.warning("%s: too large to read while compressed, ignored", path)
                     continue
                 for name, member in self._members_of(path).items():
                     members.setdefault(name, member)
@@ -208,7 +210,7 @@ class Store:
             with self._tar_file(path) as file:
                 return _tar_members(path, file)
         except _READ_ERRORS as error:
-            raise DataError(path, f"is a damaged archive ({error})", "Get it again") from error
+            raise DataError(path, f"is a damaged archive ({error})", "Get a fresh copy") from error
 
     def _tar_file(self, path: Path) -> BinaryIO:
         """The tar without its compression."""
@@ -230,9 +232,11 @@ class Store:
             else:
                 content = _zip_content(member)
         except _READ_ERRORS as error:
-            raise DataError(where, f"is damaged ({error})", "Get the archive again") from error
+            raise DataError(
+                where, f"is damaged ({error})", "Get a fresh copy of the archive"
+            ) from error
         if member.method == -1 and len(content) != member.size:
-            raise DataError(where, "the archive ends early", "Get the archive again")
+            raise DataError(where, "the archive ends early", "Get a fresh copy of the archive")
         return content
 
 

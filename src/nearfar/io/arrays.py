@@ -58,7 +58,7 @@ def decode_picture_text(content: bytes, where: str) -> dict[str, str]:
             image.load()  # text may come after the pixels
             return {str(k): v for k, v in image.info.items() if isinstance(v, str)}
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise InputError(where, f"is damaged or no image ({error})") from error
+        raise InputError(where, f"is damaged or not an image ({error})") from error
 
 
 def decode_numpy(
@@ -109,4 +109,4 @@ def _picture(source: Path | BinaryIO, where: str | Path, *, any_mode: bool) -> N
     except InputError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise InputError(where, f"is damaged or no image ({error})") from error
+        raise InputError(where, f"is damaged or not an image ({error})") from error

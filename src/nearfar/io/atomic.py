@@ -53,6 +53,8 @@ def ensure_folder(folder: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            folder, f"cannot be made a folder ({error.strerror or error})", "Choose another output"
+            folder,
+            f"cannot be created as a folder ({error.strerror or error})",
+            "Choose another output",
         ) from error
     return folder

@@ -42,7 +42,7 @@ def _from_file(path: Path) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise InputError(path, f"is {kind}", "Name an image file")
+            raise InputError(path, f"is {kind}", "Give an image file")
         with open(path, "rb") as file:
             return _limited(file, MAX_FILE_BYTES, path)
     except InputError:
@@ -52,7 +52,7 @@ def _from_file(path: Path) -> bytes:
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # a NUL inside the name
-        raise InputError(path, f"is no possible path ({error})") from error
+        raise InputError(path, f"is not a valid path ({error})") from error
 
 
 def _download(url: str) -> bytes:

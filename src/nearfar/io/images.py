@@ -93,7 +93,7 @@ def to_photo(source: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
         if not isinstance(source, np.ndarray):
             raise InputError(
                 "image",
-                f"{type(source).__name__} is no photo",
+                f"{type(source).__name__} is not a photo",
                 "Give a path, PIL image, uint8 [H,W,3] array or float [3,H,W] array",
             )
         _check_size(
@@ -188,7 +188,9 @@ def _one_error(where: str, max_pixels: int) -> Iterator[None]:
             where, "is not an image of a known format", "Give a JPEG, PNG, WebP, TIFF, ..."
         ) from error
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise InputError(where, f"is damaged or cut short ({error})", "Get a whole copy") from error
+        raise InputError(
+            where, f"is damaged or cut short ({error})", "Get a complete copy"
+        ) from error
 
 
 def _apply_exif(image: Image, where: str) -> _Upright:
@@ -238,7 +240,9 @@ def _rgb_of_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     elif array.dtype == np.uint16:
         array = _eight_bits(array)
     elif array.dtype != np.uint8:
-        raise InputError("image", f"dtype {array.dtype} is no photo", "Use uint8, uint16 or float")
+        raise InputError(
+            "image", f"dtype {array.dtype} is not a photo", "Use uint8, uint16 or float"
+        )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim == 2:

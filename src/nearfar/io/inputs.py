@@ -59,7 +59,7 @@ def find_inputs(
         for item in items:
             found.setdefault(_identity(item.path), item)
     if not found:
-        raise InputError("input", "nothing was given", "Name a photo, a folder or a list file")
+        raise InputError("input", "nothing was given", "Give a photo, a folder or a list file")
     return _with_distinct_names(list(found.values()))
 
 
@@ -124,7 +124,7 @@ def _listed(path: Path, exclude: Path | None) -> Iterator[InputItem]:
             continue
         beside = path.parent / entry
         if entry == "-" or entry.lower().endswith(".txt"):
-            raise InputError(f"{path}:{number}", f"{entry} cannot stand in a list")
+            raise InputError(f"{path}:{number}", f"{entry} is not allowed in a list")
         target = beside if os.path.lexists(beside) else Path(entry)
         if not os.path.lexists(target):
             raise InputError(f"{path}:{number}", f"{entry}: no such file", "Correct the list")
@@ -157,7 +157,7 @@ def _url_name(url: str) -> str:
     try:
         name = Path(unquote(urlsplit(url).path)).name
     except ValueError as error:
-        raise InputError(url, f"is no address ({error})") from error
+        raise InputError(url, f"is not a valid URL ({error})") from error
     name = "".join(c if c.isprintable() and c not in '\\:*?"<>|' else "_" for c in name)
     return name.strip(". ")[-100:] or "download"
 

@@ -123,7 +123,7 @@ def read_manifest(path: str | Path) -> list[ManifestRecord]:
             record = ManifestRecord(**{**values, "outputs": tuple(values["outputs"])})
         except (ValueError, TypeError, KeyError, AttributeError):
             if line.strip():
-                _LOG.warning("%s:%d: not a whole record, left out", path, number)
+                _LOG.warning("%s:%d: incomplete record, ignored", path, number)
             continue
         records.append(record)
     return records

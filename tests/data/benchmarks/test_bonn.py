@@ -58,5 +58,5 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"balloon2/rgb\.txt:2: has 1 columns"):
         open_dataset("bonn", tmp_path)
     (place / "rgb_110/frame.png").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"rgb_110/frame\.png: its name is no time stamp"):
+    with pytest.raises(DataError, match=r"rgb_110/frame\.png: its name is not a time stamp"):
         open_dataset("bonn", tmp_path, options={"pairing": "prepared"})

@@ -45,12 +45,12 @@ POINT = {"point1": [1, 1], "point2": [2, 2], "closer_point": "point1"}
 @pytest.mark.parametrize(
     ("entry", "finding"),
     [
-        ([{**POINT, "closer_point": "left"}], "is no pair"),
-        ([{**POINT, "point1": [1.5, 2]}], "is no pair"),
-        ([{**POINT, "point1": [1, 2, 3]}], "is no pair"),
-        ([{"point1": [1, 1]}], "is no pair"),
-        ({}, "is no pair"),
-        ([], "is no pair"),
+        ([{**POINT, "closer_point": "left"}], "is not a pair"),
+        ([{**POINT, "point1": [1.5, 2]}], "is not a pair"),
+        ([{**POINT, "point1": [1, 2, 3]}], "is not a pair"),
+        ([{"point1": [1, 1]}], "is not a pair"),
+        ({}, "is not a pair"),
+        ([], "is not a pair"),
         ([{**POINT, "point1": [1, 8]}], "point [1, 8] is outside the picture, 6 x 8"),
         ([{**POINT, "point2": [-1, 0]}], "point [-1, 0] is outside"),
     ],
@@ -77,7 +77,7 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"annotations\.json:3: is not JSON"):
         open_dataset("da2k", tmp_path)
     write(tmp_path / "annotations.json", "[]")
-    with pytest.raises(DataError, match=r"annotations\.json: is no object"):
+    with pytest.raises(DataError, match=r"annotations\.json: is not an object"):
         open_dataset("da2k", tmp_path)
     (tmp_path / "annotations.json").unlink()
     with pytest.raises(DataError, match=r"no annotations\.json"):

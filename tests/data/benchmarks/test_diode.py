@@ -72,7 +72,7 @@ def test_broken_files_are_named(tmp_path, file, content, finding):
 
 def test_wrong_list_lines_are_named(tmp_path):
     mini_c.write_diode(tmp_path)
-    for line, finding in (("a b", "has 2 columns"), ("a.png b c", "no photo of DIODE")):
+    for line, finding in (("a b", "has 2 columns"), ("a.png b c", "not a photo of DIODE")):
         (tmp_path / "list.txt").write_text(line)
         with pytest.raises(DataError, match=rf"list\.txt:1: .*{finding}"):
             open_dataset("diode", tmp_path, list_file="list.txt")

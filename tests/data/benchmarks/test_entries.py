@@ -42,7 +42,7 @@ def test_errors_name_list_line_and_file(tmp_path):
         Set(store, [Entry("a/1", "a", "gone.png", "d", where="list:3")]).record(0)
     with pytest.raises(DataError, match=rf"^{tmp_path}/gone\.png: no such file"):
         Set(store, [Entry("a/1", "a", "gone.png", "d")]).record(0)
-    with pytest.raises(TypeError, match="decodes nothing"):
+    with pytest.raises(TypeError, match="has no decoder"):
         EntryDataset(store, [Entry("a/1", "a", "r", "d")]).record(0)
 
 

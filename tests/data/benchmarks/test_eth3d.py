@@ -58,7 +58,7 @@ def test_photos_without_depth_are_left_out(tmp_path):
         (
             "office/dslr_calibration_jpg/images.txt",
             "1 one 0 0 0 0 0 -2 0 x.JPG\n",
-            r"images\.txt:1: is no COLMAP photo",
+            r"images\.txt:1: is not a COLMAP photo",
         ),
     ],
 )
@@ -72,5 +72,5 @@ def test_broken_files_are_named(tmp_path, file, content, finding):
 def test_wrong_list_lines_are_named(tmp_path):
     mini_c.write_eth3d(tmp_path)
     (tmp_path / "list.txt").write_text("a.jpg b\n")
-    with pytest.raises(DataError, match=r"list\.txt:1: a\.jpg is no photo of ETH3D"):
+    with pytest.raises(DataError, match=r"list\.txt:1: a\.jpg is not a photo of ETH3D"):
         open_dataset("eth3d", tmp_path, list_file="list.txt")

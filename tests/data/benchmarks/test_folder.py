@@ -191,7 +191,7 @@ def test_mattes_stand_alone_or_beside_depth(tmp_path):
         ({"mask": "cut.png"}, "cut.png: is"),
         ({"npz": "bad.npz", "depth": None}, "bad.npz: mask is [2, 2], depth [6, 8]"),
         ({"npz": "none.npz", "depth": None}, "none.npz: has no array depth"),
-        ({"npz": "camera.npz", "depth": None}, "camera.npz: its K is no camera"),
+        ({"npz": "camera.npz", "depth": None}, "camera.npz: its K is not a 3x3 camera matrix"),
     ],
 )
 def test_broken_files_are_named(tmp_path, values, finding):

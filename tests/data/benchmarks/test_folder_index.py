@@ -71,7 +71,7 @@ def test_defaults_fill_what_is_not_stated():
         ("a.png,a.npy,0,,,,", "unit '0' is unknown"),
         ("a.png,a.npy,m,10,,,", "fy is missing"),
         ("a.png,a.npy,m,-1,1,1,1", "fx"),
-        ("a.png,a.npy,m,x,1,1,1", "is no number"),
+        ("a.png,a.npy,m,x,1,1,1", "is not a number"),
         ("../a.png,a.npy,m,,,,", "rgb '../a.png' leaves the folder"),
         ("a.png,a.npy,m,,,,,,", "has more columns than the first line"),
     ],
@@ -87,11 +87,11 @@ def test_wrong_lines_are_named(line, finding):
     [
         ({"unit": "m", "depth_scale": 1}, "has both unit and depth_scale"),
         ({"K": [1, 1, 1, 1], "fx": 1}, "states its camera as K and as fx"),
-        ({"K": [1, 1]}, "K '[1, 1]' is no camera"),
-        ({"K": [1, None, 1, 1]}, "is no number"),
+        ({"K": [1, 1]}, "K '[1, 1]' is not a camera"),
+        ({"K": [1, None, 1, 1]}, "is not a number"),
         ({"pose": [1, 2, 3]}, "pose has 3 numbers, not 16"),
         ({"depth_kind": "guess"}, "depth_kind 'guess' is unknown"),
-        ({"time": "noon"}, "time 'noon' is no number"),
+        ({"time": "noon"}, "time 'noon' is not a number"),
         ({"invalid": [1, 2]}, "invalid '[1, 2]' is not one number"),
         ({"dpeth": "a"}, "unknown column 'dpeth'"),
     ],
@@ -104,7 +104,7 @@ def test_contradictions_are_named(values, finding):
 
 def test_lists_that_are_no_lists():
     for text, name, finding in (
-        ("rgb,depth\n", "index.csv", "index.csv: lists nothing"),
+        ("rgb,depth\n", "index.csv", "index.csv: lists no samples"),
         ("{\n", "index.jsonl", "index.jsonl:1: is not JSON"),
         ("\n[1]\n", "index.jsonl", "index.jsonl:2: is not a JSON object"),
         ('{"pairs": 3}', "index.json", "index.json: has no list `pairs`"),

@@ -51,7 +51,7 @@ def test_a_list_gives_order_by_any_name(tmp_path, form):
 @pytest.mark.parametrize(
     ("lines", "finding"),
     [
-        ("a/1\n\na/3\n", "own.txt:3: a/3 is no sample"),
+        ("a/1\n\na/3\n", "own.txt:3: a/3 is not a sample"),
         ("a/1\na/1.png\n", "own.txt:2: a/1.png is li"),
     ],
 )

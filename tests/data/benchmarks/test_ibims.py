@@ -117,5 +117,5 @@ def test_wrong_lists_and_folders_are_named(tmp_path):
     with pytest.raises(DataError, match=r"no ibims1_core_raw/imagelist\.txt"):
         open_dataset("ibims", tmp_path / "empty")
     write(tmp_path / "m/ibims1_core_mat/x.mat", b"MATLAB 5.0 MAT-file, cut")
-    with pytest.raises(DataError, match=r"x\.mat: is no iBims struct"):
+    with pytest.raises(DataError, match=r"x\.mat: is not an iBims struct"):
         open_dataset("ibims", tmp_path / "m").record(0)

@@ -113,9 +113,9 @@ def test_broken_files_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("line", "finding"),
     [
-        ("photo.png depth.png 721.5", r"photo\.png is no photo of KITTI"),
-        ("2011_09_26/drive 69 l", "is no drive"),
-        ("2011_09_26/2011_09_26_drive_0002_sync 69 x", "no line of an Eigen list"),
+        ("photo.png depth.png 721.5", r"photo\.png is not a photo of KITTI"),
+        ("2011_09_26/drive 69 l", "is not a drive"),
+        ("2011_09_26/2011_09_26_drive_0002_sync 69 x", "not a line of an Eigen list"),
         ("2011_09_26/2011_09_26_drive_0002_sync", "has 1 columns"),
         ("2011_09_26/a_sync/image_02/data/0000000001.png ../x.png", "leaves the dataset"),
     ],

@@ -47,9 +47,9 @@ def test_splits_go_by_folder(tmp_path):
     ("changes", "finding"),
     [
         ({"doffs": None}, "calib.txt: has no doffs"),
-        ({"doffs": "five"}, "calib.txt:3: doffs='five' is no number"),
+        ({"doffs": "five"}, "calib.txt:3: doffs='five' is not a number"),
         ({"baseline": "-1"}, "calib.txt:4: baseline -1.0 is not positive"),
-        ({"cam0": "1000 0 4"}, "calib.txt:1: cam0='1000 0 4' is no camera"),
+        ({"cam0": "1000 0 4"}, "calib.txt:1: cam0='1000 0 4' is not a camera"),
         ({"width": "16"}, "calib.txt: is for images of [6, 16]"),
     ],
 )

@@ -51,8 +51,8 @@ def test_units_multiply(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "finding"),
-    [(None, "no near and far"), ({"near": "0", "far": "9"}, "near 0, far 9"),
-     ({"near": "3", "far": "x"}, "no near and far"), ({"near": "3", "far": "2"}, "near 3, far 2")],
+    [(None, "near and far"), ({"near": "0", "far": "9"}, "near 0, far 9"),
+     ({"near": "3", "far": "x"}, "near and far"), ({"near": "3", "far": "2"}, "near 3, far 2")],
 )  # fmt: skip
 def test_png_text_is_needed(tmp_path, text, finding):
     write_moge_eval(tmp_path)
@@ -67,7 +67,11 @@ def test_png_text_is_needed(tmp_path, text, finding):
     [
         ("meta.json", b"{}", "meta.json: states no intrinsics"),
         ("meta.json", b'{\n"intrinsics": [1,', "meta.json:2: is not JSON"),
-        ("meta.json", json.dumps({"intrinsics": [[0] * 3] * 3}).encode(), "are no camera"),
+        (
+            "meta.json",
+            json.dumps({"intrinsics": [[0] * 3] * 3}).encode(),
+            "are not a camera matrix",
+        ),
         ("meta.json", None, "meta.json: no such file"),
         ("depth.png", b"\x89PNG\r\n\x1a\n", "depth.png: is"),
         ("image.jpg", b"\xff\xd8\xff", "image.jpg: is"),

@@ -54,7 +54,7 @@ def test_the_cache_holds_the_whole_clip_and_survives_damage(records):
     "options, finding",
     [
         ({"size": 3}, "unknown option 'size'"),
-        ({"count": "many"}, "no whole number"),
+        ({"count": "many"}, "not a whole number"),
         ({"count": 0}, "0 clips"),
         ({"height": 4}, "use 8..4096"),
         ({"scenes": SCENES_VERSION - 1}, "this renderer draws version"),

@@ -65,7 +65,7 @@ def test_lists_choose_frames(tmp_path):
     data = mini_c.check_every_way("scannet", tmp_path / "s", list_file="list.txt")
     assert data.sample_ids == expected["ids"][1:2]
     (tmp_path / "wrong.txt").write_text("a.jpg b.png\n")
-    with pytest.raises(DataError, match=r"wrong\.txt:1: a\.jpg is no photo of ScanNet"):
+    with pytest.raises(DataError, match=r"wrong\.txt:1: a\.jpg is not a photo of ScanNet"):
         open_dataset("scannet", tmp_path / "s", list_file=tmp_path / "wrong.txt")
 
 
@@ -77,7 +77,7 @@ def test_lists_choose_frames(tmp_path):
         ("depth/20.png", mini_c.encoded(mini_c.photo()), "not 16-bit"),
         ("color/20.jpg", b"nothing", r"20\.jpg: is not an image"),
         ("pose/20.txt", "1 0 0", r"20\.txt: has 3 numbers, not 16"),
-        ("intrinsic/intrinsic_depth.txt", "5 0 four", "no list of numbers"),
+        ("intrinsic/intrinsic_depth.txt", "5 0 four", "not a list of numbers"),
     ],
 )
 def test_broken_files_are_named(tmp_path, file, content, finding):

@@ -52,7 +52,7 @@ def test_damaged_depth_is_named(tmp_path, store):
 @pytest.mark.parametrize("content", [b"", b"\5" + b"\0" * 400, mini_c.sens_bytes()[:200]])
 def test_what_is_no_scan_is_refused(tmp_path, store, content):
     (tmp_path / "a.sens").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.sens: (the file ends|is no \.sens)"):
+    with pytest.raises(DataError, match=r"a\.sens: (the file ends|is not a \.sens)"):
         read_header(store, "a.sens")
 
 

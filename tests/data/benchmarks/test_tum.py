@@ -106,7 +106,11 @@ def test_poses():
 @pytest.mark.parametrize(
     ("name", "content", "finding"),
     [
-        ("rgb.txt", "# c\n1.0 rgb/1.000000.png\nsoon rgb/x.png\n", "rgb.txt:3: 'soon' is no time"),
+        (
+            "rgb.txt",
+            "# c\n1.0 rgb/1.000000.png\nsoon rgb/x.png\n",
+            "rgb.txt:3: 'soon' is not a time",
+        ),
         ("depth.txt", "1.01\n", "depth.txt:1: has 1 columns"),
         ("depth.txt", "77.0 depth/1.010000.png\n", "depth.txt: no stamp is within 0.02 s"),
         ("groundtruth.txt", "1 2 3\n", "groundtruth.txt:1: has 3 columns"),

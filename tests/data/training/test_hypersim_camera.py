@@ -67,5 +67,5 @@ def test_tilted_scene_differs_by_more_than_a_percent():
 
 @pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.full((3, 3), np.nan), np.eye(3)])
 def test_impossible_matrices_are_refused(matrix):
-    with pytest.raises(DataError, match=r"ai_1: the camera matrix is no camera"):
+    with pytest.raises(DataError, match=r"ai_1: the camera matrix is not valid"):
         tilted_camera(matrix, (6, 8), where="ai_1")

@@ -44,7 +44,7 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(DataError, match=r"anno.npz: has no camera for frame 1"):
         opened("pointodyssey", tmp_path, split="all").record(1)
     np.savez(video / "anno.npz", intrinsics=np.ones((1, 3, 3)), extrinsics=2 * np.eye(4)[None])
-    with pytest.raises(DataError, match=r"anno.npz: the camera's pose is no turn"):
+    with pytest.raises(DataError, match=r"anno.npz: the camera's pose is not a rotation"):
         opened("pointodyssey", tmp_path, split="all").record(0)
     np.savez(video / "anno.npz", intrinsics=np.ones((2, 3, 3)), extrinsics=np.eye(4)[None])
     with pytest.raises(DataError, match=r"anno.npz: intrinsics \[2, 3, 3\], extrinsics"):

@@ -77,7 +77,7 @@ def test_lists_pick_and_order_frames(tmp_path):
     with pytest.raises(DataError, match=r"list.txt:3: Scene06\S+ is not in"):
         data.record(2)
     listed.write_text("\nScene02/fog/frames/rgb/Camera_1/0001.jpg\n")
-    with pytest.raises(DataError, match=r"list.txt:2: .* is no photo of Virtual KITTI 2"):
+    with pytest.raises(DataError, match=r"list.txt:2: .* is not a photo of Virtual KITTI 2"):
         opened("vkitti2", tmp_path, list_file=listed)
     listed.write_text("Scene18/fog/frames/rgb/Camera_1/rgb_00001.jpg\n")
     with pytest.raises(DataError, match="none of its photos"):
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_named(tmp_path):
         opened("vkitti2", tmp_path, split="val").record(0)
     table = place / "intrinsic.txt"
     table.write_text(table.read_text().replace("0 1 725.0087", "0 1 seven"))
-    with pytest.raises(DataError, match=r"intrinsic.txt:3: is no list of numbers"):
+    with pytest.raises(DataError, match=r"intrinsic.txt:3: is not a list of numbers"):
         opened("vkitti2", tmp_path, split="val").record(1)
     with pytest.raises(DataError, match="no SceneXX/VARIANT"):
         opened("vkitti2", tmp_path / "Scene01" / "clone" / "frames" / "rgb")

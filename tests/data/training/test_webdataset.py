@@ -54,7 +54,7 @@ def test_other_endings_by_rename(tmp_path):
         opened("webdataset", tmp_path)
     (record,) = records("webdataset", tmp_path, rename="image.png=rgb.png, d.npy=depth.npy")
     assert record.sample_id == "webdataset/x/dir/5" and record.depth_HW[3, 3] == 3
-    for rename, finding in (("image.png", "Write image.png=rgb.png"), ("a=b", "'b' is no part")):
+    for rename, finding in (("image.png", "Write image.png=rgb.png"), ("a=b", "'b' is not part")):
         with pytest.raises(ConfigError, match=finding):
             opened("webdataset", tmp_path, rename=rename)
 
@@ -64,7 +64,7 @@ def test_other_endings_by_rename(tmp_path):
     [
         ({"json": {}}, "depth_scale is None"),
         ({"json": {"depth_scale": 0}}, "depth_scale is 0"),
-        ({"json": [1]}, "is no JSON object"),
+        ({"json": [1]}, "is not a JSON object"),
         ({"json": {"depth_scale": 1, "K": [1, 2]}}, r"K is \[1, 2\]. Give 4 or 9 numbers"),
         ({"json": {"depth_scale": 1, "pose": "up"}}, "pose is up. Give 16 numbers"),
         ({"depth.png": np.ones((6, 8), np.uint8)}, "not 16-bit depth"),

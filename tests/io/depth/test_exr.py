@@ -58,7 +58,7 @@ def test_channels_of_foreign_files(tmp_path):
     assert np.array_equal(read_channel(file_of(V=values.astype(np.float16))), values)
     with pytest.raises(InputError, match="no channel Z"):
         read_channel(file_of(R=values, G=values, B=values))
-    with pytest.raises(InputError, match="neither unit nor kind"):
+    with pytest.raises(InputError, match="does not state unit and kind"):
         read(file_of(Z=values))
 
 

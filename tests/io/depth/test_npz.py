@@ -30,7 +30,7 @@ def test_other_programs_find_plain_keys(result_of, tmp_path):
 
 def test_foreign_damaged_and_pickled(result_of, tmp_path):
     np.savez(tmp_path / "foreign.npz", depth=np.ones((2, 2)))
-    with pytest.raises(InputError, match="no nearfar archive"):
+    with pytest.raises(InputError, match="not a nearfar archive"):
         read(tmp_path / "foreign.npz")
     write(result_of(), tmp_path / "a.npz")
     content = (tmp_path / "a.npz").read_bytes()

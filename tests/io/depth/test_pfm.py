@@ -52,5 +52,5 @@ def test_damaged(tmp_path, content):
 
 def test_unnamed_kind(tmp_path):
     (tmp_path / "disp0.pfm").write_bytes(b"Pf\n1 1\n-1\n0000")
-    with pytest.raises(InputError, match="says none"):
+    with pytest.raises(InputError, match="this name states none"):
         read(tmp_path / "disp0.pfm")

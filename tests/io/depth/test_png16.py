@@ -62,7 +62,7 @@ def test_map_without_any_valid_pixel(tmp_path, kind):
 
 def test_foreign_or_damaged_png(result_of, tmp_path):
     Image.fromarray(np.ones((3, 3), np.uint16)).save(tmp_path / "foreign.png")
-    with pytest.raises(InputError, match="neither unit nor kind"):
+    with pytest.raises(InputError, match="does not state unit and kind"):
         read(tmp_path / "foreign.png")
     write(result_of(), tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()

@@ -38,5 +38,5 @@ def test_values_beyond_the_range_become_its_ends():
 
 @pytest.mark.parametrize("limits", [(1, 1), (2, 1), (float("nan"), 1), (0, float("inf"))])
 def test_impossible_ranges_are_refused(limits):
-    with pytest.raises(ConfigError, match="is no range"):
+    with pytest.raises(ConfigError, match="is not a range"):
         encode_depth(result_of([[1.0]]), DepthRange(*limits))

@@ -73,5 +73,5 @@ def test_damage_is_one_line(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         next(read_depth_clip(tmp_path / "gone.mkv"))
     (tmp_path / "a.mkv").write_bytes(b"nothing" * 99)
-    with pytest.raises(InputError, match="is damaged or no depth video"):
+    with pytest.raises(InputError, match="is damaged or not a depth video"):
         next(read_depth_clip(tmp_path / "a.mkv"))

@@ -91,17 +91,17 @@ def test_empty_and_foreign_and_headless_files_are_refused(tmp_path, make_clip):
     with pytest.raises(InputError, match="is empty"):
         open_clip(tmp_path / "empty.mp4")
     (tmp_path / "text.mp4").write_text("no video at all\n" * 400)
-    with pytest.raises(InputError, match="is damaged or no video"):
+    with pytest.raises(InputError, match="is damaged or not a video"):
         open_clip(tmp_path / "text.mp4")
     whole = make_clip().read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])  # its index was at the end
-    with pytest.raises(InputError, match="is damaged or no video"):
+    with pytest.raises(InputError, match="is damaged or not a video"):
         open_clip(tmp_path / "cut.mp4")
 
 
 @pytest.mark.parametrize(
     "name, finding",
-    [("none.mp4", "has no pictures. Name a video"), ("none.mkv", "is damaged or no video")],
+    [("none.mp4", "has no pictures. Give a video"), ("none.mkv", "is damaged or not a video")],
 )
 def test_a_stream_without_frames_is_refused(tmp_path, name, finding):
     path = tmp_path / name
@@ -122,7 +122,7 @@ def test_a_file_of_which_no_frame_decodes_is_refused(make_clip):
         place = content.index(packet)
         content[place : place + len(packet)] = bytes(len(packet))
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"holds no frame that decodes \(12 damaged\)"):
+    with pytest.raises(InputError, match=r"has no frame that can be decoded \(12 damaged\)"):
         open_clip(path)
 
 

@@ -19,7 +19,7 @@ def test_files_and_folders_are_told_apart(tmp_path, make_clip, rgb):
 
 
 @pytest.mark.parametrize(
-    "source, finding", [("gone.mp4", "no such file"), ("https://a.b/c.mp4", "is no file")]
+    "source, finding", [("gone.mp4", "no such file"), ("https://a.b/c.mp4", "is not a file")]
 )
 def test_what_is_not_there_is_one_line(tmp_path, source, finding):
     with pytest.raises(InputError, match=finding):

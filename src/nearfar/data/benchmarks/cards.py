@@ -228,7 +228,7 @@ DA2K = DatasetCard(
     metric=False,
     options={"scene_types": ()},
     fixture=("da2k",),
-    notes="pairs of pixels, the closer one told; no depth",
+    notes="pairs of pixels, the closer one marked; no depth",
 )
 
 MOGE_EVAL = DatasetCard(

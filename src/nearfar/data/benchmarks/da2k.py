@@ -1,4 +1,4 @@
-"""DA-2K: about 1,000 pictures with about 2,000 pairs of pixels, the closer one told (spec 2.8).
+"""DA-2K: about 1,000 pictures and 2,000 pairs of pixels, the closer one marked (docs/datasets.md).
 
 `annotations.json`: picture -> pairs of points [row, col] of the picture as it is displayed, and
 which of them is closer. Records have no depth (all of it is unknown); `notes["scene_type"]` is one
@@ -50,7 +50,7 @@ def open_da2k(
     where, content = store.where(found[0]), store.read(found[0])
     annotations = json_of(content, where)
     if not isinstance(annotations, dict) or not annotations:
-        raise DataError(where, "is no object of pictures and pairs")
+        raise DataError(where, "is not an object of pictures and pairs")
     text = content.decode()
     wanted = {part.strip() for part in options.get("scene_types", "").split(",") if part.strip()}
     frames = []
@@ -85,17 +85,17 @@ def _pairs(stated: Any, where: str) -> tuple[Pair, ...]:
             closer = _POINTS.index(entry["closer_point"])
         except (TypeError, KeyError, ValueError) as error:
             wanted = "Write point1 and point2 as [row, col], and closer_point"
-            raise DataError(where, f"{str(entry)[:80]} is no pair", wanted) from error
+            raise DataError(where, f"{str(entry)[:80]} is not a pair", wanted) from error
         first, second = points[closer], points[1 - closer]
         if len(first) != 2 or len(second) != 2:
-            raise DataError(where, f"{str(entry)[:80]} is no pair", "A point is [row, col]")
+            raise DataError(where, f"{str(entry)[:80]} is not a pair", "A point is [row, col]")
         pairs.append(Pair(closer=(first[0], first[1]), farther=(second[0], second[1])))
     return tuple(pairs)
 
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or int(value) != value:
-        raise ValueError(f"{value!r} is no pixel")
+        raise ValueError(f"{value!r} is not a pixel")
     return int(value)
 
 

@@ -37,7 +37,7 @@ def open_diode(
             rgb, depth, mask = (line.path(column) for column in range(3))
             match = _PHOTO.match(rgb)
             if match is None:
-                raise DataError(line.where, f"{rgb} is no photo of DIODE")
+                raise DataError(line.where, f"{rgb} is not a photo of DIODE")
             base = next((b for b in ("", "val/", "train/") if store.exists(b + rgb)), "")
             entries.append(_entry(match, base + rgb, base + depth, base + mask, line.where))
     else:

@@ -86,7 +86,7 @@ class EntryDataset:
 
     def read_entry(self, entry: Entry) -> DepthRecord:
         """The record of one entry."""
-        raise TypeError(f"{type(self).__name__} decodes nothing")
+        raise TypeError(f"{type(self).__name__} has no decoder")
 
     def content(self, name: str) -> Content:
         """A file of the dataset."""

@@ -49,7 +49,7 @@ def open_eth3d(
             rgb, depth = line.path(0), line.path(1)
             match = _PHOTO.match(rgb)
             if match is None:
-                raise DataError(line.where, f"{rgb} is no photo of ETH3D")
+                raise DataError(line.where, f"{rgb} is not a photo of ETH3D")
             entries.append(_entry(match[1], match[2], rgb, depth, line.where))
         return Eth3d(store, entries)
     photos: dict[tuple[str, str], str] = {}
@@ -148,7 +148,7 @@ def _cameras(text: str, where: str) -> dict[str, tuple[str, tuple[int, int], NDA
             f = [values[0], values[0], *values[1:3]] if parts[1] in _ONE_FOCAL else values[:4]
             matrix = np.array([[f[0], 0, f[2]], [0, f[1], f[3]], [0, 0, 1]], np.float64)
         except (ValueError, IndexError) as error:
-            raise DataError(f"{where}:{number}", "is no COLMAP camera") from error
+            raise DataError(f"{where}:{number}", "is not a COLMAP camera") from error
         cameras[parts[0]] = (parts[1], (int(height), int(width)), matrix)
     return cameras
 
@@ -163,7 +163,7 @@ def _photos(text: str, where: str) -> dict[str, tuple[str, NDArray[np.float64]]]
         try:
             numbers = np.array([float(part) for part in parts[1:8]])
         except ValueError as error:
-            raise DataError(f"{where}:{number}", "is no COLMAP photo") from error
+            raise DataError(f"{where}:{number}", "is not a COLMAP photo") from error
         to_camera = _rotation(numbers[:4])
         pose = np.eye(4)
         pose[:3, :3] = to_camera.T

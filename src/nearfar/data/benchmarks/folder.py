@@ -151,7 +151,7 @@ def _depth(store: Store, entry: FolderEntry) -> _Found | None:
     if "K" in arrays:
         matrix = np.asarray(arrays["K"], np.float64)
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or matrix[0, 0] <= 0:
-            raise DataError(where, "its K is no camera 3x3")
+            raise DataError(where, "its K is not a 3x3 camera matrix")
         shift = entry.archive_shift
         center = (matrix[0, 2] + shift, matrix[1, 2] + shift)
         camera = (float(matrix[0, 0]), float(matrix[1, 1]), float(center[0]), float(center[1]))

@@ -93,7 +93,7 @@ def rows_of(content: bytes, name: str, where: str) -> list[Row]:
         reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
         rows = [_checked(f"{where}:{reader.line_num}", row) for row in reader]
     if not rows:
-        raise DataError(where, "lists nothing", f"Columns are {', '.join(COLUMNS)}")
+        raise DataError(where, "lists no samples", f"Columns are {', '.join(COLUMNS)}")
     return rows
 
 
@@ -265,7 +265,7 @@ def _camera(values: Mapping[str, Any], center: str, where: str) -> tuple[float, 
     if len(numbers) == 9:
         numbers = (numbers[0], numbers[4], numbers[2], numbers[5])
     if len(numbers) != 4 or min(numbers[:2]) <= 0:
-        finding = f"{given[0]} {str(stated)[:60]!r} is no camera"
+        finding = f"{given[0]} {str(stated)[:60]!r} is not a camera"
         raise DataError(where, finding, 'Write "fx,fy,cx,cy" in pixels')
     is_half = center == "half" or (center == "auto" and given[0] == "intrinsics")
     shift = 0.0 if is_half else 0.5
@@ -294,7 +294,7 @@ def _numbers(stated: Any, name: str, where: str) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         numbers = np.array([np.nan])
     if not len(numbers) or not np.isfinite(numbers).all():
-        raise DataError(where, f"{name} {str(stated)[:60]!r} is no number")
+        raise DataError(where, f"{name} {str(stated)[:60]!r} is not a number")
     return tuple(numbers.tolist())
 
 

@@ -77,7 +77,7 @@ def in_list_order(frames: Sequence[F], list_file: str | Path | None, store: Stor
         found = known.get(name) or known.get(_without_suffix(name))
         if found is None:
             near = f"A name is {frames[0].sample_id} or {frames[0].photo}"
-            raise DataError(line.where, f"{name} is no sample below {store.root}", near)
+            raise DataError(line.where, f"{name} is not a sample below {store.root}", near)
         if found.sample_id in chosen:
             raise DataError(line.where, f"{name} is listed twice")
         chosen[found.sample_id] = found
@@ -88,7 +88,7 @@ def span_of(text: str, where: str) -> slice:
     """The slice that an option such as `30:140` or `0:270:3` states; '' is everything."""
     match = _SLICE.fullmatch(text.strip())
     if text.strip() and match is None:
-        raise ConfigError(where, f"{text!r} is no range of frames", "Write first:end or 0:270:3")
+        raise ConfigError(where, f"{text!r} is not a range of frames", "Write first:end or 0:270:3")
     if match is None:
         return slice(None)
     first, end, step = (int(part) if part else None for part in match.groups())
@@ -103,7 +103,7 @@ def names_of(text: str, known: Sequence[str], where: str) -> list[str]:
     for name in names:
         if name not in known:
             shown = ", ".join(sorted(known)[:8])
-            raise ConfigError(where, f"{name!r} is not there", f"There: {shown}")
+            raise ConfigError(where, f"{name!r} is not there", f"Available: {shown}")
     return names or list(known)
 
 

@@ -170,7 +170,9 @@ def _struct_of(content: bytes, where: str) -> dict[str, Any]:
         struct = loaded["data"]
         fields = {name: struct[name].flat[0] for name in struct.dtype.names}
     except Exception as error:  # the decoder raises nearly anything on damaged bytes
-        raise DataError(where, f"is no iBims struct ({error!r})", "Get a whole copy") from error
+        raise DataError(
+            where, f"is not an iBims struct ({error!r})", "Get a complete copy"
+        ) from error
     for name in ("rgb", "depth", "edges", "calib", "mask_invalid", "mask_transp"):
         if name not in fields:
             raise DataError(where, f"its struct has no field {name}")

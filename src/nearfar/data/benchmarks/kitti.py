@@ -153,7 +153,7 @@ def _entry_of_line(store: Store, line: ListLine) -> Entry | None:
     match = _PHOTO.match(rgb)
     if match is None:
         raise DataError(
-            line.where, f"{rgb} is no photo of KITTI", "DATE/DRIVE_sync/image_02/data/N.png"
+            line.where, f"{rgb} is not a photo of KITTI", "DATE/DRIVE_sync/image_02/data/N.png"
         )
     return _entry(rgb, depth, match, where=line.where, focal_px=line.number(2))
 
@@ -162,12 +162,12 @@ def _entry_of_frame(store: Store, line: ListLine) -> Entry | None:
     """The entry of monodepth2's `DATE/DRIVE FRAME l|r`; None if the frame is not annotated."""
     drive, frame, side = line.path(0), line.columns[1], (*line.columns, "l")[2]
     if side not in ("l", "r") or drive.count("/") != 1:
-        raise DataError(line.where, "is no line of an Eigen list", "Write DATE/DRIVE FRAME l|r")
+        raise DataError(line.where, "is not a line of an Eigen list", "Write DATE/DRIVE FRAME l|r")
     camera, number = {"l": "02", "r": "03"}[side], int(frame or 0)
     rgb = f"{drive}/image_{camera}/data/{number:010d}.png"
     match = _PHOTO.match(rgb)
     if match is None:
-        raise DataError(line.where, f"{drive} is no drive", "Write DATE/DRIVE_sync FRAME l|r")
+        raise DataError(line.where, f"{drive} is not a drive", "Write DATE/DRIVE_sync FRAME l|r")
     depth = f"{match[2]}/proj_depth/groundtruth/image_{camera}/{number:010d}.png"
     if _located_depth(store, depth, rgb) is None:
         return None

@@ -97,7 +97,7 @@ def calibration_of(text: str, where: str) -> StereoCalibration:
         except ValueError:
             found = float("nan")
         if not np.isfinite(found):
-            raise DataError(f"{where}:{place}", f"{name}={text!r} is no number")
+            raise DataError(f"{where}:{place}", f"{name}={text!r} is not a number")
         return found
 
     stated, line = values["cam0"]
@@ -108,7 +108,9 @@ def calibration_of(text: str, where: str) -> StereoCalibration:
         numbers = []
     baseline = number_of("baseline")
     if not numbers or not np.isfinite(numbers).all() or min(numbers[0], numbers[4]) <= 0:
-        raise DataError(f"{where}:{line}", f"cam0={stated!r} is no camera [f 0 cx; 0 f cy; 0 0 1]")
+        raise DataError(
+            f"{where}:{line}", f"cam0={stated!r} is not a camera [f 0 cx; 0 f cy; 0 0 1]"
+        )
     if baseline <= 0:
         raise DataError(f"{where}:{values['baseline'][1]}", f"baseline {baseline} is not positive")
     size_hw = None

@@ -98,9 +98,13 @@ def log_depth_of(content: bytes, where: str) -> LogDepth:
     try:
         near, far, unit = float(text["near"]), float(text["far"]), float(text.get("unit", 1))
     except (KeyError, ValueError) as error:
-        raise DataError(where, "its text states no near and far", "Get the original PNG") from error
+        raise DataError(
+            where, "its text does not state near and far", "Get the original PNG"
+        ) from error
     if not (0 < near <= far < np.inf and 0 < unit < np.inf):
-        raise DataError(where, f"near {near:g}, far {far:g}, unit {unit:g} make no depth")
+        raise DataError(
+            where, f"near {near:g}, far {far:g}, unit {unit:g} do not define a depth range"
+        )
     valid = (codes > 0) & (codes < 65535)
     share = (codes.astype(np.float64) - 1) / _STEPS
     depth = unit * np.exp((1 - share) * np.log(near) + share * np.log(far))
@@ -120,7 +124,9 @@ def _read(store: Store, frame: MogeFrame) -> DepthRecord:
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(store.where(meta_name), f"states no intrinsics 3x3 ({error})") from error
     if not np.isfinite(stated).all() or min(stated[0, 0], stated[1, 1]) <= 0:
-        raise DataError(store.where(meta_name), f"intrinsics {stated.tolist()} are no camera")
+        raise DataError(
+            store.where(meta_name), f"intrinsics {stated.tolist()} are not a camera matrix"
+        )
     sources = [frame.photo, depth_name, meta_name]
     masks = {}
     name = f"{frame.folder}/segmentation.png"

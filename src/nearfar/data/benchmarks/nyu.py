@@ -86,7 +86,9 @@ class NyuMat(EntryDataset):
                 rgb = file["images"][entry.number - 1].transpose(2, 1, 0)
                 raw, dense = (file[n][entry.number - 1].T for n in ("rawDepths", "depths"))
             except Exception as error:  # HDF5 raises nearly anything on damaged bytes
-                raise DataError(where, f"cannot be decoded ({error})", "Get it again") from error
+                raise DataError(
+                    where, f"cannot be decoded ({error})", "Get a fresh copy"
+                ) from error
         return _record(entry, rgb, dense if self.filled else raw, where, dense=dense)
 
 

@@ -171,5 +171,5 @@ def _whole(where: str, name: str, value: object) -> int:
     try:
         number = int(str(value))
     except ValueError:
-        raise ConfigError(f"{where}: {name}", f"{value!r} is no whole number") from None
+        raise ConfigError(f"{where}: {name}", f"{value!r} is not a whole number") from None
     return number

@@ -169,7 +169,7 @@ def _entry_of_line(line: ListLine) -> Entry:
     for pattern in _PHOTOS:
         if (match := pattern.match(photo)) is not None:
             return _entry(match[1], int(match[2]), photo, depth, where=line.where)
-    raise DataError(line.where, f"{photo} is no photo of ScanNet", "sceneNNNN_NN/color/N.jpg")
+    raise DataError(line.where, f"{photo} is not a photo of ScanNet", "sceneNNNN_NN/color/N.jpg")
 
 
 def _entry(scene: str, number: int, photo: str, depth: str, where: str = "") -> Entry:

@@ -46,7 +46,7 @@ def read_header(store: Store, name: str) -> SensHeader:
     with store.open(name) as file:
         version, length = struct.unpack("<IQ", _exactly(file, 12, where))
         if version != _VERSION or length > 4096:
-            raise DataError(where, f"is no .sens file of version {_VERSION}", "Get it again")
+            raise DataError(where, f"is not a .sens file of version {_VERSION}", "Get a fresh copy")
         _exactly(file, length, where)
         matrices = np.frombuffer(_exactly(file, 4 * 64, where), "<f4").reshape(4, 4, 4)
         numbers = struct.unpack("<iiIIIIfQ", _exactly(file, 36, where))
@@ -56,7 +56,7 @@ def read_header(store: Store, name: str) -> SensHeader:
     if color not in _COLORS or depth not in (_RAW, _ZLIB) or not shift > 0:
         raise DataError(where, f"compression {color}, {depth} or depth unit {shift} is unknown")
     if count * _FRAME.size > size:
-        raise DataError(where, f"is too small for {count} frames", "Get the scan again")
+        raise DataError(where, f"is too small for {count} frames", "Get a fresh copy of the scan")
     return SensHeader(
         color_intrinsics_44=matrices[0].astype(np.float64),
         depth_intrinsics_44=matrices[2].astype(np.float64),
@@ -94,12 +94,14 @@ def read_frame(store: Store, name: str, header: SensHeader, offset: int) -> Sens
         raw = zlib.decompress(packed) if header.depth_compression == _ZLIB else packed
         depth = np.frombuffer(raw, "<u2").reshape(header.depth_size_hw)
     except (zlib.error, ValueError) as error:
-        raise DataError(where, f"depth is damaged ({error})", "Get the scan again") from error
+        raise DataError(
+            where, f"depth is damaged ({error})", "Get a fresh copy of the scan"
+        ) from error
     return SensFrame(photo, depth, np.frombuffer(pose, "<f4").reshape(4, 4).astype(np.float64))
 
 
 def _exactly(file: BinaryIO, size: int, where: str) -> bytes:
     content = file.read(size)
     if len(content) != size:
-        raise DataError(where, "the file ends early", "Get the scan again")
+        raise DataError(where, "the file ends early", "Get a fresh copy of the scan")
     return content

@@ -86,19 +86,19 @@ def open_sintel(
 def dpt_of(content: bytes, where: str) -> NDArray[np.float32]:
     """The values [H,W] of a .dpt file, as stored."""
     if len(content) < 12 or struct.unpack("<f", content[:4])[0] != _TAG:
-        raise DataError(where, "is no .dpt file (its tag is wrong)", "Get a whole copy")
+        raise DataError(where, "is not a .dpt file (its tag is wrong)", "Get a complete copy")
     width, height = struct.unpack("<ii", content[4:12])
     if min(width, height) < 1 or len(content) != 12 + 4 * width * height:
         finding = f"has {len(content)} bytes, {width} x {height} pixels need other ones"
-        raise DataError(where, finding, "Get a whole copy")
+        raise DataError(where, finding, "Get a complete copy")
     return np.frombuffer(content, "<f4", offset=12).reshape(height, width).astype(np.float32)
 
 
 def cam_of(content: bytes, where: str) -> Camera:
     """The camera of a .cam file; the pose is the inverse of what it states."""
     if len(content) != _CAMERA_BYTES or struct.unpack("<f", content[:4])[0] != _TAG:
-        finding = f"is no .cam file ({len(content)} bytes, {_CAMERA_BYTES} and a tag expected)"
-        raise DataError(where, finding, "Get a whole copy")
+        finding = f"is not a .cam file ({len(content)} bytes, {_CAMERA_BYTES} and a tag expected)"
+        raise DataError(where, finding, "Get a complete copy")
     numbers = np.frombuffer(content, "<f8", offset=4)
     matrix, outer = numbers[:9].reshape(3, 3), numbers[9:].reshape(3, 4)
     pose = np.eye(4)

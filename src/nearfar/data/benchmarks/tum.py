@@ -239,7 +239,7 @@ def _in_text(store: Store, folder: str, kind: str) -> list[Stamped]:
     for line in _lines(store, name, columns=(2, 2)):
         time = line.number(0)
         if time is None or not np.isfinite(time):
-            raise DataError(line.where, f"{line.columns[0]!r} is no time stamp")
+            raise DataError(line.where, f"{line.columns[0]!r} is not a time stamp")
         stamped.append(Stamped(time, folder + line.path(1)))
     return sorted(stamped)
 
@@ -253,7 +253,7 @@ def _in_folder(store: Store, folder: str, kind: str) -> list[Stamped]:
             try:
                 stamped.append(Stamped(float(stem), name))
             except ValueError as error:
-                raise DataError(store.where(name), "its name is no time stamp") from error
+                raise DataError(store.where(name), "its name is not a time stamp") from error
     if not stamped:
         raise store.nothing_found(f"{folder}{kind}/*.png")
     return sorted(stamped)

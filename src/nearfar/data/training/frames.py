@@ -134,7 +134,7 @@ def listed_frames(
         path = line.path(0)
         match = next((found for p in patterns if (found := p.search(path))), None)
         if match is None:
-            raise DataError(line.where, f"{path} is no photo of {layout.name}", "Check the list")
+            raise DataError(line.where, f"{path} is not a photo of {layout.name}", "Check the list")
         key = layout.key.format(*match.groups())
         chosen.append(by_key.get(key, Frame(key, match.groups(), {}, line.where)))
     if not any(frame.files for frame in chosen):
@@ -192,7 +192,9 @@ def inverse_pose(numbers: NDArray[np.floating], where: str) -> NDArray[np.float6
     rows = numbers.reshape(-1, 4).astype(np.float64)[:3]
     turn_33 = rows[:, :3]
     if not np.allclose(turn_33 @ turn_33.T, np.eye(3), atol=1e-2):
-        raise DataError(where, "the camera's pose is no turn and shift", "Check the version")
+        raise DataError(
+            where, "the camera's pose is not a rotation and a translation", "Check the version"
+        )
     pose_44[:3, :3] = turn_33.T
     pose_44[:3, 3] = -turn_33.T @ rows[:, 3]
     return pose_44

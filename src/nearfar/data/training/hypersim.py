@@ -195,7 +195,9 @@ class _Raw:
                 rows = {int(number): row for row, number in enumerate(numbers)}
                 if len(positions_P3) != len(rows) or orientations_P33.shape != (len(rows), 3, 3):
                     where = self.store.where(str(names[1]))
-                    raise DataError(where, "keyframe files have different lengths", "Get them anew")
+                    raise DataError(
+                        where, "keyframe files have different lengths", "Get fresh copies"
+                    )
                 self.kept[key] = _Path(rows, positions_P3, orientations_P33)
             else:
                 self.kept[key] = None
@@ -360,7 +362,7 @@ def _hdf5(store: Store, name: str, axes: int | None = None) -> NDArray[Any]:
         with h5py.File(io.BytesIO(content), "r") as file:
             array = np.array(file["dataset"])
     except Exception as error:  # the library raises nearly anything on damaged bytes
-        raise DataError(where, f"is a damaged HDF5 file ({error})", "Get it again") from error
+        raise DataError(where, f"is a damaged HDF5 file ({error})", "Get a fresh copy") from error
     if axes is not None and array.ndim != axes:
         raise DataError(where, f"holds {list(array.shape)}, not {axes} axes")
     return array

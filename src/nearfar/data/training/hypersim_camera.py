@@ -39,7 +39,7 @@ def tilted_camera(
     uv_from_pixel = np.array([[2 / width, 0, -1], [0, -2 / height, 1], [0, 0, 1]])
     ray_33 = FLIP_YZ @ np.asarray(camera_from_uv_33, np.float64) @ uv_from_pixel
     if not np.isfinite(ray_33).all() or not np.linalg.det(ray_33) > 1e-12:
-        raise DataError(where, "the camera matrix is no camera", "Get a whole copy of the table")
+        raise DataError(where, "the camera matrix is not valid", "Get a complete copy of the table")
     triangle, rotation = _rq(np.linalg.inv(ray_33))
     return TiltedCamera(triangle / triangle[2, 2] + 0.0, rotation, ray_33)  # 0.0: no -0.0
 

@@ -104,7 +104,7 @@ class _PointOdyssey:
             name = self.cameras[video,]
             cameras, place = self._cameras(name), self.store.where(name)
             if number >= len(cameras.intrinsics_T33):
-                raise DataError(place, f"has no camera for frame {number}", "Get it again")
+                raise DataError(place, f"has no camera for frame {number}", "Get a fresh copy")
             intrinsics_33 = cameras.intrinsics_T33[number]
             pose_44 = inverse_pose(cameras.world_to_camera_T44[number], place)
         return DepthRecord(

@@ -44,7 +44,7 @@ def open_webdataset(
     for ending, standard in _renames(options.get("rename", "")).items():
         if standard not in part_of:
             known = ", ".join(part_of)
-            raise ConfigError("rename", f"{standard!r} is no part of a sample", f"Use {known}")
+            raise ConfigError("rename", f"{standard!r} is not part of a sample", f"Use {known}")
         part_of[ending] = part_of[standard]
     shards = _shards(store, options.get("shards", ""))
     frames = [frame for name, shard in shards.items() for frame in _samples(name, shard, part_of)]
@@ -169,7 +169,7 @@ def _facts(store: Store, frame: Frame) -> dict[str, Any]:
         return {}
     facts = json_of(store.read(name), store.where(name))
     if not isinstance(facts, dict):
-        raise DataError(store.where(name), "is no JSON object")
+        raise DataError(store.where(name), "is not a JSON object")
     return facts
 
 

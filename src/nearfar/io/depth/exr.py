@@ -54,7 +54,7 @@ def read(path: Path) -> DepthResult:
     if text is None or "Z" not in channels:
         raise InputError(
             path,
-            "says neither unit nor kind (no nearfar metadata)",
+            "does not state unit and kind (no nearfar metadata)",
             "Read foreign files with nearfar.io.read_depth_array",
         )
     depth = channels["Z"].astype(np.float32)
@@ -109,4 +109,4 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
             pixels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
             return dict(file.header()), pixels
     except Exception as error:  # the library raises RuntimeError, TypeError or its own on damage
-        raise InputError(path, f"is a damaged or no OpenEXR file ({error})") from error
+        raise InputError(path, f"is damaged or not an OpenEXR file ({error})") from error

@@ -36,7 +36,7 @@ def read(path: Path) -> DepthResult:
             if "metadata" not in archive.files:
                 raise InputError(
                     path,
-                    f"is no nearfar archive, it holds {', '.join(archive.files[:6])}",
+                    f"is not a nearfar archive, it holds {', '.join(archive.files[:6])}",
                     "Read foreign files with nearfar.io.read_depth_array",
                 )
             arrays = {name: archive[name] for name in _ARRAYS if name in archive.files}
@@ -45,4 +45,6 @@ def read(path: Path) -> DepthResult:
     except InputError:
         raise
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(path, f"is damaged or no archive ({error})", "Get a whole copy") from error
+        raise InputError(
+            path, f"is damaged or not an archive ({error})", "Get a complete copy"
+        ) from error

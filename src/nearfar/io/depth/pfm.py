@@ -39,7 +39,7 @@ def read(path: Path) -> DepthResult:
     if kind is None:
         raise InputError(
             path,
-            "a PFM says its kind only by its name, and this one says none",
+            "a PFM states its kind only in its name, and this name states none",
             f"End the name in one of {', '.join(KIND_SUFFIXES.values())}",
         )
     depth = read_pfm(path)
@@ -64,7 +64,9 @@ def decode_pfm(content: bytes, where: str | Path) -> NDArray[np.float32]:
         order = "<f4" if float(scale) < 0 else ">f4"
         pixels = np.frombuffer(content, order, count=shape[0] * shape[1], offset=start)
     except ValueError as error:
-        raise InputError(where, f"is a damaged or cut PFM ({error})", "Get a whole copy") from error
+        raise InputError(
+            where, f"is a damaged or cut PFM ({error})", "Get a complete copy"
+        ) from error
     if magic != b"Pf" or min(shape) < 1:
-        raise InputError(where, f"is no grey PFM (it begins with {magic!r})")
+        raise InputError(where, f"is not a grey PFM (it begins with {magic!r})")
     return np.flipud(pixels.reshape(shape)).astype(np.float32)

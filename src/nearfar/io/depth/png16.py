@@ -70,7 +70,7 @@ def read(path: Path) -> DepthResult:
     if stored is None or codes.ndim != 2:
         raise InputError(
             path,
-            "says neither unit nor kind (no nearfar metadata)",
+            "does not state unit and kind (no nearfar metadata)",
             "Read foreign PNGs with nearfar.io.read_depth_array",
         )
     fields = from_json(stored, path)

@@ -58,5 +58,5 @@ def decode_depth(codes_HW: NDArray[np.uint16], limits: DepthRange) -> DecodedDep
 
 def _checked(limits: DepthRange) -> DepthRange:
     if not (math.isfinite(limits.near) and math.isfinite(limits.far) and limits.near < limits.far):
-        raise ConfigError("depth range", f"{limits.near:g} .. {limits.far:g} is no range")
+        raise ConfigError("depth range", f"{limits.near:g} .. {limits.far:g} is not a range")
     return limits

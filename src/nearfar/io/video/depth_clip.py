@@ -115,7 +115,7 @@ def read_depth_clip(path: str | Path) -> Iterator[TimedDepth]:
     except (OSError, ValueError, KeyError, TypeError, av.error.FFmpegError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(path, f"is damaged or no depth video ({error})") from error
+        raise InputError(path, f"is damaged or not a depth video ({error})") from error
 
 
 def _facts(first: DepthResult, limits: DepthRange) -> dict[str, Any]:

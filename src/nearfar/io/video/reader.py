@@ -76,7 +76,9 @@ class VideoClip:
         first = next(_decoded(container, stream, report), None)
         if first is None:
             lost = f" ({report.skipped} damaged)" if report.skipped else ""
-            raise InputError(self._path, f"holds no frame that decodes{lost}", "Get a whole copy")
+            raise InputError(
+                self._path, f"has no frame that can be decoded{lost}", "Get a complete copy"
+            )
         picture = _rgb(first, stream.sample_aspect_ratio)
         rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
         base = stream.time_base or 1 / rate
@@ -102,7 +104,7 @@ class VideoClip:
         except (OSError, ValueError, av.error.FFmpegError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(
-                self._path, f"is damaged or no video ({reason})", "Get a whole copy"
+                self._path, f"is damaged or not a video ({reason})", "Get a complete copy"
             ) from error
         with container:
             yield container, self._picture_stream(container)
@@ -113,7 +115,7 @@ class VideoClip:
         streams = [s for s in container.streams.video if not s.disposition & cover]
         if not streams:
             sound = ", only sound" if container.streams.audio else ""
-            raise InputError(self._path, f"has no pictures{sound}", "Name a video")
+            raise InputError(self._path, f"has no pictures{sound}", "Give a video")
         stream = streams[0]
         context = stream.codec_context
         if context is None:

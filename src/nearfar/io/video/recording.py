@@ -235,7 +235,7 @@ class _Pipe:
         """Wait until all that was written has come through."""
         self._thread.join(_PATIENCE_S)
         if self._thread.is_alive():
-            raise OutputError(self._target, "Rerun does not end its recording", "Leave out rrd")
+            raise OutputError(self._target, "Rerun did not finish its recording", "Leave out rrd")
 
     def remove(self) -> None:
         """Remove the pipe; a thread that still waits for its writer ends."""

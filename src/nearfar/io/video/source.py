@@ -29,13 +29,13 @@ def open_clip(
     """
     path = Path(source)
     if is_url(str(source)) or str(source) == "-":
-        raise InputError(source, "is no file", "Save the video first")
+        raise InputError(source, "is not a file", "Save the video first")
     if path.is_dir():
         return FolderClip(path, rate=rate or FOLDER_RATE, max_pixels=max_pixels)
     if not os.path.lexists(path):
         raise InputError(source, "no such file or folder", "Check the path")
     if not path.is_file():
-        raise InputError(source, "is not a regular file", "Name a video or a folder of pictures")
+        raise InputError(source, "is not a regular file", "Give a video or a folder of pictures")
     return VideoClip(path, identity=file_identity(path), max_pixels=max_pixels)
 
 
