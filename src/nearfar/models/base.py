@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 
@@ -45,22 +46,26 @@ class Hypotheses(NamedTuple):
 class Predictor(Protocol):
     """One family with its weights, ready to predict.
 
-    A family that can be asked for more names it in its `predict`, None meaning not asked:
-    guidance_scale, stop_at, ensemble_start (pipeline/config.py: FAMILY_OPTIONS).
+    kind: of every map it gives. options: those of predict_config.FAMILY_OPTIONS that it takes.
     """
 
+    kind: DepthKind
+    options: frozenset[str]
     default_steps: int
     default_area: int  # network pixels (height * width) when no resolution is asked for
 
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
     ) -> Hypotheses:
-        """One hypothesis per CPU generator for a photo (float 0..1 RGB, any size)."""
+        """One hypothesis per CPU generator for a photo (float 0..1 RGB, any size).
+
+        area: network pixels, what config.resolution means for the photo. config.steps: None = own.
+        """
         ...
 
 
@@ -102,6 +107,7 @@ class VideoPredictor(Protocol):
             references = found.key_frames  # found.depth_Thw has a map for each frame given
     """
 
+    kind: DepthKind
     default_steps: int
     default_area: int
     window: int  # frames the network sees together, key frames of earlier windows included

@@ -132,7 +132,7 @@ def _with_objective(kind: str, network: nn.Module, recipe: Recipe) -> TrainedObj
     alone = None if trained is None else trained.alone
     if kind != "tiny_encoder" and alone is None:
         return None
-    objective = TinyEncoderObjective if alone is None else alone()
+    objective: Any = TinyEncoderObjective if alone is None else alone()
     dtype = "fp32" if recipe.train.dtype == "fp32" else "bf16"  # auto: as on a GPU
     return TrainedObjective(network, objective(network, **recipe.train.objective), dtype=dtype)
 
