@@ -41,7 +41,7 @@ class FakeSource:
         valid = torch.ones(B, *SIZE, dtype=torch.bool)
         return DepthBatch(image, 1 + 5 * image[:, 0], valid, ~valid, torch.full((B,), 60.0))
 
-    def prepare(self, count, *, progress, share) -> None:
+    def prepare(self, count, *, progress, rank, world_size) -> None:
         progress(count, count)
 
 

@@ -13,8 +13,8 @@ from nearfar.models.var_depth.objective import (
     coarsened,
     code_loss,
     expected_f_hat,
-    grown,
     own_pass,
+    ramped_share,
     soft_code_loss,
     teacher_pass,
     token_weights,
@@ -238,9 +238,9 @@ def test_gradients_reach_ladder_and_condition(micro, photo, generator):
 
 def test_own_codes_come_in_over_the_first_half():
     for done, share in ((0.0, 0.0), (0.25, 0.4), (0.5, 0.8), (0.9, 0.8)):
-        assert grown(0.8, done=done) == pytest.approx(share)
+        assert ramped_share(0.8, done=done) == pytest.approx(share)
     with torch.no_grad():
-        assert grown(0.8, done=0.0) == 0.8  # held-out losses stay comparable
+        assert ramped_share(0.8, done=0.0) == 0.8  # held-out losses stay comparable
 
 
 @pytest.fixture

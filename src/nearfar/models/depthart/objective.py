@@ -214,8 +214,8 @@ def _target(parts: TrainingParts, objective: Any) -> TrainingTarget:
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
-        started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
-        f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
+        prefill, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
+        f_hat_BCHW = sample_f_hat(network, prefill, choose=choice("greedy"), generators=generators)
         return preview_depth(
             network.tokenizer.decode(f_hat_BCHW),
             curve=config.curve,

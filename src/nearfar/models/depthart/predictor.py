@@ -79,13 +79,13 @@ class DepthARTPredictor:
         self._require(config.steps, area, generators)
         device = self.network.transformer.pos_1LC.device
         photo_13HW = squash_photo(image_3HW[None].to(device), self.network.config)
-        started = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
+        prefill = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
         wanted = generators if self.draws else generators[:1]
         images = []
         for first in range(0, len(wanted), SAMPLES_AT_ONCE):
             f_hat_SCHW = sample_f_hat(
                 self.network,
-                started,
+                prefill,
                 choose=self.choose,
                 generators=wanted[first : first + SAMPLES_AT_ONCE],
             )

@@ -19,7 +19,7 @@ from nearfar.layers.kv_cache import empty_cache
 from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p, guided_logits
 from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map
 
-from .network import DepthARTNetwork, Started
+from .network import DepthARTNetwork, Prefill
 
 # How the tokens of a scale are chosen: the best, drawn, or the mean of several draws.
 #
@@ -100,21 +100,21 @@ def choice(mode: str) -> Choose:
 
 def sample_f_hat(
     network: DepthARTNetwork,
-    started: Started,
+    prefill: Prefill,
     *,
     choose: Choose,
     generators: Sequence[torch.Generator],
 ) -> Tensor:
     """f_hat [S,C,H,W] of one depth map per generator, for `tokenizer.decode`; float32.
 
-    started: of one photo, for any number of generators; or of as many photos as generators.
+    prefill: of one photo, for any number of generators; or of as many photos as generators.
     """
-    S, photos = len(generators), len(started.logits_BLV)
+    S, photos = len(generators), len(prefill.logits_BLV)
     if photos not in (1, S):
         raise ConfigError("sample", f"{S} generators for {photos} photos", "Give one for each")
     quantizer, scales = network.tokenizer.quantize, network.config.tokenizer.scales
-    cache = started.cache.repeat(S // photos)
-    logits_SLV = started.logits_BLV.expand(S, -1, -1)
+    cache = prefill.cache.repeat(S // photos)
+    logits_SLV = prefill.logits_BLV.expand(S, -1, -1)
     f_hat_SCHW = torch.zeros(
         S, network.config.tokenizer.code_width, scales[-1], scales[-1], device=logits_SLV.device
     )

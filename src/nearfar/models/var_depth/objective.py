@@ -112,7 +112,7 @@ class Pass(NamedTuple):
     sought_BLC: Tensor
 
 
-def grown(share: float, *, done: float) -> float:
+def ramped_share(share: float, *, done: float) -> float:
     """Share of batches on own codes when `done` (0..1) of the training is; all of it without grad.
 
     So held-out losses stay comparable over a training.
@@ -224,7 +224,7 @@ class VarDepthObjective:
             channels = config.tokenizer.image_channels
             f_BChw = self.network.tokenizer.features(square.depth_B1HW.expand(-1, channels, -1, -1))
         given = self.network.condition_on(square.photo_B3HW, encoder=self.encoder, keep_B=keep_B)
-        is_own = refine < grown(self.self_refinement, done=self.done)
+        is_own = refine < ramped_share(self.self_refinement, done=self.done)
         found = (own_pass if is_own else teacher_pass)(self.network, given, f_BChw)
         return self._losses(found, f_BChw, square, in_pixels < DEPTH_SHARE)
 
