@@ -50,6 +50,7 @@ from claims_training import DTYPES, faster_dtype, fit
 from stamp import RESULTS
 from torch import Tensor
 
+from nearfar.batch import DepthBatch
 from nearfar.models.dar.config import DARConfig
 from nearfar.models.dar.network import DARNetwork
 from nearfar.models.dar.objective import DARObjective
@@ -196,11 +197,13 @@ def make_loss(
         network.encoder.backbone.said = train.said_of(rows)
         valid_BHW = train.valid_BHW[rows]
         return objective(
-            train.image_B3HW[rows],
-            train.depth_BHW[rows],
-            valid_BHW=valid_BHW,
-            sky_BHW=~valid_BHW,
-            fov_x_deg_B=torch.full((BATCH,), torch.nan),
+            DepthBatch(
+                train.image_B3HW[rows],
+                train.depth_BHW[rows],
+                valid_BHW=valid_BHW,
+                sky_BHW=~valid_BHW,
+                fov_x_deg_B=torch.full((BATCH,), torch.nan),
+            ),
             generator=generator,
         ).total
 

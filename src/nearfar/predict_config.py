@@ -47,7 +47,7 @@ class PredictConfig:
     stop_at: int | None = field(
         default=None, metadata={"lacks": "does not answer in steps that could be stopped"}
     )
-    ensemble_start: EnsembleStart | None = field(
+    ensemble_start: str | None = field(
         default=None, metadata={"lacks": "draws every map in its own way only"}
     )
 
@@ -92,7 +92,7 @@ class PredictSettings(TypedDict, total=False):
     metric: bool
     guidance_scale: float | None
     stop_at: int | None
-    ensemble_start: EnsembleStart | None
+    ensemble_start: str | None
 
 
 # option that only some families take -> what the others lack; None is not part of what identifies

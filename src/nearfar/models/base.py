@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from nearfar.batch import ClipBatch, DepthBatch
 from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
@@ -144,19 +145,14 @@ class Losses(NamedTuple):
 class Objective(Protocol):
     """Targets and loss of one family; owns no parameters of its own that are trained elsewhere."""
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        /,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
-        """Losses of a batch (metres, 0 = unknown; sky apart); `generator` draws time and noise.
+    def __call__(self, batch: DepthBatch, /, *, generator: torch.Generator) -> Losses:
+        """Losses of a batch; `generator` draws time and noise."""
+        ...
 
-        Objectives on clips take [B,T,...]; only the field of view stays [B].
-        """
+
+class ClipObjective(Protocol):
+    """An `Objective` that learns from clips."""
+
+    def __call__(self, batch: ClipBatch, /, *, generator: torch.Generator) -> Losses:
+        """Losses of a batch; `generator` draws time and noise."""
         ...

@@ -265,17 +265,10 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
 
 def _forward_backward(run: _Run, batch: DepthBatch, generator: torch.Generator) -> Any:
     """Losses of one part; its gradients are added to those there."""
-    image_B3HW = batch.image_B3HW
     if run.recipe.train.channels_last:
-        image_B3HW = image_B3HW.contiguous(memory_format=torch.channels_last)
-    losses = run.module(
-        image_B3HW,
-        batch.depth_BHW,
-        valid_BHW=batch.valid_BHW,
-        sky_BHW=batch.sky_BHW,
-        fov_x_deg_B=batch.fov_x_deg_B,
-        generator=generator,
-    )
+        image_B3HW = batch.image_B3HW.contiguous(memory_format=torch.channels_last)
+        batch = batch._replace(image_B3HW=image_B3HW)
+    losses = run.module(batch, generator=generator)
     run.accelerator.backward(losses.total / run.recipe.train.accumulate)
     return losses
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.models.ppd.network import new_network
 from nearfar.models.ppd.objective import (
@@ -67,11 +68,13 @@ def batch():
 
 def losses_of(objective, samples, seed=5):
     return objective(
-        samples["image"],
-        samples["depth"],
-        valid_BHW=samples["valid"],
-        sky_BHW=samples["sky"],
-        fov_x_deg_B=torch.tensor([60.0, torch.nan]),
+        DepthBatch(
+            samples["image"],
+            samples["depth"],
+            valid_BHW=samples["valid"],
+            sky_BHW=samples["sky"],
+            fov_x_deg_B=torch.tensor([60.0, torch.nan]),
+        ),
         generator=torch.Generator().manual_seed(seed),
     )
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
@@ -60,17 +61,9 @@ class PPDObjective:
         self.time_mean = time_mean
         self.start_share = start_share
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
         times = {"mean": self.time_mean, "start_share": self.start_share}
         timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator, **times)
