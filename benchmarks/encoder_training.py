@@ -94,10 +94,8 @@ def train(
             generator=generator,
             options=job.augment,
         )
-        image, depth, *rest = batch
-        names = ("valid_BHW", "sky_BHW", "fov_x_deg_B")
         with autocast(place, config.dtype):
-            losses = objective(image, depth, **dict(zip(names, rest)), generator=generator)
+            losses = objective(batch, generator=generator)
         optimizer.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)

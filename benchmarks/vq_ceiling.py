@@ -185,11 +185,7 @@ def train(variant: Variant, pool: DepthBatch, *, seconds: float) -> tuple[VQVAE,
         if float(torch.rand((), generator=generator)) < 0.5:
             batch = DepthBatch(*(t.flip(-1) for t in batch[:-1]), batch.fov_x_deg_B)
         return objective(
-            batch.image_B3HW,
-            batch.depth_BHW,
-            valid_BHW=batch.valid_BHW,
-            sky_BHW=batch.sky_BHW,
-            fov_x_deg_B=batch.fov_x_deg_B,
+            batch,
             generator=generator,
         ).total
 

@@ -15,6 +15,7 @@ import pytest
 class FakePredictor:
     """Rows and brightness as affine log depth; every hypothesis has its own scale, shift, noise."""
 
+    options: frozenset = frozenset()
     default_steps: int = 4
     default_area: int = 48 * 64
     noise: float = 0.01
@@ -23,13 +24,13 @@ class FakePredictor:
     fill: float | None = None
     calls: list = dataclasses.field(default_factory=list)
 
-    def predict(self, image_3HW, *, steps, area, generators):
+    def predict(self, image_3HW, config, *, area, generators):
         import torch
 
         from nearfar.models.base import Hypotheses, MetricReference
         from nearfar.result import DepthKind
 
-        self.calls.append({"steps": steps, "area": area, "count": len(generators)})
+        self.calls.append({"steps": config.steps, "area": area, "count": len(generators)})
         if self.fails is not None:
             raise self.fails
         height, width = image_3HW.shape[1:]

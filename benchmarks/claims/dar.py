@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from nearfar.batch import DepthBatch
 from nearfar.models.dar.config import DARConfig
 from nearfar.models.dar.network import DARNetwork
 from nearfar.models.dar.objective import DARObjective
@@ -175,11 +176,13 @@ def make_loss(
         network.encoder.backbone.outputs = train.outputs_of(rows)
         valid_BHW = train.valid_BHW[rows]
         return objective(
-            train.image_B3HW[rows],
-            train.depth_BHW[rows],
-            valid_BHW=valid_BHW,
-            sky_BHW=~valid_BHW,
-            fov_x_deg_B=torch.full((BATCH,), torch.nan),
+            DepthBatch(
+                train.image_B3HW[rows],
+                train.depth_BHW[rows],
+                valid_BHW=valid_BHW,
+                sky_BHW=~valid_BHW,
+                fov_x_deg_B=torch.full((BATCH,), torch.nan),
+            ),
             generator=generator,
         ).total
 

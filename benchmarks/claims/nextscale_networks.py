@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nearfar.batch import DepthBatch
 from nearfar.geometry.depth_curves import depth_image
 from nearfar.models.depthart.network import DepthARTNetwork
 from nearfar.models.depthart.network import new_network as new_depthart
@@ -85,11 +86,13 @@ def new_tokenizer(train: Scenes, *, seconds: float, generator: torch.Generator) 
     def loss() -> Tensor:
         rows = torch.randint(train.count, (BATCH,), generator=generator)
         return objective(
-            train.image_B3HW[rows],
-            train.depth_BHW[rows],
-            valid_BHW=train.valid_BHW[rows],
-            sky_BHW=~train.valid_BHW[rows],
-            fov_x_deg_B=train.fov_x_deg_B[rows],
+            DepthBatch(
+                train.image_B3HW[rows],
+                train.depth_BHW[rows],
+                valid_BHW=train.valid_BHW[rows],
+                sky_BHW=~train.valid_BHW[rows],
+                fov_x_deg_B=train.fov_x_deg_B[rows],
+            ),
             generator=generator,
         ).total
 

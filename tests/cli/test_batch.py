@@ -255,11 +255,11 @@ class StopsAt:
         self.inner, self.number, self.error, self.calls = predictor, number, error, 0
         self.default_steps, self.default_area = predictor.default_steps, predictor.default_area
 
-    def predict(self, image_3HW, **options):
+    def predict(self, image_3HW, config, **options):
         self.calls += 1
         if self.calls == self.number:
             raise self.error
-        return self.inner.predict(image_3HW, **options)
+        return self.inner.predict(image_3HW, config, **options)
 
 
 def test_ctrl_c_keeps_finished_photos_and_a_true_manifest(nearfar, photos, tmp_path, make_model):

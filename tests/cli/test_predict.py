@@ -98,16 +98,16 @@ def test_metres_of_another_model(photos, tmp_path, make_model):
 class Guided:
     """A predictor of a family that knows every option."""
 
+    options = frozenset({"guidance_scale", "stop_at", "ensemble_start"})
+
     default_steps, default_area = 1, 48 * 64
 
     def __init__(self, inner):
         self.inner, self.asked = inner, []
 
-    def predict(
-        self, image, *, generators, guidance_scale=None, stop_at=None, ensemble_start=None, **rest
-    ):
-        self.asked.append((guidance_scale, stop_at, ensemble_start))
-        return self.inner.predict(image, generators=generators, **rest)
+    def predict(self, image, config, **rest):
+        self.asked.append((config.guidance_scale, config.stop_at, config.ensemble_start))
+        return self.inner.predict(image, config, **rest)
 
 
 def test_options_of_some_families_reach_them_and_identify_the_result(

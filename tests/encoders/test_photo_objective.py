@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.outputs import EncoderOutput
 from nearfar.encoders.photo_objective import PhotoEncoderObjective
 
@@ -32,11 +33,13 @@ def losses(network, depth_BHW, *, valid=None, sky=None, fov=90.0):
     valid = torch.ones(count, *HW, dtype=torch.bool) if valid is None else valid
     sky = torch.zeros(count, *HW, dtype=torch.bool) if sky is None else sky
     return PhotoEncoderObjective(network)(
-        torch.zeros(count, 3, *HW),
-        depth_BHW,
-        valid_BHW=valid,
-        sky_BHW=sky,
-        fov_x_deg_B=torch.full((count,), fov),
+        DepthBatch(
+            torch.zeros(count, 3, *HW),
+            depth_BHW,
+            valid_BHW=valid,
+            sky_BHW=sky,
+            fov_x_deg_B=torch.full((count,), fov),
+        ),
         generator=torch.Generator(),
     )
 

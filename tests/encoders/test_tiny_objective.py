@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.outputs import EncoderOutput
 from nearfar.encoders.tiny import PRESETS, TinyEncoder
 from nearfar.encoders.tiny_objective import TinyEncoderObjective, log_target
@@ -23,11 +24,13 @@ class Says(torch.nn.Module):
 def losses(log_depth, depth, valid, sky, fov=60.0, told=60.0):
     objective = TinyEncoderObjective(Says(log_depth, 40.0 * (sky.float() * 2 - 1), told))
     return objective(
-        torch.zeros(len(depth), 3, 4, 4),
-        depth,
-        valid_BHW=valid,
-        sky_BHW=sky,
-        fov_x_deg_B=torch.full((len(depth),), fov),
+        DepthBatch(
+            torch.zeros(len(depth), 3, 4, 4),
+            depth,
+            valid_BHW=valid,
+            sky_BHW=sky,
+            fov_x_deg_B=torch.full((len(depth),), fov),
+        ),
         generator=torch.Generator(),
     )
 
@@ -93,11 +96,9 @@ def test_a_few_steps_reduce_the_loss(scene):
     trace = []
     for _ in range(12):
         out = objective(
-            image,
-            depth,
-            valid_BHW=valid,
-            sky_BHW=sky,
-            fov_x_deg_B=torch.full((2,), 60.0),
+            DepthBatch(
+                image, depth, valid_BHW=valid, sky_BHW=sky, fov_x_deg_B=torch.full((2,), 60.0)
+            ),
             generator=torch.Generator(),
         )
         optimizer.zero_grad()

@@ -2,6 +2,7 @@
 
 import torch
 
+from nearfar.batch import ClipBatch
 from nearfar.encoders.outputs import EncoderOutput
 from nearfar.encoders.tiny_video_objective import TinyVideoObjective
 
@@ -21,11 +22,9 @@ class Fake(torch.nn.Module):
 def losses(network, depth, image):
     sky = torch.zeros(depth.shape, dtype=torch.bool)
     return TinyVideoObjective(network)(
-        image,
-        depth,
-        valid_BHW=~sky,
-        sky_BHW=sky,
-        fov_x_deg_B=torch.full((len(depth),), 60.0),
+        ClipBatch(
+            image, depth, valid_BTHW=~sky, sky_BTHW=sky, fov_x_deg_B=torch.full((len(depth),), 60.0)
+        ),
         generator=torch.Generator(),
     )
 

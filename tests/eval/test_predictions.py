@@ -55,13 +55,11 @@ class Stoppable:
     def __init__(self, inner):
         self.inner, self.asked = inner, []
 
-    def predict(
-        self, image, *, steps, guidance_scale=None, stop_at=None, ensemble_start=None, **rest
-    ):
-        if steps != 1:
-            raise ConfigError("steps", f"{steps}, but it has none")
-        self.asked.append((guidance_scale, stop_at, ensemble_start))
-        return self.inner.predict(image, steps=steps, **rest)
+    def predict(self, image, config, **rest):
+        if config.steps != 1:
+            raise ConfigError("steps", f"{config.steps}, but it has none")
+        self.asked.append((config.guidance_scale, config.stop_at, config.ensemble_start))
+        return self.inner.predict(image, config, **rest)
 
 
 def test_what_a_family_lacks_is_refused_by_the_probe(make_model, rgb):

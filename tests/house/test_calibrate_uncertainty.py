@@ -72,11 +72,12 @@ def test_a_start_is_calibrated_for_and_becomes_the_models_own(script, loaded, tm
 
         default_steps, default_area = 4, loaded.predictor.default_area
         default_start = "noise"
+        options = frozenset({"ensemble_start"})
 
-        def predict(self, image_3HW, *, ensemble_start=None, **options):
-            asked.append(ensemble_start)
-            found = loaded.predictor.predict(image_3HW, **options)
-            if ensemble_start != "first":
+        def predict(self, image_3HW, config, **options):
+            asked.append(config.ensemble_start)
+            found = loaded.predictor.predict(image_3HW, config, **options)
+            if config.ensemble_start != "first":
                 return found
             first = found.depth_Shw[:1]
             return found._replace(depth_Shw=first + 0.25 * (found.depth_Shw - first))
@@ -103,8 +104,10 @@ def test_a_family_that_knows_its_spread_is_calibrated_with_a_single_map(script, 
 
         default_steps, default_area = 1, loaded.predictor.default_area
 
-        def predict(self, image_3HW, **options):
-            found = loaded.predictor.predict(image_3HW, **options)
+        options = frozenset()
+
+        def predict(self, image_3HW, config, **options):
+            found = loaded.predictor.predict(image_3HW, config, **options)
             return found._replace(spread_Shw=torch.full_like(found.depth_Shw, 0.0125))
 
     splits = [list(scenes(script, 4, 0)), list(scenes(script, 3, 1))]

@@ -9,8 +9,8 @@ from pathlib import Path
 from source_tree import SRC, python_files, write_tree
 
 WITHOUT_TORCH = (
-    "errors", "family", "result", "settings", "viz", "io", "cli", "weights/registry",
-    "weights/families",
+    "errors", "family", "predict_config", "result", "settings", "viz", "io", "cli",
+    "weights/families", "weights/registry",
 )  # fmt: skip
 TRAINING = ("data", "encoders", "geometry", "layers", "models", "sampling", "train", "weights")
 NOT_FOR_TRAINING = (

@@ -8,7 +8,9 @@ from source_tree import SRC, imports, python_files, refuse, room_of, write_tree
 
 MAY_IMPORT = {  # room -> rooms it may import besides itself
     "errors": "",
+    "batch": "",
     "former_name": "",
+    "predict_config": "errors",
     "extras": "errors",
     "family": "errors",
     "result": "errors",
@@ -18,14 +20,15 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "geometry": "errors",
     "viz": "errors result",
     "io": "errors extras former_name result geometry",
-    "tokenizers": "errors family layers",
-    "encoders": "errors family layers geometry",
-    "models": "errors family result layers sampling geometry tokenizers encoders",
-    "data": "errors extras former_name geometry io",
+    "tokenizers": "batch errors family layers",
+    "encoders": "batch errors family layers geometry",
+    "models": "batch errors family predict_config result layers sampling geometry tokenizers"
+    " encoders",
+    "data": "batch errors extras former_name geometry io",
     "weights": "errors family former_name settings layers models tokenizers encoders",
-    "pipeline": "errors family settings result geometry io models weights",
+    "pipeline": "errors predict_config settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
-    "train": "errors extras family settings sampling layers geometry data models tokenizers"
+    "train": "batch errors extras family settings sampling layers geometry data models tokenizers"
     " encoders weights eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",
@@ -60,8 +63,8 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
     "rich": "cli",
 }
 NO_TORCH_AT_IMPORT = {
-    *("errors", "extras", "family", "former_name", "result", "settings", "viz", "io"),
-    "cli",
+    *("errors", "extras", "family", "former_name", "io", "predict_config", "result", "settings"),
+    *("cli", "viz"),
 }
 NUMPY_ONLY = {
     f"geometry/{name}.py"
@@ -191,7 +194,7 @@ def clean_tree(root: Path) -> Path:
     for room, below in MAY_IMPORT.items():
         below = " ".join(set(MAY_IMPORT) - {"cli"}) if below == "*" else below
         text = "".join(f"from nearfar.{name} import x\n" for name in below.split())
-        single = room in ("errors", "family", "result", "settings")
+        single = room in ("batch", "errors", "family", "predict_config", "result", "settings")
         files[f"{room}.py" if single else f"{room}/__init__.py"] = text
     files["result.py"] += "def save():\n    from nearfar.io.writers import x\n"
     files["models/ppd/sample.py"] = (

@@ -118,7 +118,7 @@ def test_hypotheses_are_the_same_whatever_the_ensemble(make_model, rgb):
     class Spy:
         default_steps, default_area = 4, 100
 
-        def predict(self, image_3HW, *, steps, area, generators):
+        def predict(self, image_3HW, config, *, area, generators):
             seen.append([torch.rand(1, generator=g).item() for g in generators])
             raise InputError("spy", "seen")
 
@@ -245,8 +245,8 @@ def test_one_hypothesis_has_the_uncertainty_its_family_knows(make_model, rgb):
     model = make_model(reference_name=None)
     inner = model._predictor.predict
 
-    def with_spread(image, **options):
-        found = inner(image, **options)
+    def with_spread(image, config, **options):
+        found = inner(image, config, **options)
         rows = torch.arange(found.depth_Shw.shape[1]).float()[:, None]
         return found._replace(spread_Shw=0.01 * (rows + 1).expand_as(found.depth_Shw))
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.tokenizers.objective import (
     TokenizerObjective,
@@ -34,7 +35,7 @@ def test_training_lowers_the_loss_and_keeps_codes_alive(micro, generator):
     optimizer = torch.optim.Adam(micro.parameters(), lr=3e-3)
     found = []
     for _ in range(40):
-        losses = objective(image, smooth, generator=generator, **rest)
+        losses = objective(DepthBatch(image, smooth, **rest), generator=generator)
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()
@@ -44,7 +45,7 @@ def test_training_lowers_the_loss_and_keeps_codes_alive(micro, generator):
     assert losses.parts.keys() == names
     micro.eval()
     hits = micro.quantize.hits_V.clone()
-    held_out = objective(image, depth, generator=generator, **rest)
+    held_out = objective(DepthBatch(image, depth, **rest), generator=generator)
     assert torch.equal(hits, micro.quantize.hits_V) and "revived" not in held_out.parts
 
 
@@ -53,7 +54,7 @@ def test_parts_make_the_total(micro, generator):
     objective = TokenizerObjective(
         micro, curves=CURVES, curve="plain", gradient_weight=0.5, vq_weight=2.0
     )
-    total, parts = objective(image, depth, generator=generator, **rest)
+    total, parts = objective(DepthBatch(image, depth, **rest), generator=generator)
     vq = 0.25 * parts["commitment"] + parts["codebook"]
     assert torch.isclose(total, parts["image"] + 0.5 * parts["gradient"] + 2 * vq)
 
@@ -69,7 +70,7 @@ def test_unknown_pixels_are_not_taught_and_sky_is(micro, generator):
     sky = objective._targets(image, depth, rest["valid_BHW"], ~rest["valid_BHW"])
     assert sky[1].mean() == 1 and torch.equal(sky[0], unknown[0])
     nothing = dict(rest, valid_BHW=torch.zeros_like(rest["valid_BHW"]))
-    assert torch.isfinite(objective(image, depth, generator=generator, **nothing).total)
+    assert torch.isfinite(objective(DepthBatch(image, depth, **nothing), generator=generator).total)
 
 
 def test_photos_take_their_share(micro, generator):

@@ -41,7 +41,7 @@ class FakeSource:
         valid = torch.ones(B, *SIZE, dtype=torch.bool)
         return DepthBatch(image, 1 + 5 * image[:, 0], valid, ~valid, torch.full((B,), 60.0))
 
-    def prepare(self, count, *, progress, share) -> None:
+    def prepare(self, count, *, progress, rank, world_size) -> None:
         progress(count, count)
 
 
@@ -65,7 +65,8 @@ class MicroObjective:
         self.network, self.noise, self.poison_at = network, noise, ()
         self.calls = 0
 
-    def __call__(self, image_B3HW, depth_BHW, *, valid_BHW, sky_BHW, fov_x_deg_B, generator):
+    def __call__(self, batch, *, generator):
+        image_B3HW, depth_BHW, *_ = batch
         noise = torch.randn(image_B3HW.shape, generator=generator)
         guess_BHW = self.network(image_B3HW + self.noise * noise).float()
         loss = (guess_BHW - torch.log1p(depth_BHW)).square().mean()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.data.augment import AugmentOptions
 from nearfar.errors import ConfigError
 from nearfar.models.dar.presets import PRESETS
@@ -45,11 +46,13 @@ def kept_for_backward(made):
     depth = torch.ones(2, 32, 48)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         module(
-            torch.zeros(2, 3, 32, 48),
-            depth,
-            valid_BHW=depth > 0,
-            sky_BHW=depth < 0,
-            fov_x_deg_B=torch.full((2,), 60.0),
+            DepthBatch(
+                torch.zeros(2, 3, 32, 48),
+                depth,
+                valid_BHW=depth > 0,
+                sky_BHW=depth < 0,
+                fov_x_deg_B=torch.full((2,), 60.0),
+            ),
             generator=torch.Generator().manual_seed(0),
         )
     return sum(kept.values())

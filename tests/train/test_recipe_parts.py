@@ -6,6 +6,7 @@ from micro_run import micro_recipe
 from safetensors.torch import save_file
 from torch import nn
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.tiny import PRESETS as ENCODERS
 from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError
@@ -53,11 +54,13 @@ def test_only_the_upsampler_learns_from_maps_of_the_first_stage(tmp_path, files,
     image = torch.rand(1, 3, 24, 32, generator=stream(CPU, 1))
     valid = torch.ones(1, 24, 32, dtype=torch.bool)
     losses = target.objective(
-        image,
-        1 + image[:, 0],
-        valid_BHW=valid,
-        sky_BHW=~valid,
-        fov_x_deg_B=torch.full((1,), 60.0),
+        DepthBatch(
+            image,
+            1 + image[:, 0],
+            valid_BHW=valid,
+            sky_BHW=~valid,
+            fov_x_deg_B=torch.full((1,), 60.0),
+        ),
         generator=stream(CPU, 2),
     )
     losses.total.backward()

@@ -36,26 +36,28 @@ def test_window_grows_by_shards_with_the_samples_seen():
 
 def test_indices_depend_on_seed_and_step_only(tmp_path):
     recipe = micro_recipe(tmp_path, train={"accumulate": 2})
-    one = draw_indices(3, recipe, world=1, length=64)
+    one = draw_indices(3, recipe, world_size=1, length=64)
     assert one.shape == (1, 2, 4)
     torch.rand(5, generator=stream(CPU, 1))
-    assert torch.equal(one, draw_indices(3, recipe, world=1, length=64))
-    assert not torch.equal(one, draw_indices(4, recipe, world=1, length=64))
+    assert torch.equal(one, draw_indices(3, recipe, world_size=1, length=64))
+    assert not torch.equal(one, draw_indices(4, recipe, world_size=1, length=64))
     other = micro_recipe(tmp_path, train={"accumulate": 2, "seed": 5})
-    assert not torch.equal(one, draw_indices(3, other, world=1, length=64))
+    assert not torch.equal(one, draw_indices(3, other, world_size=1, length=64))
 
 
 def test_ranks_and_parts_share_the_draw_of_one_larger_batch(tmp_path):
     many = micro_recipe(tmp_path, train={"accumulate": 2, "batch_size": 3})
     one = micro_recipe(tmp_path, train={"batch_size": 12})
-    drawn = draw_indices(2, many, world=2, length=64)
-    assert drawn.flatten().tolist() == draw_indices(2, one, world=1, length=64).flatten().tolist()
+    drawn = draw_indices(2, many, world_size=2, length=64)
+    assert (
+        drawn.flatten().tolist() == draw_indices(2, one, world_size=1, length=64).flatten().tolist()
+    )
 
 
 def test_first_steps_need_the_first_shards_only(tmp_path):
     recipe = micro_recipe(tmp_path)
     for step in range(20):
-        indices = draw_indices(step, recipe, world=1, length=64)
+        indices = draw_indices(step, recipe, world_size=1, length=64)
         assert indices.max() < window(step * 4, recipe.data, 64) <= 8 * (step + 1)
 
 
@@ -202,7 +204,7 @@ def test_scenes_of_several_sizes_come_one_size_a_batch(monkeypatch, tmp_path):
     source.batch(torch.tensor([5, 3, 9]))  # 5 = last of round 1: the second part
     assert asked == [((24, 32), [2, 2, 5]), ((16, 48), [1, 1, 3])]
     asked.clear()
-    source.prepare(100, progress=None, share=(0, 1))
+    source.prepare(100, progress=None, rank=0, world_size=1)
     assert asked == [((24, 32), 68), ((16, 48), 34)]
     first, second = source._shards
     assert (first.seed, second.seed, first.street, second.street) == (1, 6, 0.5, 1.0)
@@ -234,7 +236,7 @@ def test_batches_are_clips_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NEARFAR_CACHE", str(tmp_path))
     source = build_source(DATA, CPU)
     assert isinstance(source, ClipSource) and len(source) == 4
-    source.prepare(2, progress=lambda done, wanted: None, share=(0, 1))
+    source.prepare(2, progress=lambda done, wanted: None, rank=0, world_size=1)
     (folder,) = (tmp_path / "scenes").iterdir()
     assert folder.name.startswith("clips_0_16x24_2_") and len(list(folder.iterdir())) == 1
     batch = source.batch(torch.tensor([1, 0]))

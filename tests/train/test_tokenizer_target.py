@@ -5,6 +5,7 @@ import pytest
 import torch
 from micro_run import FakeSource, fake_source, micro_recipe
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.tokenizers.quantizer import QuantizedScales
 from nearfar.train.config import ModelConfig, Recipe
@@ -35,11 +36,13 @@ def test_tokenizer_target_is_seeded_and_learns_from_depth_of_any_shape(tmp_path)
     image = torch.rand(2, 3, 24, 32, generator=stream(CPU, 1))
     valid = torch.ones(2, 24, 32, dtype=torch.bool)
     losses = one.objective(
-        image,
-        1 + image[:, 0],
-        valid_BHW=valid,
-        sky_BHW=~valid,
-        fov_x_deg_B=torch.full((2,), 60.0),
+        DepthBatch(
+            image,
+            1 + image[:, 0],
+            valid_BHW=valid,
+            sky_BHW=~valid,
+            fov_x_deg_B=torch.full((2,), 60.0),
+        ),
         generator=stream(CPU, 2),
     )
     losses.total.backward()

@@ -14,6 +14,7 @@ from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.models.ppd.network import PPDNetwork
+from nearfar.predict_config import PredictConfig
 from nearfar.weights import registry
 from nearfar.weights.convert import convert_file
 from nearfar.weights.licences import require_licences
@@ -51,7 +52,8 @@ def embedded(tmp_path, monkeypatch, ppd, tiny):
 def predict(model, size_hw=(64, 96), steps=2, area=64 * 96):
     image = torch.rand(3, *size_hw, generator=torch.Generator().manual_seed(0))
     generators = [torch.Generator().manual_seed(7)]
-    return model.predictor.predict(image, steps=steps, area=area, generators=generators)
+    config = PredictConfig(steps=steps)
+    return model.predictor.predict(image, config, area=area, generators=generators)
 
 
 def test_folder_to_prediction(folder):

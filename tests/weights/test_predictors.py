@@ -15,6 +15,7 @@ from nearfar.models.ppd.presets import VIDEO_TINY
 from nearfar.models.ppd.video_network import new_video_network
 from nearfar.models.ppd.video_predictor import PPDVideoPredictor
 from nearfar.models.var_depth.predictor import VarDepthPredictor
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 from nearfar.weights import registry
 from nearfar.weights.load import load_predictor
@@ -50,7 +51,7 @@ def predict(predictor, count=1):
     image = torch.rand(3, 48, 64, generator=torch.Generator().manual_seed(0))
     return predictor.predict(
         image,
-        steps=predictor.default_steps,
+        PredictConfig(steps=predictor.default_steps),
         area=predictor.default_area,
         generators=[torch.Generator().manual_seed(seed) for seed in range(count)],
     )

@@ -7,6 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nearfar.batch import DepthBatch
+
+__all__ = ["DepthBatch", "DepthSample", "stack_samples"]
+
 
 class DepthSample(NamedTuple):
     """One photo with its depth.
@@ -20,20 +24,6 @@ class DepthSample(NamedTuple):
     valid_HW: Tensor
     sky_HW: Tensor
     fov_x_deg: float
-
-
-class DepthBatch(NamedTuple):
-    """Samples of one size, stacked; same meaning as `DepthSample`."""
-
-    image_B3HW: Tensor
-    depth_BHW: Tensor
-    valid_BHW: Tensor
-    sky_BHW: Tensor
-    fov_x_deg_B: Tensor
-
-    def to(self, device: torch.device) -> DepthBatch:
-        """The same batch on another device."""
-        return DepthBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 def stack_samples(samples: list[DepthSample]) -> DepthBatch:

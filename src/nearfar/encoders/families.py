@@ -150,7 +150,7 @@ PHOTO = Family(
             encoder="photo",
             preset="photo",
             note="Backbone: EfficientNet-Lite2, trained on ImageNet by Google (Apache-2.0), in the "
-            "PyTorch conversion by ML Illustrated (Apache-2.0); trained further on rendered scenes.",
+            "PyTorch conversion by ML Illustrated (Apache-2.0); then rendered scenes.",
             is_encoder=True,
         ),
     ),

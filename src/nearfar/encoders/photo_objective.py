@@ -8,9 +8,10 @@ multi-scale differences of e. Scale: |mean of e|. Sky has no depth and is only n
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.geometry.gradient_loss import gradient_loss
 
 from .photo import PhotoEncoder
@@ -27,16 +28,8 @@ class PhotoEncoderObjective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> EncoderLosses:
+    def forward(self, batch: DepthBatch, *, generator: torch.Generator) -> EncoderLosses:
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, fov_x_deg_B = batch
         # 1. The network's maps, and the truth at their size. [B, H/2, W/2]
         out = self.network(image_B3HW)
         size = out.log_depth_BHW.shape[-2:]

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
+
 from .tiny import TinyEncoder
 
 _DETAIL, _SCALE, _SKY, _FOV = 0.1, 0.2, 0.1, 0.2  # weights against the shape term
@@ -36,16 +38,8 @@ class TinyEncoderObjective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> EncoderLosses:
+    def forward(self, batch: DepthBatch, *, generator: torch.Generator) -> EncoderLosses:
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, fov_x_deg_B = batch
         out = self.network(image_B3HW)
         size = out.log_depth_BHW.shape[-2:]
         depth_BHW, valid_BHW, sky_BHW = (

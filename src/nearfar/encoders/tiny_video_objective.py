@@ -10,7 +10,9 @@ get to. Drift, told but not minimized: standard deviation of the frames' mean er
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from nearfar.batch import ClipBatch
 
 from .tiny_objective import EncoderLosses, detail_loss, log_target, resize_nearest
 from .tiny_video import TinyVideoEncoder
@@ -26,24 +28,16 @@ class TinyVideoObjective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        image_BT3HW: Tensor,
-        depth_BTHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> EncoderLosses:
+    def forward(self, batch: ClipBatch, *, generator: torch.Generator) -> EncoderLosses:
         """valid_BHW, sky_BHW: [B,T,H,W] like the depth."""
+        image_BT3HW, depth_BTHW, valid_BTHW, sky_BTHW, _ = batch
         B, T = image_BT3HW.shape[:2]
         out = self.network(image_BT3HW)
         size = out.log_depth_BHW.shape[-2:]
         # frames one below the other: a clip is one tall image, with one scale
         depth_BHW, valid_BHW, sky_BHW = (
             resize_nearest(map_BTHW.flatten(0, 1), size).unflatten(0, (B, T)).flatten(1, 2)
-            for map_BTHW in (depth_BTHW, valid_BHW, sky_BHW)
+            for map_BTHW in (depth_BTHW, valid_BTHW, sky_BTHW)
         )
         log_BHW = log_target(depth_BHW, valid_BHW, sky_BHW)
         usable_BHW = (valid_BHW | sky_BHW).float()

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from nearfar.batch import ClipBatch, DepthBatch
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 
@@ -45,22 +47,26 @@ class Hypotheses(NamedTuple):
 class Predictor(Protocol):
     """One family with its weights, ready to predict.
 
-    A family that can be asked for more names it in its `predict`, None meaning not asked:
-    guidance_scale, stop_at, ensemble_start (pipeline/config.py: FAMILY_OPTIONS).
+    kind: of every map it gives. options: those of predict_config.FAMILY_OPTIONS that it takes.
     """
 
+    kind: DepthKind
+    options: frozenset[str]
     default_steps: int
     default_area: int  # network pixels (height * width) when no resolution is asked for
 
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
     ) -> Hypotheses:
-        """One hypothesis per CPU generator for a photo (float 0..1 RGB, any size)."""
+        """One hypothesis per CPU generator for a photo (float 0..1 RGB, any size).
+
+        area: network pixels, what config.resolution means for the photo. config.steps: None = own.
+        """
         ...
 
 
@@ -102,6 +108,7 @@ class VideoPredictor(Protocol):
             references = found.key_frames  # found.depth_Thw has a map for each frame given
     """
 
+    kind: DepthKind
     default_steps: int
     default_area: int
     window: int  # frames the network sees together, key frames of earlier windows included
@@ -138,19 +145,14 @@ class Losses(NamedTuple):
 class Objective(Protocol):
     """Targets and loss of one family; owns no parameters of its own that are trained elsewhere."""
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        /,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
-        """Losses of a batch (metres, 0 = unknown; sky apart); `generator` draws time and noise.
+    def __call__(self, batch: DepthBatch, /, *, generator: torch.Generator) -> Losses:
+        """Losses of a batch; `generator` draws time and noise."""
+        ...
 
-        Objectives on clips take [B,T,...]; only the field of view stays [B].
-        """
+
+class ClipObjective(Protocol):
+    """An `Objective` that learns from clips."""
+
+    def __call__(self, batch: ClipBatch, /, *, generator: torch.Generator) -> Losses:
+        """Losses of a batch; `generator` draws time and noise."""
         ...

@@ -1,91 +1,12 @@
-"""What a prediction can be asked for: the one place where the defaults of `predict` live."""
+"""Where rooms above take the settings of a prediction from, and the model when none is named."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypedDict
-
-from nearfar.errors import ConfigError
+from nearfar.predict_config import ENSEMBLE_STARTS as ENSEMBLE_STARTS
+from nearfar.predict_config import FAMILY_OPTIONS as FAMILY_OPTIONS
+from nearfar.predict_config import LARGEST_SIDE as LARGEST_SIDE
+from nearfar.predict_config import SMALLEST_SIDE as SMALLEST_SIDE
+from nearfar.predict_config import PredictConfig as PredictConfig
+from nearfar.predict_config import PredictSettings as PredictSettings
 
 DEFAULT_MODEL = "ppd-tiny"
-MAX_STEPS = 1000
-MAX_HYPOTHESES = 256
-MAX_SEED = 2**63 - 1
-SMALLEST_SIDE = 16
-LARGEST_SIDE = 8192
-MAX_GUIDANCE = 50.0
-# what only some families can be asked; None = not asked, and not part of what identifies a result
-FAMILY_OPTIONS = ("guidance_scale", "stop_at", "ensemble_start")
-ENSEMBLE_STARTS = ("noise", "first")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PredictConfig:
-    """Settings of one prediction.
-
-    steps: network calls per hypothesis, None = the model's own. ensemble_size: hypotheses.
-    resolution: None = the model's own size, 0 = the photo's own, else the long side in pixels.
-    fov_x_deg: horizontal field of view if known. metric: give metres if the model has a reference.
-    guidance_scale: how far away from what it says without the photo (VAR-Depth), None = the model's
-    own. stop_at: steps of DAR to run, None = all. ensemble_start: where hypotheses of PPD after the
-    first start: noise, or first (its answer with noise anew: half the calls), None = its own way.
-    """
-
-    steps: int | None = None
-    ensemble_size: int = 1
-    seed: int = 0
-    resolution: int | None = None
-    fov_x_deg: float | None = None
-    metric: bool = True
-    guidance_scale: float | None = None
-    stop_at: int | None = None
-    ensemble_start: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            _within("steps", self.steps, 1, MAX_STEPS)
-        _within("ensemble_size", self.ensemble_size, 1, MAX_HYPOTHESES)
-        _within("seed", self.seed, 0, MAX_SEED)
-        if self.resolution:
-            _within("resolution", self.resolution, SMALLEST_SIDE, LARGEST_SIDE, "; 0 is native")
-        if self.fov_x_deg is not None and not 1 <= self.fov_x_deg <= 179:
-            raise ConfigError("fov_x_deg", f"{self.fov_x_deg:g} is not within 1..179 degrees")
-        guidance = self.guidance_scale
-        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
-            raise ConfigError("guidance_scale", f"{guidance:g} is not within 0..{MAX_GUIDANCE:g}")
-        if self.stop_at is not None:
-            _within("stop_at", self.stop_at, 1, MAX_STEPS)
-        start = self.ensemble_start
-        if start is not None and start not in ENSEMBLE_STARTS:
-            raise ConfigError("ensemble_start", f"unknown {start!r}", f"Use {ENSEMBLE_STARTS}")
-
-    def network_area(self, size_hw: tuple[int, int], default_area: int) -> int:
-        """The pixels the network shall work at for a photo of this size."""
-        height, width = size_hw
-        if self.resolution is None:
-            return default_area
-        if self.resolution == 0:
-            _within("resolution 0 (native): long side", max(size_hw), 1, LARGEST_SIDE)
-            return height * width
-        shrink = self.resolution / max(size_hw)
-        return max(1, round(height * shrink)) * max(1, round(width * shrink))
-
-
-class PredictSettings(TypedDict, total=False):
-    """The fields of `PredictConfig` as keywords of `Model.predict`."""
-
-    steps: int | None
-    ensemble_size: int
-    seed: int
-    resolution: int | None
-    fov_x_deg: float | None
-    metric: bool
-    guidance_scale: float | None
-    stop_at: int | None
-    ensemble_start: str | None
-
-
-def _within(name: str, value: int, low: int, high: int, note: str = "") -> None:
-    """ConfigError unless low <= value <= high."""
-    if not low <= value <= high:
-        raise ConfigError(name, f"{value} is not within {low}..{high}{note}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -16,11 +16,11 @@ from nearfar.errors import ConfigError, NearfarError, ResourceError, WeightsErro
 from nearfar.geometry.upsample import guided_indices
 from nearfar.io.images import Photo, to_photo
 from nearfar.models.base import Hypotheses
+from nearfar.predict_config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 from nearfar.result import DepthKind, DepthResult
 from nearfar.settings import max_pixels
 
 from .calibration import calibrated, calibration_of
-from .config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 from .ensemble import merge_hypotheses
 from .metres import Metres, Reference, choose_camera, reference_of, to_metres, trusted
 from .photo import network_image
@@ -28,11 +28,6 @@ from .photo import network_image
 if TYPE_CHECKING:
     from nearfar.weights.load import LoadedModel
 
-_LACKS = {
-    "guidance_scale": "makes no guess without the photo to be guided away from",
-    "stop_at": "does not answer in steps that could be stopped",
-    "ensemble_start": "draws every map in its own way only",
-}
 _NETWORK, _ALIGNMENT = 1, 2  # independent streams drawn from one seed
 
 
@@ -44,8 +39,7 @@ class Model:
         self.name = loaded.entry.name
         self.licence = loaded.entry.licence
         self.weights_sha256 = loaded.sha256
-        # a family has the options that its `predict` names
-        self._options = frozenset(inspect.signature(loaded.predictor.predict).parameters)
+        self._options = loaded.predictor.options
         self._calibration = calibration_of(loaded.entry.uncertainty, where=self.name)
         self._metric_from: Model | None = None
 
@@ -80,9 +74,9 @@ class Model:
 
     def require(self, config: PredictConfig) -> None:
         """Pass if this model has the options asked for; ConfigError names one that it lacks."""
-        for name in FAMILY_OPTIONS:
+        for name, lacks in FAMILY_OPTIONS.items():
             if getattr(config, name) is not None and name not in self._options:
-                raise ConfigError(name, f"{self.name} {_LACKS[name]}", "Leave it out")
+                raise ConfigError(name, f"{self.name} {lacks}", "Leave it out")
 
     @overload
     def predict(
@@ -176,15 +170,13 @@ class Model:
         """Hypotheses of the network, all finite; out of memory becomes a ResourceError."""
         size_hw = (photo.rgb_HW3.shape[0], photo.rgb_HW3.shape[1])
         area = config.network_area(size_hw, self._predictor.default_area)
-        asked = {name: getattr(config, name) for name in FAMILY_OPTIONS}
         try:
             with torch.inference_mode():
                 hypotheses = self._predictor.predict(
                     network_image(photo.rgb_HW3, area=area),
-                    steps=config.steps or self.default_steps,
+                    replace(config, steps=config.steps or self.default_steps),
                     area=area,
                     generators=[_generator(config.seed, i) for i in range(config.ensemble_size)],
-                    **{name: value for name, value in asked.items() if value is not None},
                 )
         except NearfarError:
             raise

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 
 from .revival import DEAD_BELOW, HITS_PER_SWEEP, codebook_use, count_and_revive
@@ -75,20 +76,12 @@ class TokenizerObjective:
         self.hits_per_sweep = hits_per_sweep
         self.dead_below = dead_below
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> TokenizerLosses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> TokenizerLosses:
         """Losses over pixels with depth or sky (all pixels of photos); depth in metres.
 
         `generator` draws places for dead codes.
         """
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         network = self.network
         target_BCHW, usable_B1HW = self._targets(image_B3HW, depth_BHW, valid_BHW, sky_BHW)
         taken = network.quantize(network.features(target_BCHW))

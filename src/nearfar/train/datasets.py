@@ -114,7 +114,7 @@ class DatasetSource:
         return stack_samples(list(self._pool.map(self._sample, places)))
 
     def prepare(
-        self, count: int, *, progress: Callable[[int, int], None], share: tuple[int, int]
+        self, count: int, *, progress: Callable[[int, int], None], rank: int, world_size: int
     ) -> None:
         """Nothing: photos are decoded when they are drawn."""
 
@@ -142,7 +142,7 @@ class Spread:
         return self._source.batch(indices * len(self._source) // self._count)
 
     def prepare(
-        self, count: int, *, progress: Callable[[int, int], None], share: tuple[int, int]
+        self, count: int, *, progress: Callable[[int, int], None], rank: int, world_size: int
     ) -> None:
         """Nothing: photos are decoded when they are drawn."""
 

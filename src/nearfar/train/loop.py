@@ -145,13 +145,8 @@ def train(
     )
     notes = _start(run, start)
     _prepare(run, source)
-    feed = Feed(
-        recipe,
-        source,
-        run.views.train,
-        device=accelerator.device,
-        rank_world=(accelerator.process_index, accelerator.num_processes),
-    )
+    place = _place_of(accelerator)
+    feed = Feed(recipe, source, run.views.train, device=accelerator.device, **place)
     with (
         RunLog(
             run.folder if accelerator.is_main_process else None,
@@ -170,14 +165,19 @@ def train(
     return TrainingEnd(run.folder, run.progress.step, is_complete, run.metrics)
 
 
+def _place_of(accelerator: Accelerator) -> dict[str, int]:
+    """Which of how many processes this is."""
+    return {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
+
+
 def _prepare(run: _Run, source: Source) -> None:
     """Have the held-out images and those of the first step ready, every process its share."""
     accelerator, samples = run.accelerator, _samples_per_step(run)
-    share = (accelerator.process_index, accelerator.num_processes)
+    place = _place_of(accelerator)
     first = window(run.progress.step * samples, run.recipe.data, len(source))
-    source.prepare(first, progress=run.watcher.on_data, share=share)
+    source.prepare(first, progress=run.watcher.on_data, **place)
     if run.held_out is not None:
-        run.held_out.prepare(len(run.held_out), progress=run.watcher.on_data, share=share)
+        run.held_out.prepare(len(run.held_out), progress=run.watcher.on_data, **place)
     accelerator.wait_for_everyone()
 
 
@@ -265,17 +265,10 @@ def _step(run: _Run, batches: Iterator[DepthBatch]) -> _StepResult:
 
 def _forward_backward(run: _Run, batch: DepthBatch, generator: torch.Generator) -> Any:
     """Losses of one part; its gradients are added to those there."""
-    image_B3HW = batch.image_B3HW
     if run.recipe.train.channels_last:
-        image_B3HW = image_B3HW.contiguous(memory_format=torch.channels_last)
-    losses = run.module(
-        image_B3HW,
-        batch.depth_BHW,
-        valid_BHW=batch.valid_BHW,
-        sky_BHW=batch.sky_BHW,
-        fov_x_deg_B=batch.fov_x_deg_B,
-        generator=generator,
-    )
+        image_B3HW = batch.image_B3HW.contiguous(memory_format=torch.channels_last)
+        batch = batch._replace(image_B3HW=image_B3HW)
+    losses = run.module(batch, generator=generator)
     run.accelerator.backward(losses.total / run.recipe.train.accumulate)
     return losses
 

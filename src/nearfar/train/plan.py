@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 
 from .config import Recipe
@@ -132,7 +133,7 @@ def _with_objective(kind: str, network: nn.Module, recipe: Recipe) -> TrainedObj
     alone = None if trained is None else trained.alone
     if kind != "tiny_encoder" and alone is None:
         return None
-    objective = TinyEncoderObjective if alone is None else alone()
+    objective: Any = TinyEncoderObjective if alone is None else alone()
     dtype = "fp32" if recipe.train.dtype == "fp32" else "bf16"  # auto: as on a GPU
     return TrainedObjective(network, objective(network, **recipe.train.objective), dtype=dtype)
 
@@ -178,14 +179,14 @@ def _activations(module: TrainedObjective, recipe: Recipe) -> int:
     count, (height, width) = recipe.train.batch_size, recipe.data.crop
     depth_BHW = torch.ones(count, height, width)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        module(
+        batch = DepthBatch(
             torch.zeros(count, 3, height, width),
             depth_BHW,
             valid_BHW=depth_BHW > 0,
             sky_BHW=depth_BHW < 0,
             fov_x_deg_B=torch.full((count,), 60.0),
-            generator=torch.Generator().manual_seed(0),
         )
+        module(batch, generator=torch.Generator().manual_seed(0))
     return sum(kept.values())
 
 

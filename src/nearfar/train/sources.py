@@ -45,8 +45,8 @@ class Source(Protocol):
         """The images with these indices [B], at the source's size."""
         ...
 
-    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
-        """Make the first `count` images quick to get; share: this process' (rank, world)."""
+    def prepare(self, count: int, *, progress: Preparation, rank: int, world_size: int) -> None:
+        """Make the first `count` images quick to get, this process its share of them."""
         ...
 
 
@@ -75,10 +75,10 @@ def window(samples_seen: int, data: DataConfig, length: int) -> int:
     return min(length, data.count, shards * data.shard)
 
 
-def draw_indices(step: int, recipe: Recipe, *, world: int, length: int) -> Tensor:
-    """Image indices [world, accumulate, batch_size] of a step; one row is one process' share."""
+def draw_indices(step: int, recipe: Recipe, *, world_size: int, length: int) -> Tensor:
+    """Image indices [world_size, accumulate, batch_size] of a step; a row is one process' share."""
     train = recipe.train
-    shape = (world, train.accumulate, train.batch_size)
+    shape = (world_size, train.accumulate, train.batch_size)
     high = window(step * math.prod(shape), recipe.data, length)
     generator = stream(torch.device("cpu"), train.seed, ORDER, step)
     return torch.randint(high, shape, generator=generator)
@@ -94,17 +94,20 @@ class Feed:
         augment: Augment,
         *,
         device: torch.device,
-        rank_world: tuple[int, int] = (0, 1),
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.recipe = recipe
         self.source = source
         self.augment = augment
         self.device = device
-        self.rank, self.world = rank_world
+        self.rank, self.world_size = rank, world_size
 
     def part(self, step: int, part: int) -> DepthBatch:
         """Accumulation part `part` of step `step`."""
-        indices = draw_indices(step, self.recipe, world=self.world, length=len(self.source))
+        indices = draw_indices(
+            step, self.recipe, world_size=self.world_size, length=len(self.source)
+        )
         batch = self.source.batch(indices[self.rank, part]).to(self.device)
         numbers = (self.recipe.train.seed, AUGMENT, step, part, self.rank)
         return self.augment(batch, stream(torch.device("cpu"), *numbers))
@@ -257,10 +260,10 @@ class _Scenes:
         weight = self._weights[number]
         return self._shards[number].batch(rounds * weight + places % weight)
 
-    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+    def prepare(self, count: int, *, progress: Preparation, rank: int, world_size: int) -> None:
         rounds = math.ceil(min(count, self._count) / sum(self._weights))
         for shards, weight in zip(self._shards, self._weights):
-            shards.ensure(rounds * weight, progress, worker=share[0], workers=share[1])
+            shards.ensure(rounds * weight, progress, worker=rank, workers=world_size)
 
 
 class _Folder:
@@ -279,7 +282,7 @@ class _Folder:
     def batch(self, indices: Tensor) -> DepthBatch:
         return stack_samples([self._sample(int(index)) for index in indices])
 
-    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+    def prepare(self, count: int, *, progress: Preparation, rank: int, world_size: int) -> None:
         """Nothing: photos are decoded when they are drawn."""
 
     def _sample(self, index: int) -> DepthSample:
@@ -343,10 +346,10 @@ class ClipSource:
         """The clips with these indices, [B,F,...]."""
         return self._shards.batch(indices)
 
-    def prepare(self, count: int, *, progress: Preparation, share: tuple[int, int]) -> None:
+    def prepare(self, count: int, *, progress: Preparation, rank: int, world_size: int) -> None:
         """Render what is missing of the first `count` clips, this process' share of it."""
         wanted = min(count, self._count)
-        self._shards.ensure(wanted, progress, worker=share[0], workers=share[1])
+        self._shards.ensure(wanted, progress, worker=rank, workers=world_size)
 
 
 def clip_views(data: DataConfig) -> Views:

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nearfar.batch import ClipBatch, DepthBatch
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.family import TrainedKind, TrainingTarget
 from nearfar.layers.initial import draw_weights
-from nearfar.models.base import Objective
+from nearfar.models.base import ClipObjective, Objective
 from nearfar.weights.families import FAMILIES, NETWORKS
 
 from .clip_targets import tiny_video_encoder
@@ -36,15 +37,19 @@ class TrainedObjective(nn.Module):
     trained, not synchronized and not saved. dtype: the recipe's, settled: bf16 or fp32.
     """
 
-    def __init__(self, network: nn.Module, objective: Objective, *, dtype: str) -> None:
+    def __init__(
+        self, network: nn.Module, objective: Objective | ClipObjective, *, dtype: str
+    ) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
         self.__dict__["objective"] = objective  # past Module.__setattr__: not registered
 
-    def forward(self, image_B3HW: Tensor, depth_BHW: Tensor, **rest: Any) -> Any:
-        with autocast(image_B3HW.device, self.dtype):
-            return self.__dict__["objective"](image_B3HW, depth_BHW, **rest)
+    def forward(self, batch: DepthBatch, *, generator: torch.Generator) -> Any:
+        """Losses; a batch of [B,T,...] reaches the objective as the clips it holds."""
+        given = batch if batch.depth_BHW.ndim == 3 else ClipBatch(*batch)
+        with autocast(batch.image_B3HW.device, self.dtype):
+            return self.__dict__["objective"](given, generator=generator)
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:

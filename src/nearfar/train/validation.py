@@ -84,14 +84,7 @@ def validate(
 
 
 def _losses(module: nn.Module, batch: DepthBatch, generator: torch.Generator) -> dict[str, float]:
-    losses = module(
-        batch.image_B3HW,
-        batch.depth_BHW,
-        valid_BHW=batch.valid_BHW,
-        sky_BHW=batch.sky_BHW,
-        fov_x_deg_B=batch.fov_x_deg_B,
-        generator=generator,
-    )
+    losses = module(batch, generator=generator)
     return {"loss": float(losses.total)} | {n: float(part) for n, part in losses.parts.items()}
 
 

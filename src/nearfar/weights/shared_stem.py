@@ -24,7 +24,7 @@ STEM = "tiny-encoder"
 
 def without_stem(family: str, tensors: Mapping[str, Tensor], stem_sha256: str) -> dict[str, Tensor]:
     """What a file must hold: everything but a stem that is still the embedded one in fp16."""
-    prefix = NETWORKS[family].stem
+    prefix = _prefix_of(family)
     if prefix is None or not stem_sha256 or stem_sha256 != find(STEM).sha256:
         return dict(tensors)
     stem, _ = read_safetensors(converted_path(ENTRIES[STEM]))
@@ -38,7 +38,7 @@ def with_stem(
     path: Path, family: str, tensors: dict[str, Tensor], stem_sha256: str
 ) -> dict[str, Tensor]:
     """The tensors of a file, and those of the embedded stem if it leaves them out."""
-    prefix = NETWORKS[family].stem
+    prefix = _prefix_of(family)
     if prefix is None or any(name.startswith(prefix) for name in tensors):
         return tensors
     stem = converted_path(ENTRIES[STEM])
@@ -51,6 +51,12 @@ def with_stem(
             "Install the version of nearfar it was trained with, or train it again",
         ) from error
     return tensors | {prefix + name: tensor for name, tensor in read_safetensors(stem)[0].items()}
+
+
+def _prefix_of(family: str) -> str | None:
+    """Before the names of what files of this kind leave out; None for kinds of one's own."""
+    kind = NETWORKS.get(family)
+    return None if kind is None else kind.stem
 
 
 def _is_same(tensor: Tensor, stored: Tensor) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.models.dar.bins import Shares, TreeBins, expectation, uniform_bins
 from nearfar.models.dar.network import new_network
@@ -40,9 +41,7 @@ def batch(height=32, width=48):
 
 
 def losses_of(objective, samples, seed=1):
-    samples = dict(samples)
-    image, depth = samples.pop("image_B3HW"), samples.pop("depth_BHW")
-    return objective(image, depth, **samples, generator=torch.Generator().manual_seed(seed))
+    return objective(DepthBatch(**samples), generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("options", [{}, {"is_checkpointed": True}])

@@ -9,9 +9,14 @@ import torch
 from nearfar.errors import ConfigError
 from nearfar.models.dar.predictor import DARPredictor
 from nearfar.pipeline.predict import Model
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 from nearfar.weights.load import LoadedModel
 from nearfar.weights.registry import find
+
+
+def asked(steps, **more):
+    return PredictConfig(steps=steps, **more)
 
 
 def photo(height=60, width=90):
@@ -28,7 +33,7 @@ def predictor(micro):
 
 
 def test_metres_spread_and_reference_at_network_size(predictor):
-    out = predictor.predict(photo(), steps=1, area=32 * 48, generators=seeds(1))
+    out = predictor.predict(photo(), asked(1), area=32 * 48, generators=seeds(1))
     assert out.kind is DepthKind.METRIC
     assert out.depth_Shw.shape == out.spread_Shw.shape == (1, 32, 48)
     assert out.depth_Shw.dtype == torch.float32 and (out.depth_Shw > 0).all()
@@ -39,32 +44,32 @@ def test_metres_spread_and_reference_at_network_size(predictor):
 
 
 def test_the_second_hypothesis_is_the_mirrored_photo(predictor):
-    two = predictor.predict(photo(), steps=1, area=1536, generators=seeds(2))
-    mirrored = predictor.predict(photo().flip(-1), steps=1, area=1536, generators=seeds(2))
+    two = predictor.predict(photo(), asked(1), area=1536, generators=seeds(2))
+    mirrored = predictor.predict(photo().flip(-1), asked(1), area=1536, generators=seeds(2))
     torch.testing.assert_close(
         two.depth_Shw[0], mirrored.depth_Shw[1].flip(-1), rtol=1e-4, atol=1e-4
     )
     torch.testing.assert_close(
         two.depth_Shw[1], mirrored.depth_Shw[0].flip(-1), rtol=1e-4, atol=1e-4
     )
-    three = predictor.predict(photo(), steps=1, area=1536, generators=seeds(3))
+    three = predictor.predict(photo(), asked(1), area=1536, generators=seeds(3))
     assert torch.equal(three.depth_Shw[2], three.depth_Shw[0])
     assert three.depth_Shw.shape == three.spread_Shw.shape == (3, 32, 48)
 
 
 def test_stopping_early_is_coarser(predictor, micro):
-    whole = predictor.predict(photo(), steps=1, area=1536, generators=seeds(1))
-    one = predictor.predict(photo(), steps=1, area=1536, generators=seeds(1), stop_at=1)
+    whole = predictor.predict(photo(), asked(1), area=1536, generators=seeds(1))
+    one = predictor.predict(photo(), asked(1, stop_at=1), area=1536, generators=seeds(1))
     assert not torch.equal(one.depth_Shw, whole.depth_Shw)
     assert (whole.spread_Shw > 0.1 * whole.depth_Shw).all()  # by the first step's bins
     paper = DARPredictor(micro(spread_of_first=False))
     spreads = [
-        paper.predict(photo(), steps=1, area=1536, generators=seeds(1), stop_at=k).spread_Shw
+        paper.predict(photo(), asked(1, stop_at=k), area=1536, generators=seeds(1)).spread_Shw
         for k in (1, 5)
     ]
     assert spreads[0].mean() > 5 * spreads[1].mean()
     always = DARPredictor(micro(), stop_at=1)
-    same = always.predict(photo(), steps=1, area=1536, generators=seeds(1))
+    same = always.predict(photo(), asked(1), area=1536, generators=seeds(1))
     assert torch.equal(one.depth_Shw, same.depth_Shw)
 
 
@@ -72,27 +77,27 @@ def test_refusals(predictor, micro):
     with pytest.raises(ConfigError, match=r"stop_at: 6 is not within 1\.\.5"):
         DARPredictor(micro(), stop_at=6)
     with pytest.raises(ConfigError, match="steps: 4, but DAR runs its K steps once"):
-        predictor.predict(photo(), steps=4, area=1536, generators=seeds(1))
+        predictor.predict(photo(), asked(4), area=1536, generators=seeds(1))
     with pytest.raises(ConfigError, match="no generator"):
-        predictor.predict(photo(), steps=1, area=1536, generators=[])
+        predictor.predict(photo(), asked(1), area=1536, generators=[])
 
 
 def test_bfloat16_stays_close(predictor, micro):
-    exact = predictor.predict(photo(), steps=1, area=1536, generators=seeds(1)).depth_Shw
+    exact = predictor.predict(photo(), asked(1), area=1536, generators=seeds(1)).depth_Shw
     before = micro().encoder.backbone.state_dict()
     low = DARPredictor(micro(), dtype=torch.bfloat16)
     for name, tensor in low.network.encoder.backbone.state_dict().items():
         assert torch.equal(tensor, before[name])  # not through bf16 and back
     assert low.network.gru.convz1.weight.dtype == torch.bfloat16
     assert low.network.encoder.backbone.stem[0].weight.dtype == torch.float32
-    found = low.predict(photo(), steps=1, area=1536, generators=seeds(1)).depth_Shw
+    found = low.predict(photo(), asked(1), area=1536, generators=seeds(1)).depth_Shw
     assert found.dtype == torch.float32
     assert (found.log() - exact.log()).abs().median() < 0.05
 
 
 def test_extreme_photos(predictor):
     for size in ((1, 1), (16, 400), (300, 9)):
-        out = predictor.predict(photo(*size), steps=1, area=1536, generators=seeds(1))
+        out = predictor.predict(photo(*size), asked(1), area=1536, generators=seeds(1))
         assert out.depth_Shw.isfinite().all()
 
 

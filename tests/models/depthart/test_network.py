@@ -83,8 +83,8 @@ def test_semantics_as_photo_tokens():
     image = torch.full((1, 3, 96, 96), 0.5)
     photo = network.photo_vectors(image, FakeEncoder())
     assert photo.shape == (1, 144, 208) and network.prefix_count == 144
-    started = network.begin(photo)
-    assert started.logits_BLV.shape == (1, 1, 1024) and started.cache.length == 145
+    prefill = network.begin(photo)
+    assert prefill.logits_BLV.shape == (1, 1, 1024) and prefill.cache.length == 145
     with pytest.raises(ConfigError, match="100 semantic tokens, 144 feature cells"):
         network.photo_vectors(image, FakeEncoder(100))
     with pytest.raises(ConfigError, match="no encoder, semantics 208 wide"):

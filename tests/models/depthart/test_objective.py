@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.models.base import Losses
 from nearfar.models.depthart import objective as module
@@ -92,11 +93,9 @@ def test_a_few_steps_lower_the_loss(make):
     seen = []
     for _ in range(12):
         losses = objective(
-            image,
-            depth,
-            valid_BHW=valid,
-            sky_BHW=~valid,
-            fov_x_deg_B=torch.full((2,), 60.0),
+            DepthBatch(
+                image, depth, valid_BHW=valid, sky_BHW=~valid, fov_x_deg_B=torch.full((2,), 60.0)
+            ),
             generator=generator,
         )
         optimizer.zero_grad()
@@ -120,11 +119,13 @@ def call(objective, depth, valid, seed=0):
     generator = torch.Generator().manual_seed(seed)
     image = torch.full((len(depth), 3, *depth.shape[-2:]), 0.5)
     return objective(
-        image,
-        depth,
-        valid_BHW=valid,
-        sky_BHW=torch.zeros_like(valid),
-        fov_x_deg_B=torch.full((len(depth),), torch.nan),
+        DepthBatch(
+            image,
+            depth,
+            valid_BHW=valid,
+            sky_BHW=torch.zeros_like(valid),
+            fov_x_deg_B=torch.full((len(depth),), torch.nan),
+        ),
         generator=generator,
     )
 

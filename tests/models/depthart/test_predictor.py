@@ -12,7 +12,12 @@ from nearfar.models.depthart import predictor as module
 from nearfar.models.depthart.network import new_network
 from nearfar.models.depthart.predictor import DepthARTPredictor
 from nearfar.models.depthart.presets import TINY
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
+
+
+def asked(steps, **more):
+    return PredictConfig(steps=steps, **more)
 
 
 class FakeEncoder:
@@ -42,7 +47,7 @@ def photo(height=90, width=130):
 
 def run(predictor, generators, image=None):
     image = photo() if image is None else image
-    return predictor.predict(image, steps=1, area=predictor.default_area, generators=generators)
+    return predictor.predict(image, asked(1), area=predictor.default_area, generators=generators)
 
 
 def test_greedy_equals_golden(make, golden, seeds):
@@ -96,11 +101,11 @@ def test_encoder_prefix_log_curve_and_metres(seeds):
 def test_what_has_no_meaning_is_refused_with_the_reason(make, seeds):
     predictor = make()
     with pytest.raises(ConfigError, match="4, but this model has no sampling steps.*4 scales"):
-        predictor.predict(photo(), steps=4, area=256, generators=seeds(1))
+        predictor.predict(photo(), asked(4), area=256, generators=seeds(1))
     with pytest.raises(ConfigError, match="400 pixels, but this model has one size: 16x16"):
-        predictor.predict(photo(), steps=1, area=400, generators=seeds(1))
+        predictor.predict(photo(), asked(1), area=400, generators=seeds(1))
     with pytest.raises(ConfigError, match="no generator"):
-        predictor.predict(photo(), steps=1, area=256, generators=[])
+        predictor.predict(photo(), asked(1), area=256, generators=[])
     with pytest.raises(ConfigError, match="unknown 'best'"):
         make(mode="best")
 

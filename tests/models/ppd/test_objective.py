@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
 from nearfar.errors import ConfigError
 from nearfar.models.ppd.network import new_network
@@ -69,11 +70,13 @@ def batch():
 
 def losses_of(objective, samples, seed=5):
     return objective(
-        samples["image"],
-        samples["depth"],
-        valid_BHW=samples["valid"],
-        sky_BHW=samples["sky"],
-        fov_x_deg_B=torch.tensor([60.0, torch.nan]),
+        DepthBatch(
+            samples["image"],
+            samples["depth"],
+            valid_BHW=samples["valid"],
+            sky_BHW=samples["sky"],
+            fov_x_deg_B=torch.tensor([60.0, torch.nan]),
+        ),
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -159,14 +162,9 @@ def correction_losses(known, truth, network=None, **options):
     network = network or new_network(MICRO_PHOTO, generator=generator)
     objective = PPDCorrectionObjective(network, Knowing(known), **options)
     valid = torch.ones_like(truth, dtype=torch.bool)
-    return objective(
-        torch.rand(len(truth), 3, *truth.shape[1:], generator=generator),
-        truth,
-        valid_BHW=valid,
-        sky_BHW=~valid,
-        fov_x_deg_B=torch.full((len(truth),), 60.0),
-        generator=generator,
-    )
+    image = torch.rand(len(truth), 3, *truth.shape[1:], generator=generator)
+    batch = DepthBatch(image, truth, valid, ~valid, torch.full((len(truth),), 60.0))
+    return objective(batch, generator=generator)
 
 
 def hill():

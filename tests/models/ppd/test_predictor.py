@@ -13,7 +13,12 @@ from nearfar.models.ppd import predictor as module
 from nearfar.models.ppd.network import new_network
 from nearfar.models.ppd.predictor import PPDPredictor
 from nearfar.models.ppd.presets import MICRO_PHOTO
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
+
+
+def config(steps, **more):
+    return PredictConfig(steps=steps, **more)
 
 
 class FakeEncoder:
@@ -54,7 +59,7 @@ def make(golden_network):
 
 def test_hypotheses_at_network_size(make):
     predictor = make()
-    out = predictor.predict(photo(), steps=2, area=48 * 64, generators=seeds(1, 2))
+    out = predictor.predict(photo(), config(2), area=48 * 64, generators=seeds(1, 2))
     assert out.depth_Shw.shape == (2, 48, 64) and out.depth_Shw.dtype == torch.float32
     assert out.kind is DepthKind.AFFINE_LOG_DEPTH and out.reference is None
     expected = photo_to_network(photo(), area=48 * 64, multiple=16)
@@ -69,7 +74,10 @@ def test_replays_the_golden_run(make, golden):
     predictor = make()
     predictor.encoder.semantics = lambda image: io["sample.semantics"]
     out = predictor.predict(
-        io["sample.image"][0], steps=4, area=48 * 64, generators=[GoldenNoise(io["sample.latent0"])]
+        io["sample.image"][0],
+        config(4),
+        area=48 * 64,
+        generators=[GoldenNoise(io["sample.latent0"])],
     )
     torch.testing.assert_close(out.depth_Shw[0], io["sample.depth4"][0, 0], atol=1e-5, rtol=0)
 
@@ -94,10 +102,10 @@ def noise_for_tests(monkeypatch):
 
 
 def test_hypothesis_depends_on_its_own_seed_only(make, monkeypatch):
-    together = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
+    together = make().predict(photo(), config(2), area=3072, generators=seeds(1, 2, 3)).depth_Shw
     monkeypatch.setattr(module, "CPU_PIXELS_AT_ONCE", 1)
-    alone = make().predict(photo(), steps=2, area=3072, generators=seeds(3)).depth_Shw
-    one_by_one = make().predict(photo(), steps=2, area=3072, generators=seeds(1, 2, 3)).depth_Shw
+    alone = make().predict(photo(), config(2), area=3072, generators=seeds(3)).depth_Shw
+    one_by_one = make().predict(photo(), config(2), area=3072, generators=seeds(1, 2, 3)).depth_Shw
     assert torch.equal(one_by_one[2], alone[0])
     torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
 
@@ -113,7 +121,7 @@ def test_as_many_hypotheses_run_side_by_side_as_the_cache_holds(make, monkeypatc
 
     monkeypatch.setattr(module, "sample_depth", count)
     monkeypatch.setattr(module, "CPU_PIXELS_AT_ONCE", pixels)
-    predictor.predict(photo(), steps=1, area=3072, generators=seeds(1, 2, 3))
+    predictor.predict(photo(), config(1), area=3072, generators=seeds(1, 2, 3))
     assert max(sizes) == pixels // 3072 and sum(sizes) == 3
 
 
@@ -128,7 +136,7 @@ def test_hypotheses_after_the_first_can_start_from_it(make, monkeypatch, steps, 
 
     def predict(*values, **options):
         found = predictor.predict(
-            photo(), steps=steps, area=3072, generators=seeds(*values), **options
+            photo(), config(steps, **options), area=3072, generators=seeds(*values)
         )
         return found.depth_Shw
 
@@ -152,9 +160,9 @@ def test_published_networks_start_every_hypothesis_from_noise(make):
 
 
 def test_bfloat16_is_close_and_keeps_float32_outside(make):
-    exact = make().predict(photo(), steps=4, area=3072, generators=seeds(1)).depth_Shw
+    exact = make().predict(photo(), config(4), area=3072, generators=seeds(1)).depth_Shw
     predictor = make(dtype=torch.bfloat16)
-    low = predictor.predict(photo(), steps=4, area=3072, generators=seeds(1)).depth_Shw
+    low = predictor.predict(photo(), config(4), area=3072, generators=seeds(1)).depth_Shw
     assert predictor.network.proj_fusion[0].weight.dtype == torch.bfloat16
     assert low.dtype == torch.float32
     assert 0 < (low - exact).square().mean().sqrt() < 0.03
@@ -162,7 +170,7 @@ def test_bfloat16_is_close_and_keeps_float32_outside(make):
 
 def test_metric_reference_comes_from_the_metric_encoder(make):
     predictor = make(metric_encoder=FakeEncoder())
-    reference = predictor.predict(photo(), steps=1, area=3072, generators=seeds(1)).reference
+    reference = predictor.predict(photo(), config(1), area=3072, generators=seeds(1)).reference
     assert reference.name == "fake" and reference.fov_x_deg == 61.0
     assert reference.depth_HW.shape == (48, 64) and (reference.depth_HW == 3).all()
     assert reference.valid_HW.all()
@@ -183,7 +191,7 @@ def test_an_encoder_that_is_both_is_asked_once_and_changes_nothing(golden_networ
     def predict(encoder, metric_encoder):
         network = copy.deepcopy(golden_network)
         predictor = PPDPredictor(network, encoder, metric_encoder=metric_encoder)
-        return predictor.predict(photo(), steps=2, area=3072, generators=seeds(1, 2))
+        return predictor.predict(photo(), config(2), area=3072, generators=seeds(1, 2))
 
     joint, apart = JointFake(), FakeEncoder()
     once, twice = predict(joint, joint), predict(apart, apart)
@@ -198,7 +206,7 @@ def test_an_encoder_that_is_both_is_asked_once_and_changes_nothing(golden_networ
 
 
 def test_one_pixel_photo(make):
-    out = make().predict(photo(1, 1), steps=1, area=1024, generators=seeds(1))
+    out = make().predict(photo(1, 1), config(1), area=1024, generators=seeds(1))
     assert out.depth_Shw.shape == (1, 32, 32) and out.depth_Shw.isfinite().all()
 
 
@@ -211,7 +219,7 @@ def test_wrong_pairing_and_no_generator(golden_network, make):
     with pytest.raises(ConfigError, match="8 pixels a token, the network takes 96 and 16"):
         PPDPredictor(golden_network, encoder)
     with pytest.raises(ConfigError, match="no generator"):
-        make().predict(photo(), steps=1, area=1024, generators=[])
+        make().predict(photo(), config(1), area=1024, generators=[])
 
 
 class Photographer(FakeEncoder):
@@ -231,7 +239,7 @@ def test_an_untrained_correction_is_the_encoder_s_map_in_metres_with_a_spread():
     network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
     encoder = Photographer()
     predictor = PPDPredictor(network, encoder, metric_encoder=encoder, default_area=64 * 96)
-    out = predictor.predict(photo(), steps=2, area=64 * 96, generators=seeds(1, 2))
+    out = predictor.predict(photo(), config(2), area=64 * 96, generators=seeds(1, 2))
     assert out.depth_Shw.shape == out.spread_Shw.shape == (2, 64, 96)
     assert out.kind is DepthKind.AFFINE_LOG_DEPTH
     wanted = torch.linspace(1, 5, 64).log1p()[:, None].expand(64, 96)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nearfar.batch import ClipBatch, DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.models.ppd.objective import PPDObjective, log_depth_target
 from nearfar.models.ppd.presets import VIDEO_TINY
@@ -50,27 +51,27 @@ def batch(clips=2, frames=3):
     depth = 1 + 9 * torch.rand(clips, frames, 16, 24, generator=generator)
     sky = torch.zeros(depth.shape, dtype=torch.bool)
     sky[..., :2, :] = True
-    return image, torch.where(sky, 0.0, depth), {"valid_BHW": ~sky, "sky_BHW": sky}
+    return image, torch.where(sky, 0.0, depth), {"valid_BTHW": ~sky, "sky_BTHW": sky}
 
 
 def losses(objective, seed=5, **shape):
     image, depth, masks = batch(**shape)
     fov = torch.full((len(image),), 60.0)
     generator = torch.Generator().manual_seed(seed)
-    return objective(image, depth, **masks, fov_x_deg_B=fov, generator=generator)
+    return objective(ClipBatch(image, depth, **masks, fov_x_deg_B=fov), generator=generator)
 
 
 def test_one_range_for_all_frames_of_a_clip():
     _, depth, masks = batch()
     depth[0, 1] *= 3
-    found = clip_target(depth, valid_BTHW=masks["valid_BHW"], sky_BTHW=masks["sky_BHW"])
+    found = clip_target(depth, valid_BTHW=masks["valid_BTHW"], sky_BTHW=masks["sky_BTHW"])
     assert found.clean_B1HW.shape == (6, 1, 16, 24)
     beside = [torch.cat(list(m[0]), dim=-1)[None] for m in (depth, *masks.values())]
     wide = log_depth_target(beside[0], valid_BHW=beside[1], sky_BHW=beside[2])
     torch.testing.assert_close(torch.cat(list(found.clean_B1HW[:3]), -1)[None], wide.clean_B1HW)
     assert found.clean_B1HW[1].mean() > found.clean_B1HW[0].mean() + 0.2
-    alone = clip_target(depth[:, 1:2], valid_BTHW=masks["valid_BHW"][:, 1:2],
-                        sky_BTHW=masks["sky_BHW"][:, 1:2])  # fmt: skip
+    alone = clip_target(depth[:, 1:2], valid_BTHW=masks["valid_BTHW"][:, 1:2],
+                        sky_BTHW=masks["sky_BTHW"][:, 1:2])  # fmt: skip
     assert not torch.allclose(alone.clean_B1HW[0], found.clean_B1HW[1])
 
 
@@ -83,10 +84,10 @@ def test_single_frames_are_the_image_objective():
     def per_photo(*inputs, timestep):
         return made(*inputs, timestep=timestep, frames=1)
 
-    expected = PPDObjective(per_photo, FakeEncoder(), gradient_weight=0.2)(
-        image[:, 0], depth[:, 0], **{n: m[:, 0] for n, m in masks.items()},
-        fov_x_deg_B=torch.full((3,), 60.0), generator=torch.Generator().manual_seed(5),
-    )  # fmt: skip
+    first = (part[:, 0] for part in (image, depth, *masks.values()))
+    photos = DepthBatch(*first, torch.full((3,), 60.0))
+    objective = PPDObjective(per_photo, FakeEncoder(), gradient_weight=0.2)
+    expected = objective(photos, generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(found.total, expected.total)
     assert set(found.parts) == {"velocity", "gradient"}
 

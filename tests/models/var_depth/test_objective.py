@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.models.var_depth import objective as module
 from nearfar.models.var_depth.objective import (
@@ -13,8 +14,8 @@ from nearfar.models.var_depth.objective import (
     coarsened,
     code_loss,
     expected_f_hat,
-    grown,
     own_pass,
+    ramped_share,
     soft_code_loss,
     teacher_pass,
     token_weights,
@@ -44,13 +45,15 @@ def batch(generator, count=3):
 def test_same_seed_same_loss_and_options_are_parts(micro, generator, always_in_pixels):
     given, network = batch(generator), micro()
     plain = VarDepthObjective(network)
-    first, second = (plain(**given, generator=torch.Generator().manual_seed(4)) for _ in "ab")
+    first, second = (
+        plain(DepthBatch(**given), generator=torch.Generator().manual_seed(4)) for _ in "ab"
+    )
     assert torch.equal(first.total, second.total) and set(first.parts) == {
         "cross_entropy",
         "accuracy",
     }
     rich = VarDepthObjective(network, soft_targets=True, feature_weight=0.25, depth_weight=0.1)
-    found = rich(**given, generator=torch.Generator().manual_seed(4))
+    found = rich(DepthBatch(**given), generator=torch.Generator().manual_seed(4))
     assert set(found.parts) - set(first.parts) == {"soft_cross_entropy", "feature", "depth"}
     wanted = found.parts["soft_cross_entropy"] + 0.25 * found.parts["feature"]
     torch.testing.assert_close(found.total, wanted + 0.1 * found.parts["depth"])
@@ -61,7 +64,7 @@ def test_condition_dropout_reaches_the_null_tokens(micro, generator):
     for dropout, wanted in ((1.0, True), (0.0, False)):
         network = micro()
         objective = VarDepthObjective(network, condition_dropout=dropout)
-        objective(**given, generator=generator).total.backward()
+        objective(DepthBatch(**given), generator=generator).total.backward()
         grad = network.condition.null_pooled_D.grad
         assert (grad is not None and bool(grad.abs().max() > 0)) == wanted
         ladder = network.ladder.into.grad
@@ -72,7 +75,7 @@ def test_self_refinement_learns_on_own_codes(micro, generator):
     given, network = batch(generator), micro()
     losses = [
         VarDepthObjective(network, condition_dropout=0.0, self_refinement=share)(
-            **given, generator=torch.Generator().manual_seed(4)
+            DepthBatch(**given), generator=torch.Generator().manual_seed(4)
         ).total
         for share in (0.0, 1.0)
     ]
@@ -86,10 +89,10 @@ def test_self_refinement_grows_over_the_first_half(micro, generator, monkeypatch
         monkeypatch.setattr(where + name, lambda *_, name=name: runs.append(name))
     monkeypatch.setattr(VarDepthObjective, "_losses", lambda *_: None)
     given = batch(generator)
-    objective(**given, generator=generator)  # nobody told it where it is
+    objective(DepthBatch(**given), generator=generator)  # nobody told it where it is
     for done in (0.0, 0.5):
         objective.at(done)
-        objective(**given, generator=generator)
+        objective(DepthBatch(**given), generator=generator)
     assert runs == ["own_pass", "teacher_pass", "own_pass"]
 
 
@@ -100,7 +103,7 @@ def test_loss_falls_on_one_batch(micro, generator):
     optimizer = torch.optim.AdamW(trained, lr=3e-3)
     losses = []
     for _ in range(12):
-        loss = objective(**given, generator=generator).total
+        loss = objective(DepthBatch(**given), generator=generator).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -112,7 +115,7 @@ def test_images_without_depth_are_finite(micro, generator, always_in_pixels):
     given = batch(generator)
     given["valid_BHW"] = torch.zeros_like(given["valid_BHW"])
     objective = VarDepthObjective(micro(), depth_weight=1.0)
-    assert objective(**given, generator=generator).total.isfinite()
+    assert objective(DepthBatch(**given), generator=generator).total.isfinite()
 
 
 @pytest.mark.parametrize(
@@ -238,9 +241,9 @@ def test_gradients_reach_ladder_and_condition(micro, photo, generator):
 
 def test_own_codes_come_in_over_the_first_half():
     for done, share in ((0.0, 0.0), (0.25, 0.4), (0.5, 0.8), (0.9, 0.8)):
-        assert grown(0.8, done=done) == pytest.approx(share)
+        assert ramped_share(0.8, done=done) == pytest.approx(share)
     with torch.no_grad():
-        assert grown(0.8, done=0.0) == 0.8  # held-out losses stay comparable
+        assert ramped_share(0.8, done=0.0) == 0.8  # held-out losses stay comparable
 
 
 @pytest.fixture
@@ -287,7 +290,7 @@ def test_an_untrained_residual_stage_scores_its_coarse_map(network, generator, m
     torch.nn.init.zeros_(built.upsampler.unet.conv_out.bias)
     objective = UpsamplerObjective(built, own_share=0.0, gradient_weight=0.25)
     monkeypatch.setattr(module, "coarsened", lambda image, **_: (image - 0.1).clamp(-1, 1))
-    losses = objective(**given, generator=generator)
+    losses = objective(DepthBatch(**given), generator=generator)
     assert losses.parts["absolute"] == pytest.approx(0.1, abs=0.02)  # -1 cannot go lower
     wanted = losses.parts["absolute"] + 0.5 * losses.parts["square"]
     torch.testing.assert_close(losses.total, wanted + 0.25 * losses.parts["gradient"])
@@ -307,7 +310,7 @@ def test_half_of_the_batches_are_the_first_stages_own(network, generator, monkey
 
     monkeypatch.setattr(UpsamplerObjective, "first_stage", watched)
     for _ in range(12):
-        objective(**pixel_batch(generator, 1), generator=generator)
+        objective(DepthBatch(**pixel_batch(generator, 1)), generator=generator)
     assert 2 <= len(asked) <= 10
     assert asked[0].shape == (1, 1, 32, 48) and not asked[0].requires_grad
 
@@ -318,7 +321,7 @@ def test_loss_falls_on_one_pixel_batch(network, generator):
     optimizer = torch.optim.AdamW(built.upsampler.parameters(), lr=2e-3)
     losses = []
     for _ in range(14):
-        loss = objective(**given, generator=torch.Generator().manual_seed(5)).total
+        loss = objective(DepthBatch(**given), generator=torch.Generator().manual_seed(5)).total
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -336,7 +339,9 @@ def test_only_the_released_network_is_shown_timesteps(network, generator, monkey
         watch = built.upsampler.unet.time_embedding.register_forward_pre_hook(
             lambda _, given, kind=kind: seen.__setitem__(kind, given[0])
         )
-        UpsamplerObjective(built, own_share=0.0)(**pixel_batch(generator), generator=generator)
+        UpsamplerObjective(built, own_share=0.0)(
+            DepthBatch(**pixel_batch(generator)), generator=generator
+        )
         watch.remove()
     assert not seen["residual"].any()
     assert seen["released"].min() > 0 and seen["released"].max() < 1000

@@ -6,10 +6,11 @@ from nearfar.encoders.base import MetricGuess
 from nearfar.errors import ConfigError
 from nearfar.models.var_depth.predictor import VarDepthPredictor
 from nearfar.models.var_depth.sample import Choose
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 from nearfar.tokenizers.presets import MICRO as FOUR_SCALES
 
-SMALL = {"steps": 1, "area": 1600}
+SMALL = {"config": PredictConfig(steps=1), "area": 1600}
 
 
 def seeds(*numbers):
@@ -57,9 +58,9 @@ def test_guidance_of_the_call_comes_before_that_of_the_predictor(micro, image):
     plain = VarDepthPredictor(network, choose=greedy)
     guided = VarDepthPredictor(network, choose=greedy, guidance_scale=4.0)
     run = {"generators": seeds(1), **SMALL}
-    strong = plain.predict(image, guidance_scale=4.0, **run).depth_Shw
+    strong = plain.predict(image, **run | {"config": PredictConfig(guidance_scale=4.0)}).depth_Shw
     assert torch.equal(guided.predict(image, **run).depth_Shw, strong)
-    none = guided.predict(image, guidance_scale=0.0, **run).depth_Shw
+    none = guided.predict(image, **run | {"config": PredictConfig(guidance_scale=0.0)}).depth_Shw
     assert torch.equal(plain.predict(image, **run).depth_Shw, none)
     assert (strong - none).abs().max() > 1e-3
 
@@ -70,14 +71,18 @@ def test_guidance_without_an_unconditional_branch_is_refused(micro, image):
         VarDepthPredictor(network, guidance_scale=1.0)
     predictor = VarDepthPredictor(network)
     with pytest.raises(ConfigError, match="no unconditional branch"):
-        predictor.predict(image, guidance_scale=1.0, generators=seeds(1), **SMALL)
+        predictor.predict(image, PredictConfig(guidance_scale=1.0), generators=seeds(1), area=1600)
     with pytest.raises(ConfigError, match="guidance_scale"):
         VarDepthPredictor(micro(), guidance_scale=-1.0)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"steps": 4}, "10 fixed stages"), ({"area": 999}, "40x40"), ({"generators": []}, "generat")],
+    [
+        ({"config": PredictConfig(steps=4)}, "10 fixed stages"),
+        ({"area": 999}, "40x40"),
+        ({"generators": []}, "generat"),
+    ],
 )
 def test_what_has_no_meaning_is_refused(micro, image, change, words):
     request = {"generators": seeds(1), **SMALL} | change

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.models.base import Losses
@@ -162,17 +163,9 @@ class DARObjective:
         self.cut_flip = cut_flip
         self.likelihood = likelihood
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses: total and parts `step_1` ... `step_K`; `generator` draws the augmentations."""
+        image_B3HW, depth_BHW, valid_BHW, _, _ = batch
         network, far = self.network, self.network.config.far
         if network.training and self.cut_flip > 0:
             image_B3HW, depth_BHW, valid_BHW = cut_flip(

@@ -12,6 +12,7 @@ from nearfar.encoders.outputs import EncoderOutput
 from nearfar.errors import ConfigError
 from nearfar.geometry.resize import photo_to_network
 from nearfar.models.base import Hypotheses, MetricReference
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 from .network import DARNetwork
@@ -25,6 +26,8 @@ class DARPredictor:
     stop_at: steps to run, of the config's K; fewer answer sooner and coarser.
     """
 
+    kind = DepthKind.METRIC
+    options = frozenset({"stop_at"})
     default_steps = 1
 
     def __init__(
@@ -51,23 +54,24 @@ class DARPredictor:
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
-        stop_at: int | None = None,
     ) -> Hypotheses:
         """Metres at network size; every second hypothesis is that of the mirrored photo.
 
-        The spread of the bins comes along. stop_at: instead of the predictor's own.
+        The spread of the bins comes along. config.stop_at: instead of the predictor's own.
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
-        if steps != self.default_steps:
+        if config.steps not in (None, self.default_steps):
             raise ConfigError(
-                "steps", f"{steps}, but DAR runs its K steps once", "Use stop_at for fewer of them"
+                "steps",
+                f"{config.steps}, but DAR runs its K steps once",
+                "Use stop_at for fewer of them",
             )
-        last = self.stop_at if stop_at is None else self._checked(stop_at)
+        last = self.stop_at if config.stop_at is None else self._checked(config.stop_at)
         parameter = self.network.query_tokens
         image_3HW = photo_to_network(image_3HW, area=area, multiple=self.network.config.multiple)
         image_B3HW = image_3HW.to(parameter.device)[None]
@@ -82,7 +86,7 @@ class DARPredictor:
         order = [i % len(depth_Bhw) for i in range(len(generators))]
         return Hypotheses(
             depth_Shw=depth_Bhw[order],
-            kind=DepthKind.METRIC,
+            kind=self.kind,
             guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
             reference=self._reference(encoded.tiny, size_hw),
             spread_Shw=spread_Bhw[order],

@@ -27,7 +27,7 @@ from .config import DepthARTConfig
 from .transformer import VARTransformer
 
 
-class Started(NamedTuple):
+class Prefill(NamedTuple):
     """What a photo alone decides: keys and values of its tokens, logits of the first scale."""
 
     cache: KVCache
@@ -142,7 +142,7 @@ class DepthARTNetwork(nn.Module):
         level_L = torch.cat([photo_M, level_L])
         return level_L[:, None] >= level_L[None, :]
 
-    def begin(self, photo_BMC: Tensor) -> Started:
+    def begin(self, photo_BMC: Tensor) -> Prefill:
         """Photo and start token in one step, no mask: the prefill, whatever is drawn later."""
         photo_BMD, transformer = self.embed_photo(photo_BMC), self.transformer
         B, _, D = photo_BMD.shape
@@ -158,7 +158,7 @@ class DepthARTNetwork(nn.Module):
             device=x_BLD.device,
         )
         x_BLD = transformer(x_BLD, modulated, cache=cache)
-        return Started(cache, transformer.logits(x_BLD[:, photo_BMD.shape[1] :], modulated))
+        return Prefill(cache, transformer.logits(x_BLD[:, photo_BMD.shape[1] :], modulated))
 
     def step(self, inputs_BChw: Tensor, *, scale: int, cache: KVCache) -> Tensor:
         """Logits [B,p*p,V] of a later scale (from 1), given f_hat so far at its size."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
@@ -47,17 +48,9 @@ class CodeObjective:
             raise ConfigError("drop_path", f"{drop_path} is not within 0..1 (1 excluded)")
         self.network, self.encoder, self.drop_path = network, encoder, drop_path
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses of photos in 0..1 and maps in metres."""
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         square = squash(
             image_B3HW, depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=self.network.config
         )
@@ -214,8 +207,8 @@ def _target(parts: TrainingParts, objective: Any) -> TrainingTarget:
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
         photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
-        started, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
-        f_hat_BCHW = sample_f_hat(network, started, choose=choice("greedy"), generators=generators)
+        prefill, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
+        f_hat_BCHW = sample_f_hat(network, prefill, choose=choice("greedy"), generators=generators)
         return preview_depth(
             network.tokenizer.decode(f_hat_BCHW),
             curve=config.curve,

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nearfar.encoders.base import MetricEncoder, SemanticEncoder
 from nearfar.errors import ConfigError
-from nearfar.geometry.depth_curves import decode_depth
+from nearfar.geometry.depth_curves import KIND_OF_CURVE, decode_depth
 from nearfar.geometry.resize import photo_to_network, resize
 from nearfar.models.base import Hypotheses, MetricReference
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 from .network import DepthARTNetwork, fold_modulation
@@ -34,6 +35,8 @@ class DepthARTPredictor:
     The transformer runs once per scale, so `steps` has no meaning; the network has one size, so
     `area` has none either. Both must be what `default_steps` and `default_area` say.
     """
+
+    options: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class DepthARTPredictor:
         self.metric_encoder = metric_encoder
         self.choose = choice(mode) if choose is None else choose
         self.draws = choose is not None or mode != "greedy"
+        self.kind = DepthKind(KIND_OF_CURVE[network.config.curve])
         self.default_steps = DEFAULT_STEPS
         self.default_area = network.config.tokenizer.image_size**2
 
@@ -66,46 +70,39 @@ class DepthARTPredictor:
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
     ) -> Hypotheses:
         """One hypothesis per CPU generator; greedy ones are equal, and computed once."""
-        self._require(steps, area, generators)
+        self._require(config.steps, area, generators)
         device = self.network.transformer.pos_1LC.device
         photo_13HW = squash_photo(image_3HW[None].to(device), self.network.config)
-        started = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
+        prefill = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
         wanted = generators if self.draws else generators[:1]
         images = []
         for first in range(0, len(wanted), SAMPLES_AT_ONCE):
             f_hat_SCHW = sample_f_hat(
                 self.network,
-                started,
+                prefill,
                 choose=self.choose,
                 generators=wanted[first : first + SAMPLES_AT_ONCE],
             )
             image_SCHW = self.network.tokenizer.decode(f_hat_SCHW)
             images.append(image_SCHW.mean(dim=1, keepdim=True).cpu())
-        depth_Shw, kind = self._depth(torch.cat(images))
+        depth_Shw = decode_depth(torch.cat(images), curve=self.network.config.curve).depth_BHW
+        if self.kind is DepthKind.SCALE_INVARIANT:
+            depth_Shw = depth_Shw.clamp_min(NEAREST)
         return Hypotheses(
             depth_Shw=depth_Shw.expand(len(generators), -1, -1).contiguous(),
-            kind=kind,
+            kind=self.kind,
             guide_hw3=photo_13HW[0].permute(1, 2, 0).contiguous().cpu(),
             reference=self._reference(image_3HW.to(device)),
         )
 
-    def _depth(self, image_S1HW: Tensor) -> tuple[Tensor, DepthKind]:
-        """Depth of decoded images by the curve, positive where only a scale is unknown."""
-        decoded = decode_depth(image_S1HW, curve=self.network.config.curve)
-        kind = DepthKind(decoded.kind)
-        depth_Shw = decoded.depth_BHW
-        return (
-            depth_Shw.clamp_min(NEAREST) if kind is DepthKind.SCALE_INVARIANT else depth_Shw
-        ), kind
-
-    def _require(self, steps: int, area: int, generators: Sequence[torch.Generator]) -> None:
-        if steps != self.default_steps:
+    def _require(self, steps: int | None, area: int, generators: Sequence[torch.Generator]) -> None:
+        if steps not in (None, self.default_steps):
             raise ConfigError(
                 "steps",
                 f"{steps}, but this model has no sampling steps: it runs once for each of its "

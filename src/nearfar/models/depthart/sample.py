@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -17,9 +18,10 @@ from torch import Tensor
 from nearfar.errors import ConfigError
 from nearfar.layers.kv_cache import empty_cache
 from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p, guided_logits
+from nearfar.sampling.next_scale import sample_scales
 from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map
 
-from .network import DepthARTNetwork, Started
+from .network import DepthARTNetwork, Prefill
 
 # How the tokens of a scale are chosen: the best, drawn, or the mean of several draws.
 #
@@ -100,31 +102,32 @@ def choice(mode: str) -> Choose:
 
 def sample_f_hat(
     network: DepthARTNetwork,
-    started: Started,
+    prefill: Prefill,
     *,
     choose: Choose,
     generators: Sequence[torch.Generator],
 ) -> Tensor:
     """f_hat [S,C,H,W] of one depth map per generator, for `tokenizer.decode`; float32.
 
-    started: of one photo, for any number of generators; or of as many photos as generators.
+    prefill: of one photo, for any number of generators; or of as many photos as generators.
     """
-    S, photos = len(generators), len(started.logits_BLV)
+    S, photos = len(generators), len(prefill.logits_BLV)
     if photos not in (1, S):
         raise ConfigError("sample", f"{S} generators for {photos} photos", "Give one for each")
     quantizer, scales = network.tokenizer.quantize, network.config.tokenizer.scales
-    cache = started.cache.repeat(S // photos)
-    logits_SLV = started.logits_BLV.expand(S, -1, -1)
+    cache = prefill.cache.repeat(S // photos)
+    first_SLV = prefill.logits_BLV.expand(S, -1, -1)
     f_hat_SCHW = torch.zeros(
-        S, network.config.tokenizer.code_width, scales[-1], scales[-1], device=logits_SLV.device
+        S, network.config.tokenizer.code_width, scales[-1], scales[-1], device=first_SLV.device
     )
-    for scale in range(len(scales)):
-        if scale > 0:
-            inputs_SChw = quantizer.inputs_of_next_scale(f_hat_SCHW, scale=scale - 1)
+
+    def codes_at(inputs_SChw: Tensor | None, scale: int) -> Tensor:
+        logits_SLV = first_SLV
+        if inputs_SChw is not None:
             logits_SLV = network.step(inputs_SChw, scale=scale, cache=cache)
-        codes_SChw = as_map(choose(logits_SLV, quantizer, generators))
-        f_hat_SCHW = quantizer.accumulate(f_hat_SCHW, codes_SChw, scale=scale)
-    return f_hat_SCHW
+        return as_map(choose(logits_SLV, quantizer, generators))
+
+    return sample_scales(quantizer, f_hat_SCHW, count=len(scales), codes_at=codes_at)
 
 
 # Class-conditional VAR (arXiv 2404.02905; spec depthart.md section 2): images of a class.
@@ -155,23 +158,23 @@ def sample_classes(
         dtype=transformer.matrix_dtype,
         device=label_B.device,
     )
-    x_BLD, first = transformer.start(both_B), 0
+    places = list(accumulate((side * side for side in scales), initial=0))
     f_hat_BCHW = torch.zeros(
         len(label_B), config.tokenizer.code_width, scales[-1], scales[-1], device=label_B.device
     )
-    for scale, side in enumerate(scales):
-        if scale > 0:
-            inputs_BChw = quantizer.inputs_of_next_scale(f_hat_BCHW, scale=scale - 1)
-            x_BLD = transformer.embed(inputs_BChw.flatten(2).transpose(1, 2), first=first)
+
+    def codes_at(inputs_BChw: Tensor | None, scale: int) -> Tensor:
+        x_BLD = transformer.start(both_B)
+        if inputs_BChw is not None:
+            x_BLD = transformer.embed(inputs_BChw.flatten(2).transpose(1, 2), first=places[scale])
             x_BLD = x_BLD.repeat(2, 1, 1)
-        first += side * side
         logits_BLV = transformer.logits(transformer(x_BLD, modulated, cache=cache), modulated)
         cond_BLV, uncond_BLV = logits_BLV.chunk(2)
         share = scale / max(1, len(scales) - 1)
         chosen_BLV = guided_logits(cond_BLV, uncond_BLV, guidance_scale * share)
-        codes_BChw = as_map(choose(chosen_BLV, quantizer, generators))
-        f_hat_BCHW = quantizer.accumulate(f_hat_BCHW, codes_BChw, scale=scale)
-    return f_hat_BCHW
+        return as_map(choose(chosen_BLV, quantizer, generators))
+
+    return sample_scales(quantizer, f_hat_BCHW, count=len(scales), codes_at=codes_at)
 
 
 def teacher_forced_logits(network: DepthARTNetwork, label_B: Tensor, inputs_BLC: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.base import JointEncoder, SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
@@ -61,17 +62,9 @@ class PPDObjective:
         self.time_mean = time_mean
         self.start_share = start_share
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses over pixels with depth or sky (so sparse depth is welcome), maps in metres."""
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         target = log_depth_target(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
         times = {"mean": self.time_mean, "start_share": self.start_share}
         timestep_B = logit_normal_timesteps(len(image_B3HW), generator=generator, **times)
@@ -163,6 +156,8 @@ def image_target(parts: TrainingParts) -> TrainingTarget:
         encoder=encoder.name,
         encoder_sha256=parts.encoder_sha256(),
     )
+
+
 class PPDCorrectionObjective:
     """What a network with prediction "clean" learns: the true map in its encoder's frame.
 
@@ -190,23 +185,16 @@ class PPDCorrectionObjective:
         self.spread_weight = spread_weight
         self.time_mean, self.start_share = time_mean, start_share
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses over pixels with depth or sky, maps in metres."""
+        image_B3HW = batch.image_B3HW
         # 1. What the encoder knows, and the truth in its frame.
         with torch.no_grad():
             semantics_BLD, guess = self.encoder.both(image_B3HW)
         anchor = anchor_of(guess)
-        target = anchored_target(depth_BHW, anchor, valid_BHW=valid_BHW, sky_BHW=sky_BHW)
-        clean_B1HW, usable_B1HW = target
+        clean_B1HW, usable_B1HW = anchored_target(
+            batch.depth_BHW, anchor, valid_BHW=batch.valid_BHW, sky_BHW=batch.sky_BHW
+        )
         # 2. A point on the way from noise to it.
         timestep_B = logit_normal_timesteps(
             len(image_B3HW), generator=generator, mean=self.time_mean, start_share=self.start_share

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from nearfar.encoders.base import JointEncoder, MetricEncoder, MetricGuess, Sema
 from nearfar.errors import ConfigError
 from nearfar.geometry.resize import photo_to_network
 from nearfar.models.base import Hypotheses, MetricReference
+from nearfar.predict_config import EnsembleStart, PredictConfig
 from nearfar.result import DepthKind
 from nearfar.sampling.timesteps import ppd_timesteps
 
@@ -23,7 +23,6 @@ from .anchor import anchor_of
 from .network import PPDNetwork
 from .sample import sample_clean_map, sample_depth, sample_from_clean
 
-EnsembleStart = Literal["noise", "first"]
 DEFAULT_STEPS = 4
 DEFAULT_AREA = 1024 * 768  # what the published network was trained at
 PHOTO_AREA = 192 * 256  # and ours on the photo encoder
@@ -36,6 +35,9 @@ CPU_PIXELS_AT_ONCE = 2 * 120 * 160
 
 class PPDPredictor:
     """A PPD network with its encoder, ready to predict (`models.base.Predictor`)."""
+
+    kind = DepthKind.AFFINE_LOG_DEPTH
+    options = frozenset({"ensemble_start"})
 
     def __init__(
         self,
@@ -81,19 +83,20 @@ class PPDPredictor:
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
-        ensemble_start: EnsembleStart | None = None,
     ) -> Hypotheses:
         """One hypothesis per CPU generator, as affine log depth at network size.
 
         The noise of a hypothesis depends on its own generator only, never on its neighbors.
-        ensemble_start: noise, or first: all after the first start from it (`sample_from_clean`).
+        config.ensemble_start: noise, or first: all after the first start from it
+        (`sample_from_clean`).
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
+        steps = config.steps or self.default_steps
         network, timesteps = self.network, ppd_timesteps(steps)
         device = network.x_embedder.proj.weight.device
         image_3HW = photo_to_network(image_3HW, area=area, multiple=network.config.size_multiple)
@@ -101,7 +104,7 @@ class PPDPredictor:
         semantics_1LD, guess = self._look(image_13HW)
         anchor = None if network.detail is None or guess is None else anchor_of(guess)
         H, W = image_13HW.shape[-2:]
-        is_shared = (ensemble_start or self.default_start) == "first"
+        is_shared = (config.ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
         depths_BHW: list[Tensor] = []
         spreads_BHW: list[Tensor] = []
@@ -125,7 +128,7 @@ class PPDPredictor:
             depths_BHW.append(latent_B1HW[:, 0].cpu() + 0.5)
         return Hypotheses(
             depth_Shw=torch.cat(depths_BHW),
-            kind=DepthKind.AFFINE_LOG_DEPTH,
+            kind=self.kind,
             guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
             reference=self._reference(guess),
             spread_Shw=torch.cat(spreads_BHW) if spreads_BHW else None,

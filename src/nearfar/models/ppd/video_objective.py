@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nearfar.batch import ClipBatch
 from nearfar.encoders.base import ClipEncoder, FrameByFrame
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
@@ -58,20 +59,12 @@ class PPDVideoObjective:
         self.start_share = start_share
         self.shared_noise = shared_noise
 
-    def __call__(
-        self,
-        image_BT3HW: Tensor,
-        depth_BTHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
-        """Losses of clips in metres; valid_BHW and sky_BHW are [B,T,H,W] like the depth."""
+    def __call__(self, batch: ClipBatch, *, generator: torch.Generator) -> Losses:
+        """Losses of clips in metres."""
+        image_BT3HW, depth_BTHW, valid_BTHW, sky_BTHW, _ = batch
         B, T = image_BT3HW.shape[:2]
         device = image_BT3HW.device
-        target = clip_target(depth_BTHW, valid_BTHW=valid_BHW, sky_BTHW=sky_BHW)
+        target = clip_target(depth_BTHW, valid_BTHW=valid_BTHW, sky_BTHW=sky_BTHW)
         times = {"mean": self.time_mean, "start_share": self.start_share}
         timestep_B = logit_normal_timesteps(B, generator=generator, **times)
         timestep_B = timestep_B.repeat_interleave(T).to(device, non_blocking=True)

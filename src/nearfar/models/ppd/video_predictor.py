@@ -26,6 +26,8 @@ from .video_windows import fill_window
 class PPDVideoPredictor:
     """A video network with its encoder, ready for windows (`models.base.VideoPredictor`)."""
 
+    kind = DepthKind.AFFINE_LOG_DEPTH
+
     def __init__(
         self,
         network: PPDVideoNetwork,
@@ -100,7 +102,7 @@ class PPDVideoPredictor:
         )
         return WindowDepth(
             depth_Thw=stitched.depth_Thw[new],
-            kind=DepthKind.AFFINE_LOG_DEPTH,
+            kind=self.kind,
             key_frames=KeyFrames(slots_T3HW[list(config.key_frames)], stitched.key_depth_Thw),
             scale=stitched.scale,
             shift=stitched.shift,

@@ -47,7 +47,7 @@ class Conditioned(NamedTuple):
     keep_B: Tensor | None
 
 
-class Said(NamedTuple):
+class ScaleOutput(NamedTuple):
     """Logits of a scale; u_BChw is the ladder there, which the next scale takes."""
 
     logits_BLV: Tensor
@@ -167,7 +167,7 @@ class VarDepthNetwork(nn.Module):
         scale: int,
         u_BChw: Tensor | None,
         cache: KVCache | None = None,
-    ) -> Said:
+    ) -> ScaleOutput:
         """Logits [B,p*p,V] of one scale, given f_hat at its size (None at the first)."""
         sides = self.config.tokenizer.scales
         found = self._inject(inputs_BChw, given, scale=scale, u_BChw=u_BChw)
@@ -182,7 +182,7 @@ class VarDepthNetwork(nn.Module):
             cache=cache,
             injected=None if found is None else found.before,
         )
-        return Said(logits_BLV, None if found is None else found.u_BChw)
+        return ScaleOutput(logits_BLV, None if found is None else found.u_BChw)
 
     def cast(self, dtype: torch.dtype) -> VarDepthNetwork:
         """Itself with block matrices and the tokenizer in `dtype`, the rest float32.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nearfar.batch import DepthBatch
 from nearfar.encoders.base import SemanticEncoder
 from nearfar.errors import ConfigError
 from nearfar.family import TrainingParts, TrainingTarget
@@ -112,7 +113,7 @@ class Pass(NamedTuple):
     sought_BLC: Tensor
 
 
-def grown(share: float, *, done: float) -> float:
+def ramped_share(share: float, *, done: float) -> float:
     """Share of batches on own codes when `done` (0..1) of the training is; all of it without grad.
 
     So held-out losses stay comparable over a training.
@@ -201,17 +202,9 @@ class VarDepthObjective:
         """Told by the trainer before every step: share 0..1 of the training that is done."""
         self.done = done
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses of photos in 0..1 and maps in metres."""
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         config, device = self.network.config, image_B3HW.device
         square = squash(image_B3HW, depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=config)
         # drawn whether used or not, so that options do not shift the stream
@@ -224,7 +217,7 @@ class VarDepthObjective:
             channels = config.tokenizer.image_channels
             f_BChw = self.network.tokenizer.features(square.depth_B1HW.expand(-1, channels, -1, -1))
         given = self.network.condition_on(square.photo_B3HW, encoder=self.encoder, keep_B=keep_B)
-        is_own = refine < grown(self.self_refinement, done=self.done)
+        is_own = refine < ramped_share(self.self_refinement, done=self.done)
         found = (own_pass if is_own else teacher_pass)(self.network, given, f_BChw)
         return self._losses(found, f_BChw, square, in_pixels < DEPTH_SHARE)
 
@@ -328,17 +321,9 @@ class UpsamplerObjective:
         self.network, self.upsampler, self.encoder = network, network.upsampler, encoder
         self.own_share, self.gradient_weight = own_share, gradient_weight
 
-    def __call__(
-        self,
-        image_B3HW: Tensor,
-        depth_BHW: Tensor,
-        *,
-        valid_BHW: Tensor,
-        sky_BHW: Tensor,
-        fov_x_deg_B: Tensor,
-        generator: torch.Generator,
-    ) -> Losses:
+    def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses of photos in 0..1 and maps in metres, over pixels with depth or sky."""
+        image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         size_hw = self.upsampler.size_for((image_B3HW.shape[-2], image_B3HW.shape[-1]))
         photo_B3HW = resize(image_B3HW, size_hw, method="area").clamp(0, 1)
         maps = (depth_BHW, valid_BHW & ~sky_BHW, valid_BHW | sky_BHW)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from nearfar.encoders.base import MetricEncoder, SemanticEncoder
 from nearfar.errors import ConfigError
-from nearfar.geometry.depth_curves import decode_depth
+from nearfar.geometry.depth_curves import KIND_OF_CURVE, decode_depth
 from nearfar.geometry.resize import photo_to_network, resize
 from nearfar.models.base import Hypotheses, MetricReference
+from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 from .config import require_request, require_stages
@@ -33,8 +34,10 @@ class VarDepthPredictor:
 
     It runs once for each of its ten scales, so `steps` has no meaning, and has one size, so `area`
     has none: both must be what `default_steps` and `default_area` say. `guidance_scale` is used
-    where `predict` is given none.
+    where the config names none.
     """
+
+    options = frozenset({"guidance_scale"})
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class VarDepthPredictor:
         self.network = network.cast(dtype).eval()
         self.encoder, self.metric_encoder = encoder, metric_encoder
         self.choose = Choose() if choose is None else choose
+        self.kind = DepthKind(KIND_OF_CURVE[network.config.curve])
         self.default_steps = 1
         self.default_area = network.config.tokenizer.image_size**2
         self.guidance_scale = guidance_scale
@@ -68,14 +72,15 @@ class VarDepthPredictor:
     def predict(
         self,
         image_3HW: Tensor,
+        config: PredictConfig,
         *,
-        steps: int,
         area: int,
         generators: Sequence[torch.Generator],
-        guidance_scale: float | None = None,
     ) -> Hypotheses:
         """One hypothesis per CPU generator; where nothing is drawn they are computed once."""
-        guidance = self._guidance(self.guidance_scale if guidance_scale is None else guidance_scale)
+        asked = config.guidance_scale
+        guidance = self._guidance(self.guidance_scale if asked is None else asked)
+        steps = config.steps or self.default_steps
         require_request(self.network.config, steps=steps, area=area, samples=len(generators))
         image_3HW = image_3HW.to(self.network.device)
         photo_13HW = squash_photo(image_3HW[None], self.network.config)
@@ -87,13 +92,12 @@ class VarDepthPredictor:
             self._images(given, without, guidance, guide_13HW, wanted[i : i + SAMPLES_AT_ONCE])
             for i in range(0, len(wanted), SAMPLES_AT_ONCE)
         ]
-        depth_Shw, kind_name = decode_depth(torch.cat(images), curve=self.network.config.curve)
-        kind = DepthKind(kind_name)
-        if kind is DepthKind.SCALE_INVARIANT:
+        depth_Shw = decode_depth(torch.cat(images), curve=self.network.config.curve).depth_BHW
+        if self.kind is DepthKind.SCALE_INVARIANT:
             depth_Shw = depth_Shw.clamp_min(NEAREST)
         return Hypotheses(
             depth_Shw=depth_Shw.expand(len(generators), -1, -1).contiguous(),
-            kind=kind,
+            kind=self.kind,
             guide_hw3=guide_13HW[0].permute(1, 2, 0).contiguous().cpu(),
             reference=self._reference(image_3HW, guide_13HW),
         )

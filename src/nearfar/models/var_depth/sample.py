@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 from nearfar.sampling.categorical import draw, filter_top_k, filter_top_p, guided_logits
+from nearfar.sampling.next_scale import sample_scales
 from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map
 
 from .network import Conditioned, VarDepthNetwork
@@ -171,11 +172,11 @@ def sample_f_hat(
     cache = network.transformer.new_cache(S, given.conditions)
     other = None if without is None else network.transformer.new_cache(S, without.conditions)
     f_hat_SChw = torch.zeros(S, vq.code_width, vq.grid, vq.grid, device=network.device)
-    inputs_SChw = u_SChw = None
-    for scale in range(count):
+    u_SChw: Tensor | None = None
+
+    def codes_at(inputs_SChw: Tensor | None, scale: int) -> Tensor:
+        nonlocal u_SChw  # the ladder goes on from where it was
         uncond_SLV = None
-        if scale > 0:
-            inputs_SChw = quantizer.inputs_of_next_scale(f_hat_SChw, scale=scale - 1)
         cond_SLV, u_SChw = network.step(inputs_SChw, given, scale=scale, u_BChw=u_SChw, cache=cache)
         if guidance.runs_unconditional(scale, count=count, is_causal=is_causal):
             assert without is not None
@@ -185,5 +186,6 @@ def sample_f_hat(
         if watch is not None:
             watch(scale, logits_SLV)
         codes_SLC = choose(logits_SLV, quantizer, scale=scale, count=count, generators=generators)
-        f_hat_SChw = quantizer.accumulate(f_hat_SChw, as_map(codes_SLC), scale=scale)
-    return f_hat_SChw
+        return as_map(codes_SLC)
+
+    return sample_scales(quantizer, f_hat_SChw, count=count, codes_at=codes_at)

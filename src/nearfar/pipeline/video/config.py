@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nearfar.errors import ConfigError
-
-from ..config import PredictConfig
+from nearfar.predict_config import PredictConfig
 
 PER_FRAME_PART = 12  # frames between two points that a per-frame run can go on from
 

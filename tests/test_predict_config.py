@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from nearfar.errors import ConfigError
-from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig, PredictSettings
+from nearfar.predict_config import FAMILY_OPTIONS, PredictConfig, PredictSettings
 
 
 @pytest.mark.parametrize(
