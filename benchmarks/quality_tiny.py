@@ -49,7 +49,7 @@ class Pair(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-m", "--model", default="ppd-tiny")
-    parser.add_argument("--encoder", default="tiny-encoder")
+    parser.add_argument("--encoder", default="photo-encoder")
     parser.add_argument("--scenes", type=int, default=32)
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--store", action="store_true", help="write results/quality_tiny.json")

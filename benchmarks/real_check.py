@@ -108,7 +108,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="folder with index.json")
     parser.add_argument("-m", "--model", action="append", help="name or file; may be repeated")
-    parser.add_argument("--encoder", default="tiny-encoder", help="'' leaves its rows out")
+    parser.add_argument("--encoder", default="photo-encoder", help="'' leaves its rows out")
     parser.add_argument("--ensemble-size", type=int, default=4, help="1 leaves its rows out")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write (PNG)")
     parser.add_argument("--no-motorcycle", action="store_true")

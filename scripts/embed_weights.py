@@ -1,7 +1,7 @@
 """Take the exported weights of a training run into the package: the file, its card, its hash.
 
     python scripts/embed_weights.py runs/tiny_encoder tiny_encoder
-    python scripts/embed_weights.py runs/ppd_tiny_fine ppd_tiny --after runs/ppd_tiny
+    python scripts/embed_weights.py runs/ppd_photo ppd_tiny
     python scripts/embed_weights.py runs/depthart_tiny depthart_tiny --after runs/depth_tokenizer
 
 `--after` adds the cards of earlier stages, so that the card tells the whole recipe. Only commit

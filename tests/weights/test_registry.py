@@ -26,7 +26,7 @@ def test_every_entry_is_complete():
 
 
 def test_encoders_are_told_from_depth_models():
-    ours = {"tiny-encoder", "tiny-video-encoder"}
+    ours = {"photo-encoder", "tiny-encoder", "tiny-video-encoder"}
     encoders = ours | {"dav2-vits", "dav2-vitb", "dav2-vitl", "moge2-vitl", "pi3"}
     assert {name for name, entry in registry.ENTRIES.items() if entry.is_encoder} == encoders
     assert registry.ENTRIES["dar-tiny"].encoder == ""  # its own is inside

@@ -15,7 +15,16 @@ fused in once, every token becomes 2x2 finer ones, and the second half works on 
 | 6           | velocity loss, multi-scale gradient loss       | objective.py                     |
 | 13          | published tensor names and shapes              | keys.py                          |
 
-config.py holds the sizes, presets.py the named ones (`large` = published, `tiny` = ours), family.py
+Ours, for small networks (prediction "clean"): the clean map itself, as a correction to the map that
+the encoder already knows (docs/ppd.md, "The clean map").
+
+| what                                               | file                                |
+|----------------------------------------------------|-------------------------------------|
+| the encoder's frame, and truth fitted to it        | anchor.py                           |
+| clean map, its spread, convolutions for detail     | network.py: clean_map, DetailHead   |
+| what it learns                                     | objective.py: PPDCorrectionObjective |
+
+config.py holds the sizes, presets.py the named ones (`large` = published, `tiny`, `tiny_photo` = ours), family.py
 is what the rest of the house knows of all this.
 
 Its video form (PPVD, arXiv 2601.05246; spec ppd.md section 11) sees windows of 16 frames: semantics

@@ -158,14 +158,14 @@ FAMILY = Family(
         NetworkKind(name="ppd_video", parts=_video_parts, predictor=_video_predictor),
     ),
     entries=(
-        embedded("ppd-tiny", "ppd", area=96 * 128),
+        embedded("ppd-tiny", "ppd", encoder="photo", preset="tiny_photo", area=192 * 256),
         embedded(
             "ppvd-tiny",
             "ppd_video",
             encoder="tiny_video",
             preset="video_tiny",
             area=96 * 128,
-            note="Video: nearfar video CLIP, or load_video in Python. Starts from ppd-tiny.",
+            note="Video: nearfar video CLIP, or load_video in Python.",
         ),
         _released(
             "ppd-moge2",

@@ -44,7 +44,7 @@ class PPDVideoNetwork(PPDNetwork):
             table_1LD = torch.zeros(1, h * w, config.width)
             self.pos_embed = nn.Parameter(table_1LD, requires_grad=False)  # fixed, but saved
 
-    def forward(
+    def forward(  # type: ignore[override]  # frames of a window, and no anchor
         self,
         latent_B1HW: Tensor,
         image_B3HW: Tensor,
