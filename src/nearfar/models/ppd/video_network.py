@@ -19,8 +19,8 @@ from nearfar.layers.adaln import AdaLNBlock
 from nearfar.layers.patch import expand_tokens
 from nearfar.layers.rope import RopeTables
 
+from .config import PPDVideoConfig
 from .network import PPDNetwork, init_weights
-from .video_config import PPDVideoConfig
 
 
 class PPDVideoNetwork(PPDNetwork):
