@@ -78,21 +78,26 @@ class PPDNetwork(nn.Module):
         latent: noisy depth. image: RGB 0..1. semantics: one un-normalized vector per coarse token,
         row-major. timestep: 0..1000; an int (or one entry) serves the whole batch and is faster.
         """
+        # 1. noisy depth and photo as coarse tokens [B,h*w,D]
         h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)
         x_BLD, time_BD = self._embed(latent_B1HW, image_B3HW, timestep)
 
+        # 2. the first half of the blocks, which see the whole picture coarsely
         half = self.config.depth // 2
         rope = self._rope((h, w), x_BLD)
         for block in self.blocks[:half]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
 
+        # 3. semantics are fused in, every token becomes 2x2 finer ones [B,4*h*w,D]
         x_BLD = self._fuse(x_BLD, semantics_BLD)
         x_BLD = expand_tokens(x_BLD, grid_hw=(h, w))
 
+        # 4. the second half, on fine tokens
         rope = self._rope((2 * h, 2 * w), x_BLD)
         for block in self.blocks[half:]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
 
+        # 5. tokens to the pixels they cover [B,1,H,W]
         return self._pixels(x_BLD, time_BD, grid_hw=(2 * h, 2 * w))
 
     def _embed(

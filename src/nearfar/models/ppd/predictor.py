@@ -87,26 +87,31 @@ class PPDPredictor:
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
+        # 1. the photo at network size [1,3,H,W], both sides multiples of a coarse token
         steps = config.steps or self.default_steps
         network, timesteps = self.network, ppd_timesteps(steps)
         device = network.x_embedder.proj.weight.device
         image_3HW = photo_to_network(image_3HW, area=area, multiple=network.config.coarse_patch)
         image_13HW = image_3HW.to(device)[None]
+        # 2. what the encoder says of it, once for all hypotheses: a vector per coarse token [1,L,D]
         semantics_1LD, guess = self._look(image_13HW)
         H, W = image_13HW.shape[-2:]
         is_shared = (config.ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
+        # 3. from noise to depth in a few Euler steps, hypotheses side by side [B,1,H,W]
         depths_BHW: list[Tensor] = []
         for group in _groups(generators, at_once=max(1, pixels // (H * W)), is_shared=is_shared):
             noise_B1HW = draw_noise(group, size_hw=(H, W)).to(device)
             image_B3HW = image_13HW.expand(len(group), -1, -1, -1)
             given = (image_B3HW, semantics_1LD.expand(len(group), -1, -1))
+            # the first hypothesis, noised again, saves the others half of their steps
             if is_shared and depths_BHW:
                 clean_11HW = depths_BHW[0][None].to(device) - 0.5
                 latent_B1HW = sample_from_clean(network, *given, clean_11HW, noise_B1HW, timesteps)
             else:
                 latent_B1HW = sample_depth(network, *given, noise_B1HW, timesteps)
             depths_BHW.append(latent_B1HW[:, 0].cpu() + 0.5)
+        # 4. S maps at network size; metres and the photo's own size are the pipeline's work
         return Hypotheses(
             depth_Shw=torch.cat(depths_BHW),
             kind=self.kind,
