@@ -149,8 +149,7 @@ class StandIn:
 
     def predict_window(self, frames_T3hw, *, references, steps, generator):
         from nearfar.models.base import KeyFrames, WindowDepth
-        from nearfar.models.ppd.video_align import stitch
-        from nearfar.models.ppd.video_windows import fill_window
+        from nearfar.models.ppd.video_predictor import fill_window, stitch
         from nearfar.result import DepthKind
 
         slots_T3HW = fill_window(frames_T3hw, references, window=self.window)

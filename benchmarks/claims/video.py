@@ -35,9 +35,9 @@ from stamp import store
 from torch import Tensor
 
 from nearfar.encoders.base import FrameByFrame, JointClipEncoder
+from nearfar.models.ppd.config import PPDVideoConfig
 from nearfar.models.ppd.presets import VIDEO_TINY
 from nearfar.models.ppd.sample import sample_depth
-from nearfar.models.ppd.video_config import PPDVideoConfig
 from nearfar.models.ppd.video_network import PPDVideoNetwork, new_video_network
 from nearfar.models.ppd.video_objective import clip_losses, clip_noise
 from nearfar.models.ppd.video_predictor import draw_window_noise

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.models.depthart.config import DepthARTConfig
 from nearfar.models.depthart.network import new_network
-from nearfar.models.ppd.video_config import PPDVideoConfig
+from nearfar.models.ppd.config import PPDVideoConfig
 from nearfar.models.ppd.video_network import new_video_network
 from nearfar.tokenizers.config import VQConfig
 from nearfar.tokenizers.keys import published_name

@@ -6,9 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nearfar.models.ppd.config import PPDConfig
+from nearfar.models.ppd.config import PPDConfig, PPDVideoConfig
 from nearfar.models.ppd.network import PPDNetwork
-from nearfar.models.ppd.video_config import PPDVideoConfig
 from nearfar.models.ppd.video_network import PPDVideoNetwork
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ppd"

@@ -1,7 +1,9 @@
 """Windows one after the other: shapes, seeds, stitching, short clips, resuming, wrong pairings."""
 
 import copy
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,13 @@ from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
 from nearfar.errors import ConfigError
 from nearfar.geometry.resize import photo_to_network, resize
 from nearfar.models.base import KeyFrames
-from nearfar.models.ppd.video_predictor import PPDVideoPredictor
+from nearfar.models.ppd.video_predictor import (
+    PPDVideoPredictor,
+    fill_window,
+    fit_scale_shift,
+    stitch,
+    window_frames,
+)
 from nearfar.result import DepthKind
 
 
@@ -165,3 +173,92 @@ def test_wrong_encoder_is_refused(make):
     encoder.width = 50
     with pytest.raises(ConfigError, match="fake gives 50 channels"):
         make(encoder)
+
+
+@pytest.mark.parametrize("case", ["align", "rand"])
+def test_stitched_windows_equal_golden(golden, case):
+    data, keys, parts = golden("video_align"), None, []
+    for number in range(3):
+        found = stitch(data[f"{case}.win{number}"][:, 0], keys, key_frames=(0, 8, 15))
+        parts.append(found.depth_Thw[0 if keys is None else 3 :])
+        keys = found.key_depth_Thw
+    torch.testing.assert_close(torch.cat(parts), data[f"{case}.out"], atol=2e-6, rtol=0)
+
+
+def test_fit_equals_golden(golden):
+    data = golden("video_align")
+    found = fit_scale_shift(data["ss.pred"], data["ss.target"], usable=data["ss.mask"])
+    torch.testing.assert_close(
+        torch.tensor(found, dtype=torch.float64), data["ss.scale_shift"], atol=1e-6, rtol=0
+    )
+
+
+def test_singular_fits_leave_the_window_alone():
+    flat = torch.full((3, 4, 5), 0.7)
+    assert fit_scale_shift(flat, torch.rand(flat.shape, generator=torch.Generator())) == (1, 0)
+    assert fit_scale_shift(flat[:0], flat[:0]) == (1, 0)
+
+
+def test_sums_are_exact_where_float32_is_not():
+    generator = torch.Generator().manual_seed(0)
+    depth = 300 + 0.01 * torch.rand(3, 64, 64, generator=generator)
+    scale, shift = fit_scale_shift(depth, 2 * depth.double() - 1)
+    assert abs(scale - 2) < 1e-4 and abs(shift + 1) < 0.03
+    low = depth.flatten()
+    low_determinant = (low * low).sum() * low.numel() - low.sum() ** 2
+    assert abs(low_determinant / (low.double().var() * low.numel() ** 2) - 1) > 0.5
+
+
+def test_first_frame_stays_the_anchor():
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.rand(16, 6, 8, generator=generator)
+    first = stitch(scene, None, key_frames=(0, 8, 15))
+    assert (first.scale, first.shift) == (1, 0)
+    second = torch.cat([scene[[0, 8, 15]], torch.rand(13, 6, 8, generator=generator)])
+    found = stitch(0.5 * second + 3, first.key_depth_Thw, key_frames=(0, 8, 15))
+    assert abs(found.scale - 2) < 1e-4 and abs(found.shift + 6) < 1e-3
+    torch.testing.assert_close(found.depth_Thw, second, atol=1e-5, rtol=0)
+    assert torch.equal(found.key_depth_Thw[0], scene[0])
+    assert torch.equal(found.key_depth_Thw[1], found.depth_Thw[8])
+
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "ppd" / "video_windows.json"
+PUBLISHED = {"window": 16, "key_frames": (0, 8, 15)}
+
+
+@pytest.mark.parametrize("length", [4, 15, 16, 17, 28, 29, 30, 42, 43, 55])
+def test_windows_equal_golden(length):
+    golden = json.loads(GOLDEN.read_text())[str(length)]
+    assert golden["n_out"] == length
+    assert window_frames(length, **PUBLISHED) == golden["windows"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_clips_on_which_the_release_fails(length):
+    (only,) = window_frames(length, **PUBLISHED)
+    assert only == [*range(length), *[length - 1] * (16 - length)]
+    with pytest.raises(ConfigError, match="0 frames"):
+        window_frames(0, **PUBLISHED)
+
+
+@pytest.mark.parametrize("length", [1, 5, 16, 17, 43])
+def test_filled_windows_are_the_listed_frames(length):
+    clip = torch.arange(length).float()[:, None, None, None].expand(-1, 3, 2, 2)
+    references, done = None, 0
+    for listed in window_frames(length, **PUBLISHED):
+        count = 16 if references is None else 13
+        slots = fill_window(clip[done : done + count], references, window=16)
+        assert slots[:, 0, 0, 0].tolist() == listed
+        references = KeyFrames(slots[[0, 8, 15]], slots[[0, 8, 15], 0])
+        done += count
+
+
+def test_misfits_are_refused():
+    clip = torch.zeros(16, 3, 2, 2)
+    references = KeyFrames(clip[:3], clip[:3, 0])
+    with pytest.raises(ConfigError, match="takes 1 to 13"):
+        fill_window(clip, references, window=16)
+    with pytest.raises(ConfigError, match="0 new frames"):
+        fill_window(clip[:0], None, window=16)
+    with pytest.raises(ConfigError, match="keeps its size"):
+        fill_window(torch.zeros(2, 3, 2, 4), references, window=16)

@@ -71,18 +71,22 @@ class DARPredictor:
                 f"{config.steps}, but DAR runs its K steps once",
                 "Use stop_at for fewer of them",
             )
+        # 1. the photo at network size, and its mirror image if there are two to give [B,3,H,W]
         last = self.stop_at if config.stop_at is None else self._checked(config.stop_at)
         parameter = self.network.query_tokens
         image_3HW = photo_to_network(image_3HW, area=area, multiple=self.network.config.multiple)
         image_B3HW = image_3HW.to(parameter.device)[None]
         if len(generators) > 1:
             image_B3HW = torch.cat([image_B3HW, image_B3HW.flip(-1)])
+        # 2. encoded once; then ever finer tokens and narrower bins, the last step's answer
         size_hw = (image_3HW.shape[-2], image_3HW.shape[-1])
         encoded = self.network.encode(image_B3HW)
         sizes_hw = self.network.sizes(self.network.padded_size(size_hw))
         step = sample_steps(self.network, encoded, sizes_hw, stop_at=last)[-1]
+        # 3. at the photo's size, the mirrored one turned back [B,H,W] in metres
         depth_Bhw = self._at_photo(step.depth_B1hw, size_hw)
         spread_Bhw = self._at_photo(step.spread_B1hw, size_hw)
+        # 4. nothing is drawn, so further hypotheses repeat the two
         order = [i % len(depth_Bhw) for i in range(len(generators))]
         return Hypotheses(
             depth_Shw=depth_Bhw[order],

@@ -93,6 +93,7 @@ def from_published(
     if MARK not in tensors:
         tokenizer = " (a VQ-VAE alone)" if tokenizer_keys.is_published(list(tensors)) else ""
         raise WeightsError(where, f"no VAR or DepthART file: {MARK} is missing{tokenizer}")
+    # 1. names: transformer, tokenizer, or dropped with a word
     ours: dict[str, Tensor] = {}
     dropped: list[str] = []
     vq_tensors: dict[str, Tensor] = {}
@@ -107,6 +108,7 @@ def from_published(
             log.warning("%s: %s is %s and is dropped", where, name, reason)
         else:
             ours[own] = tensor
+    # 2. sizes from shapes; tokenizer and transformer must speak of the same codes
     try:
         sides = _scales_of(tensors, scales)
         vq = _published_sizes(tensors, sides)

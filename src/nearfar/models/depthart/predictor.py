@@ -77,9 +77,11 @@ class DepthARTPredictor:
     ) -> Hypotheses:
         """One hypothesis per CPU generator; greedy ones are equal, and computed once."""
         self._require(config.steps, area, generators)
+        # 1. the photo on the tokenizer's square [1,3,H,W], and through the transformer once
         device = self.network.transformer.pos_1LC.device
         photo_13HW = squash_photo(image_3HW[None].to(device), self.network.config)
         prefill = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
+        # 2. scale by scale to f_hat [S,C,h,w], and decoded to depth images [S,1,H,W] in -1..1
         wanted = generators if self.draws else generators[:1]
         images = []
         for first in range(0, len(wanted), SAMPLES_AT_ONCE):
@@ -91,6 +93,7 @@ class DepthARTPredictor:
             )
             image_SCHW = self.network.tokenizer.decode(f_hat_SCHW)
             images.append(image_SCHW.mean(dim=1, keepdim=True).cpu())
+        # 3. depth in the meaning of the curve [S,H,W]
         depth_Shw = decode_depth(torch.cat(images), curve=self.network.config.curve).depth_BHW
         if self.kind is DepthKind.SCALE_INVARIANT:
             depth_Shw = depth_Shw.clamp_min(NEAREST)

@@ -4,16 +4,16 @@ A diffusion transformer moves a noise map to a depth map in a few Euler steps. I
 on coarse tokens (16x16 pixels); there the features of a frozen foundation encoder ("semantics") are
 fused in once, every token becomes 2x2 finer ones, and the second half works on those.
 
-| spec ppd.md | what                                           | file                             |
-|-------------|------------------------------------------------|----------------------------------|
-| 1.1-1.8     | the transformer, in the order of the figure    | network.py (blocks: layers/)     |
-| 1, end      | initialization                                 | network.py: init_weights         |
-| 2           | sampling loop                                  | sample.py                        |
-| 2           | times, path, velocity, Euler step              | sampling/                        |
-| 3           | network size, resizing, photo to hypotheses    | predictor.py, geometry/resize.py |
-| 5           | log-depth target                               | geometry/depth_space.py          |
-| 6           | velocity loss, multi-scale gradient loss       | objective.py                     |
-| 13          | published tensor names and shapes              | keys.py                          |
+| spec ppd.md | what                                        | file                             |
+|-------------|---------------------------------------------|----------------------------------|
+| 1.1-1.8     | the transformer, in the order of the figure | network.py (blocks: layers/)     |
+| 1, end      | initialization                              | network.py: init_weights         |
+| 2           | sampling loop                               | sample.py                        |
+| 2           | times, path, velocity, Euler step           | sampling/                        |
+| 3           | network size, resizing, photo to hypotheses | predictor.py, geometry/resize.py |
+| 5           | log-depth target                            | geometry/depth_space.py          |
+| 6           | velocity loss, multi-scale gradient loss    | objective.py                     |
+| 13          | published tensor names and shapes           | keys.py                          |
 
 Ours, for small networks (prediction "clean"): the clean map itself, as a correction to the map that
 the encoder already knows (docs/ppd.md, "The clean map").
@@ -35,10 +35,10 @@ one before and are stitched to it by least squares.
 | spec ppd.md 11 | what                                          | file               |
 |----------------|-----------------------------------------------|--------------------|
 | network        | blocks across frames, reference tokens, table | video_network.py   |
-| windows        | which frames a window sees                    | video_windows.py   |
-| stitching      | scale and shift of a window                   | video_align.py     |
+| windows        | which frames a window sees                    | video_predictor.py |
+| stitching      | scale and shift of a window                   | video_predictor.py |
 | all of it      | frames to stitched depth, window by window    | video_predictor.py |
 | (ours)         | losses of clips; the release has no training  | video_objective.py |
 
-video_config.py holds its sizes (`video` = published, `video_tiny` = ours).
+config.py holds its sizes (`video` = published, `video_tiny` = ours).
 """

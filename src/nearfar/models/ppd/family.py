@@ -41,8 +41,8 @@ def _parts() -> NetworkParts:
 
 
 def _video_parts() -> NetworkParts:
+    from .config import PPDVideoConfig
     from .presets import VIDEO_PRESETS
-    from .video_config import PPDVideoConfig
     from .video_network import PPDVideoNetwork
 
     return NetworkParts(PPDVideoConfig, PPDVideoNetwork, VIDEO_PRESETS)

@@ -14,8 +14,7 @@ from torch import Tensor
 from nearfar.errors import WeightsError
 from nearfar.family import Recognized, ReleasedFile
 
-from .config import PPDConfig
-from .video_config import PPDVideoConfig
+from .config import PPDConfig, PPDVideoConfig
 
 NESTS = ("state_dict", "model")
 PREFIXES = ("pipeline.", "module.", "dit.")

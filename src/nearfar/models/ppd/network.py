@@ -160,17 +160,21 @@ class PPDNetwork(nn.Module):
         grid_hw: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         """Fine tokens [B,4hw,D] after all blocks, and the time embedding [B,D]."""
+        # 1. noisy depth and photo as coarse tokens [B,h*w,D]
         h, w = grid_hw
         x_BLD, time_BD = self._embed(input_BCHW, timestep)
 
+        # 2. the first half of the blocks, which see the whole picture coarsely
         half = self.config.depth // 2
         rope = self._rope((h, w), x_BLD)
         for block in self.blocks[:half]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
 
+        # 3. semantics are fused in, every token becomes 2x2 finer ones [B,4*h*w,D]
         x_BLD = self._fuse(x_BLD, semantics_BLD)
         x_BLD = expand_tokens(x_BLD, grid_hw=(h, w))
 
+        # 4. the second half, on fine tokens
         rope = self._rope((2 * h, 2 * w), x_BLD)
         for block in self.blocks[half:]:
             x_BLD = block(x_BLD, time_BD, rope=rope)

@@ -104,12 +104,15 @@ def flow_losses(
 ) -> Losses:
     """One forward at the given times and noise: total and parts `velocity`, `gradient`."""
     clean_B1HW, usable_B1HW = target
+    # 1. the map on its way to noise, and where the network says it is going [B,1,H,W]
     x_B1HW = add_noise(clean_B1HW, noise_B1HW, timestep_B=timestep_B)
     velocity_B1HW = network(x_B1HW, image_B3HW, semantics_BLD, timestep=timestep_B)
+    # 2. mean square of its error over pixels that count
     error_B1HW = velocity_B1HW - velocity_target(clean_B1HW, noise_B1HW)
     velocity = (usable_B1HW * error_B1HW.square()).sum() / (usable_B1HW.sum() + 1e-6)
     if gradient_weight == 0:
         return Losses(velocity, {"velocity": velocity.detach()})
+    # 3. the clean map this would lead to, compared in its edges
     guess_B1HW = clean_from_velocity(x_B1HW, velocity_B1HW, timestep_B=timestep_B)
     gradient = gradient_loss(guess_B1HW[:, 0], clean_B1HW[:, 0], usable_B1HW[:, 0])
     parts = {"velocity": velocity.detach(), "gradient": gradient.detach()}

@@ -96,16 +96,19 @@ class PPDPredictor:
         """
         if not generators:
             raise ConfigError("predict", "no generator given", "Give one per hypothesis")
+        # 1. the photo at network size [1,3,H,W], both sides multiples of a coarse token
         steps = config.steps or self.default_steps
         network, timesteps = self.network, ppd_timesteps(steps)
         device = network.x_embedder.proj.weight.device
         image_3HW = photo_to_network(image_3HW, area=area, multiple=network.config.size_multiple)
         image_13HW = image_3HW.to(device)[None]
+        # 2. what the encoder says of it, once for all hypotheses: a vector per coarse token [1,L,D]
         semantics_1LD, guess = self._look(image_13HW)
         anchor = None if network.detail is None or guess is None else anchor_of(guess)
         H, W = image_13HW.shape[-2:]
         is_shared = (config.ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
+        # 3. from noise to depth in a few Euler steps, hypotheses side by side [B,1,H,W]
         depths_BHW: list[Tensor] = []
         spreads_BHW: list[Tensor] = []
         for group in _groups(generators, at_once=max(1, pixels // (H * W)), is_shared=is_shared):
@@ -120,12 +123,14 @@ class PPDPredictor:
                 b_B1HW = found.log_spread_B1HW.exp() * anchor.range_B[:, None, None, None]
                 spreads_BHW.append(math.sqrt(2) * b_B1HW[:, 0].cpu())
                 continue
+            # the first hypothesis, noised again, saves the others half of their steps
             if is_shared and depths_BHW:
                 clean_11HW = depths_BHW[0][None].to(device) - 0.5
                 latent_B1HW = sample_from_clean(network, *given, clean_11HW, noise_B1HW, timesteps)
             else:
                 latent_B1HW = sample_depth(network, *given, noise_B1HW, timesteps)
             depths_BHW.append(latent_B1HW[:, 0].cpu() + 0.5)
+        # 4. S maps at network size; metres and the photo's own size are the pipeline's work
         return Hypotheses(
             depth_Shw=torch.cat(depths_BHW),
             kind=self.kind,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .config import PPDConfig
-from .video_config import PPDVideoConfig
+from .config import PPDConfig, PPDVideoConfig
 
 # The published network: 499 842 112 parameters in 352 tensors.
 LARGE = PPDConfig()

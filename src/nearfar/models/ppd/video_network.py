@@ -19,8 +19,8 @@ from nearfar.layers.adaln import AdaLNBlock
 from nearfar.layers.patch import expand_tokens
 from nearfar.layers.rope import RopeTables
 
+from .config import PPDVideoConfig
 from .network import PPDNetwork, init_weights
-from .video_config import PPDVideoConfig
 
 
 class PPDVideoNetwork(PPDNetwork):
@@ -62,18 +62,22 @@ class PPDVideoNetwork(PPDNetwork):
         T = B if frames is None else frames
         if B % T:
             raise ConfigError("PPDVideoNetwork", f"{B} frames are no windows of {T}")
+        # 1. every frame as coarse tokens [B,h*w,D], B = windows * T frames
         input_B4HW = torch.cat([latent_B1HW, image_B3HW - 0.5], dim=1)
         x_BLD, time_BD = self._embed(input_B4HW, timestep)
         if self.config.positions == "table":
             x_BLD = x_BLD + self.position_table((h, w)).to(x_BLD.dtype)
 
+        # 2. the first half: frames by themselves
         half = self.config.depth // 2
         rope = self._positions((h, w), x_BLD)
         for block in self.blocks[:half]:
             x_BLD = block(x_BLD, time_BD, rope=rope)
 
+        # 3. semantics of the whole window are fused in; 2x2 finer tokens [B,4*h*w,D]
         x_BLD = expand_tokens(self._fuse(x_BLD, semantics_BLD), grid_hw=(h, w))
 
+        # 4. the second half: across frames at every place, late blocks with pooled references
         grid_hw = (2 * h, 2 * w)
         rope = self._positions(grid_hw, x_BLD)
         before = {block: n for n, block in enumerate(self.config.temporal_before)}
@@ -90,6 +94,7 @@ class PPDVideoNetwork(PPDNetwork):
             L = x_BLD.shape[1]
             x_BLD = block(wide_BLD, time_BD, rope=wide_rope)[:, :L].contiguous()
 
+        # 5. tokens to the pixels they cover [B,1,H,W]
         return self._pixels(x_BLD, time_BD, grid_hw=grid_hw)
 
     def position_table(self, grid_hw: tuple[int, int]) -> Tensor:

@@ -6,6 +6,9 @@ since the last without references. Frames are RGB (Released code: the demo feeds
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -18,9 +21,99 @@ from nearfar.sampling.timesteps import ppd_timesteps
 
 from .predictor import DEFAULT_STEPS
 from .sample import sample_depth
-from .video_align import stitch
 from .video_network import PPDVideoNetwork
-from .video_windows import fill_window
+
+# Windows stitched in the model's own space (arXiv 2601.05246; spec ppd.md section 11, stitching).
+#
+# A window's key slots show frames whose depth R is known already: (s, b) minimizes |s P + b - R|^2
+# over all their pixels, and the window gives out s P + b. The reference of slot 0 stays that of the
+# first window, so errors cannot pile up along the clip. Sums in float64 (Released code: float32).
+
+
+class Stitched(NamedTuple):
+    """depth_Thw: all slots in the clip's scale; key_depth_Thw: of the next window's key slots."""
+
+    depth_Thw: Tensor
+    key_depth_Thw: Tensor
+    scale: float
+    shift: float
+
+
+class Line(NamedTuple):
+    """target = scale * prediction + shift."""
+
+    scale: float
+    shift: float
+
+
+def fit_scale_shift(prediction: Tensor, target: Tensor, *, usable: Tensor | None = None) -> Line:
+    """Least squares over all (usable) pixels by the normal equations; (1, 0) if singular."""
+    p_P, r_P = prediction.double().flatten(), target.double().flatten()
+    if usable is not None:
+        p_P, r_P = p_P[usable.flatten()], r_P[usable.flatten()]
+    count = p_P.numel()
+    squares, total, product = (p_P * p_P).sum(), p_P.sum(), (p_P * r_P).sum()
+    wanted = r_P.sum()
+    determinant = squares * count - total * total
+    if not torch.isfinite(determinant) or determinant <= 1e-12 * squares * count:
+        return Line(1.0, 0.0)
+    scale = (count * product - total * wanted) / determinant
+    shift = (squares * wanted - total * product) / determinant
+    return Line(float(scale), float(shift))
+
+
+def stitch(
+    depth_Thw: Tensor, key_depth_Thw: Tensor | None, *, key_frames: Sequence[int]
+) -> Stitched:
+    """A window's maps [T,h,w] in the scale of the windows before; as they are for the first."""
+    keys = list(key_frames)
+    if key_depth_Thw is None:
+        return Stitched(depth_Thw, depth_Thw[keys], 1.0, 0.0)
+    scale, shift = fit_scale_shift(depth_Thw[: len(keys)], key_depth_Thw)
+    depth_Thw = (depth_Thw.double() * scale + shift).float()
+    return Stitched(depth_Thw, torch.cat([key_depth_Thw[:1], depth_Thw[keys[1:]]]), scale, shift)
+
+
+# Which frames a window sees (arXiv 2601.05246; spec ppd.md section 11, windows).
+#
+# Window 0 is the first `window` frames; each later one opens with the key frames of the window
+# before (as that window saw them, so slot 0 is always the clip's frame 0) and goes on with new
+# ones. What a clip lacks to a full window is filled by repeating the last frame. Released code:
+# clips of 1 to 3 frames fail; here they are filled like any other.
+
+
+def window_frames(length: int, *, window: int, key_frames: Sequence[int]) -> list[list[int]]:
+    """Frame numbers of every window of a clip of `length` frames."""
+    if length < 1:
+        raise ConfigError("window_frames", f"a clip of {length} frames")
+    windows = [[min(frame, length - 1) for frame in range(window)]]
+    done = window
+    while done < length:
+        opening = [windows[-1][slot] for slot in key_frames]
+        new = range(done, done + window - len(opening))
+        windows.append([*opening, *(min(frame, length - 1) for frame in new)])
+        done = new.stop
+    return windows
+
+
+def fill_window(frames_T3hw: Tensor, references: KeyFrames | None, *, window: int) -> Tensor:
+    """The slots of one window [T,3,h,w]: key frames, the new frames, the last one repeated."""
+    opening_T3hw = frames_T3hw[:0] if references is None else references.frames_T3hw
+    room = window - len(opening_T3hw)
+    if not 1 <= len(frames_T3hw) <= room:
+        raise ConfigError(
+            "predict_window",
+            f"{len(frames_T3hw)} new frames",
+            f"A window {'without' if references is None else 'with'} references takes 1 to {room}",
+        )
+    if opening_T3hw.shape[1:] != frames_T3hw.shape[1:]:
+        raise ConfigError(
+            "predict_window",
+            f"frames {list(frames_T3hw.shape[1:])}, references {list(opening_T3hw.shape[1:])}",
+            "A clip keeps its size; start anew without references",
+        )
+    last_T3hw = frames_T3hw[-1:].expand(room - len(frames_T3hw), -1, -1, -1)
+    return torch.cat([opening_T3hw, frames_T3hw, last_T3hw])
 
 
 class PPDVideoPredictor:

@@ -78,20 +78,24 @@ class VarDepthPredictor:
         generators: Sequence[torch.Generator],
     ) -> Hypotheses:
         """One hypothesis per CPU generator; where nothing is drawn they are computed once."""
+        # 1. guidance: none, the predictor's own, or that asked for
         asked = config.guidance_scale
         guidance = self._guidance(self.guidance_scale if asked is None else asked)
         steps = config.steps or self.default_steps
         require_request(self.network.config, steps=steps, area=area, samples=len(generators))
+        # 2. the photo on the tokenizer's square [1,3,H,W] as condition, and no photo beside it
         image_3HW = image_3HW.to(self.network.device)
         photo_13HW = squash_photo(image_3HW[None], self.network.config)
         given = self.network.condition_on(photo_13HW, encoder=self.encoder)
         without = self.network.unconditional() if guidance.scale > 0 else None
+        # 3. scale by scale to depth images [S,1,h,w] in -1..1, made finer by the second stage
         wanted = generators if self.choose.draws else generators[:1]
         guide_13HW = self._guide(image_3HW, photo_13HW)
         images = [
             self._images(given, without, guidance, guide_13HW, wanted[i : i + SAMPLES_AT_ONCE])
             for i in range(0, len(wanted), SAMPLES_AT_ONCE)
         ]
+        # 4. depth in the meaning of the curve [S,h,w]
         depth_Shw = decode_depth(torch.cat(images), curve=self.network.config.curve).depth_BHW
         if self.kind is DepthKind.SCALE_INVARIANT:
             depth_Shw = depth_Shw.clamp_min(NEAREST)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from nearfar.geometry.depth_curves import encode_depth
-from nearfar.geometry.resize import ResizeMethod, resize
+from nearfar.geometry.squares import depth_square, photo_square
 
 from .config import VarDepthConfig
 
@@ -22,9 +21,7 @@ class Square(NamedTuple):
 
 def squash_photo(image_B3HW: Tensor, config: VarDepthConfig) -> Tensor:
     """The photo(s) 0..1 at image_size x image_size: area where they shrink, else bilinear."""
-    side = config.tokenizer.image_size
-    method: ResizeMethod = "area" if side <= min(image_B3HW.shape[-2:]) else "bilinear"
-    return resize(image_B3HW, (side, side), method=method).clamp(0, 1)
+    return photo_square(image_B3HW, config.tokenizer.image_size, grow="bilinear")
 
 
 def squash(
@@ -36,8 +33,11 @@ def squash(
     config: VarDepthConfig,
 ) -> Square:
     """Photos and maps in metres as the network is trained on them."""
-    side = (config.tokenizer.image_size, config.tokenizer.image_size)
-    known_BHW = resize(valid_BHW & ~sky_BHW, side, method="nearest")
-    depth_BHW = resize(depth_BHW, side, method="nearest")
-    image_B1HW = encode_depth(depth_BHW, known_BHW, curve=config.curve).image_B1HW
-    return Square(squash_photo(image_B3HW, config), image_B1HW, known_BHW)
+    depth = depth_square(
+        depth_BHW,
+        config.tokenizer.image_size,
+        valid_BHW=valid_BHW,
+        sky_BHW=sky_BHW,
+        curve=config.curve,
+    )
+    return Square(squash_photo(image_B3HW, config), *depth)
