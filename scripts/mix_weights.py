@@ -1,6 +1,6 @@
 """Mix the tensors that a run shares with a model with the model's own: a step towards ppvd-tiny.
 
-    python scripts/mix_weights.py runs/ppvd_tiny runs/ppd_tiny_fine/weights.safetensors --share 0.3 -o runs/ppvd_mixed
+    python scripts/mix_weights.py runs/ppvd_tiny FILE --share 0.3 -o runs/ppvd_mixed
 
 Every shared tensor becomes share * run + (1 - share) * model; tensors that only the run has (blocks
 across frames) stay. The result is a folder to start from (`train.init_from`), without a card: the

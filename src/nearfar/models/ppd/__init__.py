@@ -24,8 +24,8 @@ the encoder already knows (docs/ppd.md, "The clean map").
 | clean map, its spread, convolutions for detail     | network.py: clean_map, DetailHead   |
 | what it learns                                     | objective.py: PPDCorrectionObjective |
 
-config.py holds the sizes, presets.py the named ones (`large` = published, `tiny`, `tiny_photo` = ours), family.py
-is what the rest of the house knows of all this.
+config.py holds the sizes, presets.py the named ones (`large` = published, `tiny`, `tiny_photo` =
+ours), family.py is what the rest of the house knows of all this.
 
 Its video form (PPVD, arXiv 2601.05246; spec ppd.md section 11) sees windows of 16 frames: semantics
 of an encoder that looks at all of them, attention across frames at every place, and pooled tokens
