@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from nearfar.errors import ConfigError, InputError, ResourceError, WeightsError
+from nearfar.pipeline.predict import _average, network_image
 from nearfar.result import DepthKind
 
 
@@ -256,3 +257,28 @@ def test_one_hypothesis_has_the_uncertainty_its_family_knows(make_model, rgb):
     assert 0 < alone.uncertainty[0].max() < alone.uncertainty[-1].min()
     several = model.predict(rgb, ensemble_size=3)
     assert not np.allclose(several.uncertainty[-1], alone.uncertainty[-1])
+
+
+def test_values_and_order(rgb):
+    image = network_image(rgb, area=100)
+    assert image.shape == (3, 60, 90)
+    assert image.dtype == torch.float32
+    assert torch.equal(image[1, 7], torch.from_numpy(rgb[7, :, 1] / 255).float())
+
+
+def test_average_of_blocks():
+    picture = np.random.default_rng(0).integers(0, 256, (11, 13, 3), dtype=np.uint8)
+    small = _average(picture, 3)
+    blocks = picture[:9, :12].reshape(3, 3, 4, 3, 3).mean(axis=(1, 3))
+    assert np.array_equal(small, np.floor(blocks + 0.5).astype(np.uint8))
+
+
+def test_large_photos_are_averaged_to_at_least_twice_the_sides():
+    picture = np.zeros((2048, 8192, 3), np.uint8)
+    picture[:1024] = 255
+    image = network_image(picture, area=256 * 1024)
+    assert image.shape == (3, 512, 2048)
+    assert image[:, :256].min() == 1
+    assert image[:, 256:].max() == 0
+    narrow = network_image(picture.reshape(2, -1, 3), area=1024)
+    assert narrow.shape == (3, 1, 4_194_304)

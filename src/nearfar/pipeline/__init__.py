@@ -1,8 +1,7 @@
 """From a photo to a `DepthResult`: the only room that joins files, networks and geometry.
 
-config.py    PredictConfig: what a prediction can be asked for, and every default
+config.py    what rooms above ask predictions with (predict_config.py), and the default model
 load.py      load: a model by name or path
-photo.py     a photo's pixels -> the network's tensor, very large ones averaged down
 predict.py   Model.predict: photo -> hypotheses -> ensemble -> metres -> photo's size
 ensemble.py  hypotheses aligned to their median, and their spread
 calibration.py  the spread as a deviation whose intervals cover what they say
