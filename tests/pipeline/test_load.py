@@ -162,7 +162,7 @@ def test_relative_maps_take_the_metres_of_dar(rgb):
     ratio = np.median(result.depth[both] / metres.depth[both])
     assert 0.5 < ratio < 2.0
     own = plain.predict(rgb, **settings)
-    assert own.metric_reference == "tiny" and not np.array_equal(own.depth, result.depth)
+    assert own.metric_reference == "photo" and not np.array_equal(own.depth, result.depth)
     assert model.predict(rgb, metric=False, **settings).kind is DepthKind.AFFINE_LOG_DEPTH
     with pytest.raises(ConfigError, match="metric_from: dar-tiny gives metres itself"):
         dar.with_metres_of(plain).predict(rgb)

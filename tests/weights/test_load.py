@@ -11,9 +11,12 @@ from micro_weights import filled, own_metadata, ppd_config
 
 from nearfar.encoders.depth_anything_v2 import DepthAnythingV2
 from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.photo import PRESETS as PHOTO
+from nearfar.encoders.photo import PhotoEncoder
 from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.models.ppd.network import PPDNetwork
+from nearfar.models.ppd.presets import MICRO_PHOTO
 from nearfar.predict_config import PredictConfig
 from nearfar.weights import registry
 from nearfar.weights.convert import convert_file
@@ -35,13 +38,19 @@ def folder(tmp_path, ppd, tiny):
 
 
 @pytest.fixture
-def embedded(tmp_path, monkeypatch, ppd, tiny):
+def embedded(tmp_path, monkeypatch, tiny):
     """Micro files in place of those the package ships, with their cards."""
     path = tmp_path / "embedded"
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", path)
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in ppd.state_dict().items()}
-    metadata = own_metadata("ppd", "tiny", asdict(ppd.config), preset="custom")
-    write_safetensors(path / "ppd_tiny.safetensors", halves, metadata)
+    network, encoder = PPDNetwork(MICRO_PHOTO), PhotoEncoder(PHOTO["micro"])
+    for name, part, kind, preset in (
+        ("ppd_tiny", network, "ppd", "micro_photo"),
+        ("photo_encoder", encoder, "photo_encoder", "micro"),
+    ):
+        state = filled(part).state_dict()
+        halves = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        about = own_metadata(kind, "photo", preset=preset)
+        write_safetensors(path / f"{name}.safetensors", halves, about)
     metadata = own_metadata("tiny_encoder", "")
     write_safetensors(path / "tiny_encoder.safetensors", tiny.state_dict(), metadata)
     for file in list(path.iterdir()):
@@ -75,6 +84,9 @@ def test_a_training_run_works_at_the_size_it_was_trained_at(folder):
     assert model.predictor.default_area == 48 * 64
     assert model.entry.metrics == {"abs_rel": 0.2}
     assert model.entry.sha256 == model.sha256 == sha256_of(folder / "weights.safetensors")
+    whole = {"recipe": {"data": {"crop": [0, 0], "size": [64, 96]}}}  # as rendered
+    (folder / "card.json").write_text(json.dumps(whole))
+    assert load_predictor(folder).predictor.default_area == 64 * 96
     (folder / "card.json").write_text("{")
     with pytest.raises(WeightsError, match="the card is unreadable"):
         load_predictor(folder)
@@ -85,7 +97,8 @@ def test_embedded_by_name(embedded):
     assert model.entry.name == "ppd-tiny" and model.entry.embedded
     assert model.sha256 == model.entry.sha256
     assert model.predictor.network.x_embedder.proj.weight.dtype == torch.bfloat16
-    assert model.predictor.encoder.maps.weight.dtype == torch.float32  # tiny stays exact
+    weight = model.predictor.encoder.decoder.maps.weight
+    assert weight.dtype == torch.float32  # the encoder stays exact
     assert model.predictor.default_area == registry.ENTRIES["ppd-tiny"].area
     assert torch.isfinite(predict(model).depth_Shw).all()
     for network in (model.predictor.network, model.predictor.encoder):
@@ -265,16 +278,15 @@ def test_semantics_only_encoder_gives_no_metres(folder, tmp_path):
 
 def test_loading_the_size_we_ship_is_quick(tmp_path, monkeypatch):
     """Both nets at their real size in fp16: the budget is 3 s; hashing and checks included."""
-    from nearfar.encoders.tiny import PRESETS as TINY
     from nearfar.models.ppd.presets import PRESETS as PPD
 
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path)
-    for name, network, family in [
-        ("ppd_tiny", PPDNetwork(PPD["tiny"]), "ppd"),
-        ("tiny_encoder", TinyEncoder(TINY["tiny"]), "tiny_encoder"),
+    for name, network, family, preset in [
+        ("ppd_tiny", PPDNetwork(PPD["tiny_photo"]), "ppd", "tiny_photo"),
+        ("photo_encoder", PhotoEncoder(PHOTO["photo"]), "photo_encoder", "photo"),
     ]:
         state = filled(network).half().state_dict()
-        metadata = own_metadata(family, "tiny", preset="tiny")
+        metadata = own_metadata(family, "photo", preset=preset)
         path = write_safetensors(tmp_path / f"{name}.safetensors", state, metadata)
         path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(path)}))
     start = time.process_time()  # the machine is shared with other tests

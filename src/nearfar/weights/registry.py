@@ -93,8 +93,11 @@ def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
     """
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
-        crop = card.get("recipe", {}).get("data", {}).get("crop") or ()
-        area = card.get("default_area") or (math.prod(crop) if crop else entry.area)
+        data = card.get("recipe", {}).get("data", {})
+        seen = data.get("crop") or ()
+        if not all(seen):  # [0, 0]: images as rendered
+            seen = data.get("size") or ()
+        area = card.get("default_area") or (math.prod(seen) if seen else entry.area)
         return replace(
             entry,
             sha256=card.get("sha256", entry.sha256),
