@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from micro_run import micro_recipe
+from safetensors.torch import save_file
 
 from nearfar.encoders.tiny_video import PRESETS, TinyVideoConfig
 from nearfar.errors import ConfigError
+from nearfar.models.ppd.network import new_network
+from nearfar.models.ppd.presets import PRESETS as IMAGE_PRESETS
 from nearfar.models.ppd.presets import VIDEO_PRESETS, VIDEO_TINY
 from nearfar.train.config import DataConfig, ModelConfig
 from nearfar.train.loop import train
@@ -49,11 +51,14 @@ def test_video_encoder_starts_as_the_tiny_encoder(tmp_path):
         build_target(recipe_of(tmp_path, "tiny_video_encoder", "micro"), CPU)
 
 
-def test_video_network_starts_from_ppd_tiny(tmp_path):
+def test_video_network_starts_from_the_image_network(tmp_path):
     recipe = recipe_of(tmp_path, "ppd_video", "video_tiny")
     target = build_target(recipe, CPU)
     assert (target.family, target.preset, target.encoder) == ("ppd_video", "video_tiny", "tiny")
-    faults = load_initial(target.network, read_initial(Path("ppd-tiny")), strict=False)
+    image = new_network(IMAGE_PRESETS["tiny"], generator=torch.Generator().manual_seed(0))
+    save_file(image.state_dict(), tmp_path / "image.safetensors")
+    state = read_initial(tmp_path / "image.safetensors")
+    faults = load_initial(target.network, state, strict=False)
     assert faults and all("temporal_blocks" in fault for fault in faults)
     depth = target.preview(clips(), torch.Generator().manual_seed(0), 1)
     assert depth.shape == (1, 2, 48, 64) and 0.05 < depth.std() < 2
