@@ -1,6 +1,6 @@
 """Hypotheses of one photo made comparable, their median, and how far they disagree.
 
-Each hypothesis is known only up to the freedom of its kind (spec ppd.md section 2: affine in
+Each hypothesis is known only up to the freedom of its kind (docs/ppd.md section 2: affine in
 log depth), so each is first fitted to the common median, then the median is taken again, until it
 stands still. After every round the group keeps mean scale 1 and mean shift 0: least squares shrinks
 noisy maps a little, and without this the whole group would drift towards a constant.

@@ -1,7 +1,7 @@
 """Metres and the camera: what the model's metric reference, EXIF or the user know.
 
 A generative map is known up to the freedom of its kind; an encoder's own metric guess fixes it by
-a robust line (spec ppd.md sections 8 and 9), as the published point clouds of PPD do.
+a robust line (docs/ppd.md sections 8 and 9), as the published point clouds of PPD do.
 """
 
 from __future__ import annotations

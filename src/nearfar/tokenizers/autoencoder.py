@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder of the VQ-VAE (spec depthart.md section 1).
+"""Convolutional encoder and decoder of the VQ-VAE (docs/nextscale.md section 1).
 
 Attribute names are the published ones. Level i has channels * multipliers[i] channels; attention
 stands only at the deepest level and in the middle. Activation SiLU, group norms with eps 1e-6.

@@ -1,4 +1,4 @@
-"""Sizes of a multi-scale VQ-VAE (arXiv 2404.02905; spec depthart.md section 1)."""
+"""Sizes of a multi-scale VQ-VAE (arXiv 2404.02905; docs/nextscale.md section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensor names of published VQ-VAE files (spec depthart.md section 5), and ours.
+"""Tensor names of published VQ-VAE files (docs/nextscale.md section 9), and ours.
 
 Our attribute names are the published ones but for the correction convolutions, which the release
 names by how they are shared: one for all `quantize.quant_resi.qresi.*`, several

@@ -1,4 +1,4 @@
-"""What a tokenizer learns (arXiv 2404.02905; spec depthart.md section 1, training loss).
+"""What a tokenizer learns (arXiv 2404.02905; docs/nextscale.md section 1, training).
 
 L = L1(image) + gradient_weight * L1(differences of the error at strides 1, 2, 4, 8)
   + vq_weight * mean over scales of [beta mse(sg(f_hat_k), f) + mse(f_hat_k, sg(f))]

@@ -1,4 +1,4 @@
-"""Which of the shared correction convolutions (phi) serves which scale (spec depthart.md 1).
+"""Which of the shared convolutions (phi) serves which scale (docs/nextscale.md section 1).
 
 With n convolutions at ticks of 0..1, scale k of K takes the one nearest to k / (K - 1). For n = 4
 the ticks are linspace(1/12, 11/12, 4), otherwise linspace(1/2n, 1 - 1/2n, n). Between two ticks of

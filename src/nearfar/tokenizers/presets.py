@@ -1,7 +1,7 @@
 """Named sizes of tokenizers.
 
 Ours see squares: a photo or depth map of another shape is squashed to image_size x image_size, as
-DepthART does (spec depthart.md section 3), and its prediction is stretched back.
+DepthART does (docs/nextscale.md sections 1, 2), and its prediction is stretched back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Multi-scale residual quantization (arXiv 2404.02905; spec depthart.md section 1), in float32.
+"""Multi-scale residual quantization (arXiv 2404.02905; docs/nextscale.md section 1), in float32.
 
 f_hat_0 = 0; for k = 1..K: the residual f - f_hat_(k-1) is averaged to p_k x p_k, every cell takes
 its nearest code, and f_hat_k = f_hat_(k-1) + eta_k(codes) with eta_k(h) = phi(bicubic(h)),
@@ -178,7 +178,7 @@ class MultiScaleQuantizer(nn.Module):
         return sums
 
     def forward(self, f_BCHW: Tensor) -> TrainingPass:
-        """One training pass over the scales (the loss of the spec, beta = 0.25)."""
+        """One training pass over the scales (its loss: docs/nextscale.md section 1)."""
         sides = self._sides(f_BCHW, None)
         with float32_island(f_BCHW):
             f_BCHW = f_BCHW.float()

@@ -112,7 +112,7 @@ def _block(rest: str) -> int | None:
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Learning rate of a step (from 0): linear warm-up, then constant or half a cosine.
 
-    linear and poly (the recipes of DAR, spec dar.md section 7) start from final_fraction of the
+    linear and poly (the recipes of DAR, docs/dar.md section 7) start from final_fraction of the
     rate, rise until the warm-up's end and fall back to it: linear by the last step, poly, with
     power 0.9 both ways, in as many steps as the rise took.
     """

@@ -1,4 +1,4 @@
-"""Bins injection (arXiv 2411.11361; spec dar.md section 4): candidates into the decoded tokens.
+"""Bins injection (arXiv 2411.11361; docs/dar.md section 4): candidates into the decoded tokens.
 
 z = sigmoid(Wz [h, x]), r = sigmoid(Wr [h, x]), q = tanh(Wq [r h, x]), h <- (1 - z) h + z q, first
 with 1x5 then with 5x1 convolutions of their own. h is the step's own decoded map (nothing is
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Multi-way tree bins (arXiv 2411.11361, "MTBin"; spec dar.md section 5).
+# Multi-way tree bins (arXiv 2411.11361, "MTBin"; docs/dar.md section 5).
 #
 # N uniform bins per pixel over [near, far]. A step gives probabilities p_i of the bins; with their
 # centers c_i, depth D = sum p_i c_i and spread = sqrt(sum p_i (c_i - D)^2). With t the bin that
@@ -131,7 +131,7 @@ def spread_around(depth_B1hw: Tensor, shares: Shares) -> Tensor:
     return (probability_BChw * square_BChw).sum(dim=1, keepdim=True).sqrt()
 
 
-# Bin rules of the public code beside the paper's, for parity (spec dar.md section 5).
+# Bin rules of the public code beside the paper's, for parity (docs/dar.md section 5).
 #
 # Released code: after a step the range is edge(max(t-2, 0)) to edge(min(t+3, N-1)), but the centers
 # stay those of the first step, and a depth outside the range counts as bin 0. So the tree has no

@@ -1,4 +1,4 @@
-"""Sizes and choices of a DAR network (spec dar.md sections 2-5, decisions of section 10)."""
+"""Sizes and choices of a DAR network (docs/dar.md sections 2, 3, 4, 5, decisions of 10)."""
 
 from __future__ import annotations
 

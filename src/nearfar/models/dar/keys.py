@@ -1,4 +1,4 @@
-"""Tensor names of the public DAR code (spec dar.md section 9), as pure tables.
+"""Tensor names of the public DAR code (docs/dar.md section 9), as pure tables.
 
 No checkpoint was published; the names are those its training would write, under `model` and with
 `module.` before each. Some of its weights are in no forward pass: `is_dead` knows them, and

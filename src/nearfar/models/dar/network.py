@@ -1,4 +1,4 @@
-"""The DAR network (arXiv 2411.11361; spec dar.md sections 2-5): its parts and what a step does.
+"""The DAR network (arXiv 2411.11361; docs/dar.md sections 2 to 5): its parts and what a step does.
 
 A step runs its tokens through the transformer, decodes them, injects the bins in force, and reads
 depth off their probabilities; sample.py holds the loop over steps.
@@ -244,7 +244,7 @@ def _bilinear(x_BChw: Tensor, size_hw: GridSize) -> Tensor:
     return F.interpolate(x_BChw, size=size_hw, mode="bilinear", align_corners=False)
 
 
-# Fresh weights of DAR from a generator (spec dar.md sections 3, 4).
+# Fresh weights of DAR from a generator (docs/dar.md sections 3, 4).
 #
 # Transformer: Linear xavier uniform (packed matrices: each part on its own), bias 0. Token decoder:
 # N(0, 0.001) as released where it has BatchNorm, else by fan in. Query tokens and levels: 0. The

@@ -1,7 +1,8 @@
-"""What DAR learns: scale-invariant log error of every step (arXiv 2411.11361; spec dar.md 6).
+"""What DAR learns: scale-invariant log error of every step (docs/dar.md section 6).
 
 With g = ln(predicted) - ln(true) over all valid pixels of the whole batch, a step costs
-10 sqrt(mean(g^2) - 0.85 mean(g)^2); the loss is the sum over the K steps. Ours: bins_cost.
+10 sqrt(mean(g^2) - 0.85 mean(g)^2); the loss (arXiv 2411.11361) is the sum over the K steps. Ours:
+bins_cost.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def bins_cost(network: DARNetwork, step: Step, truth_BHW: Tensor) -> Tensor:
     return (surprise_B1hw * is_held_B1hw).sum() / is_held_B1hw.sum().clamp_min(1)
 
 
-# Augmentations of DAR's recipe that exchange parts of a photo (spec dar.md section 7).
+# Augmentations of DAR's recipe that exchange parts of a photo (docs/dar.md section 7).
 #
 # CutDepth: a vertical strip of the photo shows its depth instead. Released code writes millimetres
 # into 8 bits, modulo 256; here it is depth / far, grey. Cut flip: the parts above and below a

@@ -1,4 +1,4 @@
-"""The photo encoder of DAR: a ViT, a DPT-like neck, an aggregation (spec dar.md section 2a).
+"""The photo encoder of DAR: a ViT, a DPT-like neck, an aggregation (docs/dar.md section 2a).
 
 Of the last four blocks F1..F4 (1/14 of the photo) come maps R1..R4 at 4, 2, 1, 1/2 times that
 grid, fused from coarse to fine into P4..P1. Memory = ReLU(GroupNorm(1x1 convolution of P1, P2

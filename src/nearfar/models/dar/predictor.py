@@ -1,4 +1,4 @@
-"""From a photo to DAR's metres at network size (spec dar.md sections 1, 4, 8)."""
+"""From a photo to DAR's metres at network size (docs/dar.md sections 1, 4, 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named sizes of DAR (spec dar.md section 9; widths of small, base and large are our choice)."""
+"""Named sizes of DAR (docs/dar.md section 9; widths of small, base and large are our choice)."""
 
 from __future__ import annotations
 

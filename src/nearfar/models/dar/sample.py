@@ -1,4 +1,4 @@
-"""The steps of DAR (arXiv 2411.11361; spec dar.md 3b), the same in training and inference.
+"""The steps of DAR (arXiv 2411.11361; docs/dar.md section 3b), the same in training and inference.
 
 Finer tokens from the step before, then narrower bins around the depth found; nothing is drawn.
 """

@@ -1,4 +1,4 @@
-"""The DAR transformer (arXiv 2411.11361; spec dar.md section 3).
+"""The DAR transformer (arXiv 2411.11361; docs/dar.md section 3).
 
 Pre-norm blocks of self-attention, cross-attention to the photo's memory and MLP, with the long
 skips of a U-ViT: the outputs of the first half join the inputs of the second, last in, first out.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Steps of DAR on token maps: their sizes, who may attend to whom (spec dar.md 3a, 10.4, 10.12).
+# Steps of DAR on token maps: their sizes, who may attend to whom (docs/dar.md sections 3a, 3b).
 #
 # Tokens of steps 1..k lie one after the other, each step row-major. A token of step i may see a
 # token of step j iff i >= j: block lower-triangular, full attention inside a step. Released code:

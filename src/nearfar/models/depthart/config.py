@@ -1,4 +1,4 @@
-"""Sizes of a VAR / DepthART network (spec depthart.md sections 2, 3)."""
+"""Sizes of a VAR / DepthART network (docs/nextscale.md sections 2, 6)."""
 
 from __future__ import annotations
 

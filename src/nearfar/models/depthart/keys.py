@@ -1,4 +1,4 @@
-"""Tensor names of published VAR and DepthART files (spec depthart.md section 5), and ours.
+"""Tensor names of published VAR and DepthART files (docs/nextscale.md section 9), and ours.
 
 Our attribute names are VAR's, under `transformer.`; the tokenizer's are under `tokenizer.`. What
 kind of network a file holds is read from its keys: attention from `scale_mul_1H11`, modulation from

@@ -1,4 +1,4 @@
-"""The photo and the scales of its depth map as one sequence (spec depthart.md section 3).
+"""The photo and the scales of its depth map as one sequence (docs/nextscale.md section 2).
 
 DepthART (arXiv 2409.15010):
 [photo tokens | start token | depth tokens of scales 2..K]. Photo tokens are the partial sums
@@ -191,7 +191,7 @@ def new_network(config: DepthARTConfig, *, generator: torch.Generator) -> DepthA
 
 @torch.no_grad()
 def init_weights(network: DepthARTNetwork, *, generator: torch.Generator) -> None:
-    """Set every weight (spec section 2, training).
+    """Set every weight (docs/nextscale.md section 6.6).
 
     Embeddings, Linear: normal within two deviations s = (3 D)^-1/2; head s / 50; the Linears that
     write to the stream s / sqrt(2 depth); modulation s / 2, its gates s / 1000. A constant
@@ -236,7 +236,7 @@ def _init_tokenizer(name: str, value: Tensor, generator: torch.Generator) -> Non
         value.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
 
 
-# Modulation of the one condition that depth uses, computed once (spec depthart.md section 7.1).
+# Modulation of the one condition that depth uses, computed once (docs/nextscale.md section 2).
 #
 # Exact: the vectors are those the Linears would give at every step. A third of the parameters of a
 # block is no longer stored or read.

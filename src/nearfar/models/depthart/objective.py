@@ -1,4 +1,4 @@
-"""What depth VAR and DepthART learn: codes of the depth map, by cross-entropy (depthart.md 3).
+"""What depth VAR and DepthART learn: codes, by cross-entropy (docs/nextscale.md section 2).
 
 TeacherForcing: the tokens of the depth map, given the tokens before them. DynamicTargets: what is
 missing after the network's own choices, given those; optionally with the last scale as a soft sum
@@ -90,7 +90,7 @@ def gumbel_noise(like_BLV: Tensor, *, generator: torch.Generator) -> Tensor:
 # Targets from the network's own choices: what is left to say after them (arXiv 2409.15010).
 #
 # target_k = Q_k[f_D - sum over i < k of eta_i(z_i)], z_i = argmax of the network's logits at scale
-# i (spec depthart.md section 3). First of two passes: a generation without gradients records the
+# i (docs/nextscale.md section 2). First of two passes: a generation without gradients records the
 # choices; the second is `network.masked_logits` on them. Same logits and gradients as one pass.
 
 

@@ -1,4 +1,4 @@
-"""From a photo to DepthART's hypotheses on the tokenizer's square (spec depthart.md section 3).
+"""From a photo to DepthART's hypotheses on the tokenizer's square (docs/nextscale.md section 2).
 
 The photo is squashed to the square and the map is of the same grid; the pipeline stretches it back
 along the photo's own colors. Published weights give depth relative to its 98 % quantile

@@ -1,4 +1,4 @@
-"""The next-scale loop of DepthART (arXiv 2409.15010; spec depthart.md section 3), as in the paper.
+"""The next-scale loop of DepthART (arXiv 2409.15010; docs/nextscale.md section 2), as in the paper.
 
 Start from the photo, choose the tokens of a scale, add them to f_hat, show the sum to the network
 at the next scale's size, until the last scale. The caller runs `network.begin` on the photo once,
@@ -25,8 +25,8 @@ from .network import DepthARTNetwork, Prefill
 
 # How the tokens of a scale are chosen: the best, drawn, or the mean of several draws.
 #
-# Spec depthart.md section 3: the depth-VAR baseline takes the best; released DepthART takes the
-# mean of five drawn code vectors after top-k 900 and top-p 0.9, so its f_hat is off the codebook.
+# The depth-VAR baseline takes the best; released DepthART takes the mean of five drawn code vectors
+# after top-k 900 and top-p 0.9, so its f_hat is off the codebook (docs/nextscale.md section 2).
 # Shapes: B batch, L tokens, V codes, C code width, S draws.
 
 TOP_K, TOP_P, DRAWS = 900, 0.9, 5
@@ -130,7 +130,7 @@ def sample_f_hat(
     return sample_scales(quantizer, f_hat_SCHW, count=len(scales), codes_at=codes_at)
 
 
-# Class-conditional VAR (arXiv 2404.02905; spec depthart.md section 2): images of a class.
+# Class-conditional VAR (arXiv 2404.02905; docs/nextscale.md section 6.5): images of a class.
 #
 # The backbone that DepthART starts from, kept so that it can be checked against what it was. With
 # guidance, both the class and no class run; logits = (1 + t) class - t none, t rising linearly from

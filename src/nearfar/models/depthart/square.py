@@ -1,4 +1,4 @@
-"""Photos and depth maps squashed to the tokenizer's square (spec depthart.md section 3, data)."""
+"""Photos and depth maps squashed to the tokenizer's square (docs/nextscale.md section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The VAR transformer (arXiv 2404.02905; spec depthart.md section 2): tokens of scales to logits.
+"""The VAR transformer (arXiv 2404.02905; docs/nextscale.md section 6): tokens of scales to logits.
 
 x += gate1 * Attention(LN(x) (1 + scale1) + shift1); x += gate2 * MLP(LN(x) (1 + scale2) + shift2),
 the six vectors of a block from the condition (a class embedding), in the order gate1, gate2,

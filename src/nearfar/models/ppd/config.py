@@ -1,4 +1,4 @@
-"""Sizes of a PPD network (spec ppd.md section 1)."""
+"""Sizes of a PPD network (docs/ppd.md section 1)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PPDConfig:
         return self.width // self.heads
 
 
-# Sizes of the video network (PPVD, arXiv 2601.05246; spec ppd.md section 11).
+# Sizes of the video network (PPVD, arXiv 2601.05246; docs/ppd.md section 11).
 
 Positions = Literal["table", "rope"]
 

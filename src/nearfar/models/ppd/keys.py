@@ -1,4 +1,4 @@
-"""Tensor names of published PPD files (spec ppd.md section 13), as pure tables.
+"""Tensor names of published PPD files (docs/ppd.md section 13), as pure tables.
 
 Our attribute names are the published ones, so only what wraps them differs: the dictionary may
 lie under one of `NESTS`, and every name may carry several of `PREFIXES`. Names that are no tensor
@@ -135,7 +135,7 @@ def config_of(tensors: Mapping[str, Tensor]) -> PPDConfig:
 def _tag(file: ReleasedFile) -> str:
     """The encoder a PPD checkpoint was trained with, from the released names or the caller.
 
-    The wrong encoder would load without a word and give garbage (spec ppd.md section 13).
+    The wrong encoder would load without a word and give garbage (docs/ppd.md section 13).
     """
     path, encoder = file.path, file.asked
     by_name = TAG_OF_STEM.get(path.stem.lower())

@@ -1,4 +1,4 @@
-"""The PPD transformer (arXiv 2510.07316, "SP-DiT" and "Cas-DiT"; spec ppd.md section 1).
+"""The PPD transformer (arXiv 2510.07316, "SP-DiT" and "Cas-DiT"; docs/ppd.md section 1).
 
 Shapes: B batch, H W pixels, L tokens (coarse h*w, fine 4*h*w), D width.
 Attribute names give the published tensor names (keys.py). Runs in float32 or bfloat16 weights, or
@@ -56,7 +56,7 @@ class DetailHead(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Modulated LayerNorm and a Linear to the pixels of a fine token (spec 1.8)."""
+    """Modulated LayerNorm and a Linear to the pixels of a fine token (docs/ppd.md section 1.8)."""
 
     def __init__(self, width: int, *, patch_size: int, channels: int = 1) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class PPDNetwork(nn.Module):
         return unpatchify(x_BLD.float(), grid_hw=grid_hw, patch_size=self.config.patch_size)
 
     def _fuse(self, x_BLD: Tensor, semantics_BLD: Tensor) -> Tensor:
-        """Coarse tokens with their semantics, four fine tokens wide: [B,L,4D] (spec 1.7)."""
+        """Coarse tokens with semantics, 4 fine tokens wide: [B,L,4D] (docs/ppd.md section 1.7)."""
         unit_BLD = F.normalize(semantics_BLD.float(), dim=-1, eps=1e-12).to(x_BLD.dtype)
         return self.proj_fusion(torch.cat([x_BLD, unit_BLD], dim=-1))
 
@@ -242,7 +242,7 @@ def new_network(config: PPDConfig, *, generator: torch.Generator) -> PPDNetwork:
 
 @torch.no_grad()
 def init_weights(network: PPDNetwork, *, generator: torch.Generator) -> None:
-    """Set every weight (spec section 1, end).
+    """Set every weight (docs/ppd.md section 1, start).
 
     Linear: xavier uniform, bias 0. Patch convolution: the same on its flattened matrix.
     q, k norms: 1, 0. Time MLP: N(0, 0.02). All adaLN Linears and the final Linear: 0, so that

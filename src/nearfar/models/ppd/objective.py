@@ -1,4 +1,4 @@
-"""What PPD learns: velocity of the log-depth map (arXiv 2510.07316; spec ppd.md sections 5, 6).
+"""What PPD learns: velocity of the log-depth map (arXiv 2510.07316; docs/ppd.md sections 5, 6).
 
 velocity loss: sum(m (v - (noise - clean))^2) / (sum m + 1e-6) over the whole batch.
 gradient loss: on clean_t = x_t - (t/1000) v against clean, e = m (clean_t - clean): for strides 1,

@@ -1,4 +1,4 @@
-"""From a photo to PPD's hypotheses at network size (spec ppd.md sections 2, 3).
+"""From a photo to PPD's hypotheses at network size (docs/ppd.md sections 2, 3).
 
 Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, larger = farther.
 """

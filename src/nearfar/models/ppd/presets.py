@@ -16,7 +16,7 @@ TINY = replace(
 )
 
 # Ours on the photo encoder: tokens of 16 and 8 pixels at 192x256, and a correction of the encoder's
-# map at full resolution (docs/ppd.md, "Clean map").
+# map at full resolution (docs/ppd.md section 15).
 TINY_PHOTO = replace(
     LARGE,
     width=192,
@@ -44,7 +44,7 @@ VIDEO = PPDVideoConfig()
 
 # Ours: `tiny` with blocks across frames and reference tokens in its last two blocks; with them
 # switched off it is `tiny`, whose weights it starts from. One noise for all frames, so that what
-# still shows of it in the depth stands still (benchmarks/claims_video.py).
+# still shows of it in the depth stands still (benchmarks/claims/video.py).
 VIDEO_TINY = PPDVideoConfig(
     width=192,
     depth=8,

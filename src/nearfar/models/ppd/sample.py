@@ -1,4 +1,4 @@
-"""The sampling loop of PPD (arXiv 2510.07316; spec ppd.md section 2), as in the paper.
+"""The sampling loop of PPD (arXiv 2510.07316; docs/ppd.md section 2), as in the paper.
 
 Start from noise, ask the network for the velocity, take an Euler step, until time 0. The caller
 draws the noise with its generator and asks `sampling.timesteps.ppd_timesteps` for the times.

@@ -1,4 +1,4 @@
-"""The PPVD transformer (arXiv 2601.05246; spec ppd.md section 11): PPD over a window of frames.
+"""The PPVD transformer (arXiv 2601.05246; docs/ppd.md section 11): PPD over a window of frames.
 
 What differs from network.py, in call order: absolute positions by a sine table (published), blocks
 across frames before some fine blocks, and reference tokens ("reference-guided token propagation"):

@@ -1,10 +1,10 @@
-"""What the video network learns: velocity of whole clips (arXiv 2601.05246; spec ppd.md 5, 6, 11).
+"""What the video network learns: velocity of whole clips (docs/ppd.md sections 5, 6, 11).
 
-PPVD's training was never released; this is the image objective with what a window needs: one range
-(quantiles) for all frames of a clip, one time for all frames, noise of its own for each. Optional,
-ours: one noise for all frames of a clip (`shared_noise`); and the temporal loss, the same as the
-gradient loss in time: mean |difference of e| between frames that follow each other, e = error of
-the clean estimate, where both count.
+Training of PPVD (arXiv 2601.05246) was never released; this is the image objective with what a
+window needs: one range (quantiles) for all frames of a clip, one time for all frames, noise of its
+own for each. Optional, ours: one noise for all frames of a clip (`shared_noise`); and the temporal
+loss, the same as the gradient loss in time: mean |difference of e| between frames that follow each
+other, e = error of the clean estimate, where both count.
 """
 
 from __future__ import annotations

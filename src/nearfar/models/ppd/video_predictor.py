@@ -1,4 +1,4 @@
-"""From the frames of a window to PPVD's depth, stitched to the windows before (spec ppd.md 11).
+"""From a window's frames to PPVD's depth, stitched to the windows before (docs/ppd.md section 11).
 
 Output + 0.5 is affine log depth: ln(metres + 1) = s * depth + t, with one s and t for all windows
 since the last without references. Frames are RGB (Released code: the demo feeds BGR by mistake).
@@ -23,7 +23,7 @@ from .predictor import DEFAULT_STEPS
 from .sample import sample_depth
 from .video_network import PPDVideoNetwork
 
-# Windows stitched in the model's own space (arXiv 2601.05246; spec ppd.md section 11, stitching).
+# Windows stitched in the model's own space (arXiv 2601.05246; docs/ppd.md section 11.6).
 #
 # A window's key slots show frames whose depth R is known already: (s, b) minimizes |s P + b - R|^2
 # over all their pixels, and the window gives out s P + b. The reference of slot 0 stays that of the
@@ -74,7 +74,7 @@ def stitch(
     return Stitched(depth_Thw, torch.cat([key_depth_Thw[:1], depth_Thw[keys[1:]]]), scale, shift)
 
 
-# Which frames a window sees (arXiv 2601.05246; spec ppd.md section 11, windows).
+# Which frames a window sees (arXiv 2601.05246; docs/ppd.md section 11.5).
 #
 # Window 0 is the first `window` frames; each later one opens with the key frames of the window
 # before (as that window saw them, so slot 0 is always the clip's frame 0) and goes on with new

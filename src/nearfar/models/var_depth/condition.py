@@ -1,11 +1,11 @@
-"""The photo as condition, in our design: its features, and small MLPs instead of text (spec C1).
+"""The photo as condition: its features, small MLPs instead of text (docs/nextscale.md section 3).
 
 Features at three strides (S = stride of the tokenizer): S/4, S/2 and S. They are those of the
 frozen tokenizer's encoder, or, where the tokenizer knows depth only, semantics of a frozen encoder
 on the grid and finer ones from a few convolutions of our own.
 pooled = MLP(mean LN(cells)); context = [learned tokens, global token, MLP(LN(cells)) + Linear of a
 fixed 2-D sine code]. All context tokens count, there is no mask. The null tokens stand for "no
-photo" (classifier-free guidance, spec C4).
+photo" (classifier-free guidance, docs/nextscale.md section 3).
 Shapes: B batch, H W pixels, C channels, h w feature grid, M context tokens, D width.
 """
 
@@ -158,7 +158,8 @@ def _mlp(width_in: int, hidden: int, width_out: int) -> nn.Sequential:
     )
 
 
-# Switti's crop condition: the size of an image before its crop, and where it was cut (spec B2).
+# Switti's crop condition: an image's size before its crop, and where it was cut
+# (docs/nextscale.md section 7.2).
 
 SIDE = 512  # of the crops the published network was trained on
 
@@ -187,7 +188,8 @@ class CropFeatures(nn.Module):
         return torch.cat([angle_B4D.sin(), angle_B4D.cos()], dim=-1).flatten(1)
 
 
-# The released condition: RGB features blended into the embedding of a constant prompt (spec A2).
+# The released condition: RGB features blended into the embedding of a constant prompt
+# (docs/nextscale.md sections 8.1, 8.2).
 #
 # context = [prefix, T + sigmoid(alpha) R], pooled = t + sigmoid(beta) r, with T, t and a padding
 # mask of the prompt, and R, r, dynamic prefix from `RGBConditionAdapter`. Prefix by mode: static P,

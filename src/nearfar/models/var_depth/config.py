@@ -1,4 +1,4 @@
-"""Sizes of a VAR-Depth network (arXiv 2512.22653; spec var_depth.md sections A2, B1, C)."""
+"""Sizes of a VAR-Depth network (arXiv 2512.22653; docs/nextscale.md sections 3, 7, 8)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nearfar.tokenizers.presets import SWITTI
 
 # What the entries of a VAR-Depth config may be, and which of them go together.
 
-STAGES = 10  # fixed, whatever the resolution (spec A1)
+STAGES = 10  # fixed, whatever the resolution (docs/nextscale.md section 3)
 CHOICES: dict[str, tuple[str, ...]] = {
     "ffn": ("swiglu", "gelu"),
     "condition": ("photo", "adapter"),

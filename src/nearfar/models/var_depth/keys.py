@@ -1,4 +1,4 @@
-"""Published tensor names and ours: Switti, VAR-Depth's adapter file and its second stage (A2, B9).
+"""Tensor names of Switti, VAR-Depth's adapter and U-Net, and ours (docs/nextscale.md section 9).
 
 ours                      published                                         where
 transformer.*             the same without prefix                           Switti's file

@@ -1,4 +1,4 @@
-"""What VAR-Depth learns: the codes of the depth map at all ten scales (spec var_depth.md A2, C6).
+"""What VAR-Depth learns: codes of the depth map at all ten scales (docs/nextscale.md section 3).
 
 Teacher forcing shows the network the map's own f_hat. With self-refinement it sees f_hat of its
 own greedy codes, and learns Q_k[f - f_hat_(k-1)], what is left to say (DepthART's dynamic targets,
@@ -30,7 +30,7 @@ from .network import Conditioned, VarDepthNetwork, new_network
 from .sample import Choose, sample_f_hat
 from .square import Square, squash, squash_photo
 
-# Losses of VAR-Depth on logits of all scales (spec var_depth.md C6).
+# Losses of VAR-Depth on logits of all scales (docs/nextscale.md section 3).
 #
 # Shapes: B batch, L tokens of all scales, V codes, C code width, K scales, H W pixels.
 
@@ -102,7 +102,7 @@ def affine_loss(guess_BHW: Tensor, target_BHW: Tensor, *, valid_BHW: Tensor) -> 
 #
 # Shapes: B batch, L tokens of all scales, V codes, C code width, h w feature grid.
 
-RAMP = 0.5  # of the training: until then self-refinement grows (spec C6)
+RAMP = 0.5  # of the training: until then self-refinement grows (docs/nextscale.md section 3)
 
 
 class Pass(NamedTuple):
@@ -281,7 +281,8 @@ def target(parts: TrainingParts) -> TrainingTarget:
     )
 
 
-# What the second stage learns: depth at pixel size from coarse depth and the photo (spec A2, C3).
+# What the second stage learns: depth at pixel size from coarse depth and the photo
+# (docs/nextscale.md sections 3, 8.3).
 #
 # L = L1 + 0.5 MSE + gradient_weight * multi-scale gradient loss of images in -1..1. Coarse maps are
 # the truth made coarse (one factor k of 2..8 per batch, bilinear down and up, noise 0.02 per pixel

@@ -1,4 +1,4 @@
-"""The second stage: a U-Net that sharpens coarse depth along the photo (spec A2, C3).
+"""The second stage: a U-Net sharpens depth along the photo (docs/nextscale.md sections 3, 8.3).
 
 released: a regressor; the released name is "conditional diffusion upsampler", but no noise is ever
 added, and its timestep is 0 when it predicts. It works at 384x640 and leaves its output there.
@@ -19,7 +19,7 @@ from nearfar.geometry.resize import resize
 
 from .config import VarDepthConfig
 
-# The U-Net of the second stage (spec var_depth.md A2): residual blocks, attention below.
+# The U-Net of the second stage (docs/nextscale.md section 8.3): residual blocks, attention below.
 #
 # Levels of the published one: widths 64, 128, 256, 256, two residual blocks each on the way down
 # and three on the way up, attention (heads 8 wide) at the two deepest; group norms of 32, eps 1e-5,

@@ -1,4 +1,4 @@
-"""From a photo to VAR-Depth's hypotheses (spec var_depth.md A2, C11).
+"""From a photo to VAR-Depth's hypotheses (docs/nextscale.md section 3).
 
 The photo is squashed to the tokenizer's square and the map is of the same grid, or, with a second
 stage, of the size that works at; the pipeline brings it back to the photo's. What a value means

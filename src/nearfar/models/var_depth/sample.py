@@ -1,4 +1,4 @@
-"""The next-scale loop of VAR-Depth (arXiv 2512.22653; spec var_depth.md A1, B8): ten stages.
+"""The next-scale loop of VAR-Depth (arXiv 2512.22653; docs/nextscale.md section 3): ten stages.
 
 At every scale: logits with the photo, without it where guidance asks, choose codes, add them to
 f_hat, show the sum to the network at the next scale's size.
@@ -20,7 +20,7 @@ from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map
 
 from .network import Conditioned, VarDepthNetwork
 
-# Classifier-free guidance over scales (spec var_depth.md B8, C4).
+# Classifier-free guidance over scales (docs/nextscale.md sections 3, 7.6).
 #
 # At scale k of K (from 0), for on <= k < off, logits = (1 + t_k) cond - t_k uncond with
 # t_k = scale k / (K - 1): none at the first scale. Elsewhere the condition alone; from `off` on the
@@ -69,13 +69,13 @@ class Guidance:
 NONE = Guidance()
 
 
-# How the code vectors of a scale are chosen from logits (spec var_depth.md B8, C11).
+# How the code vectors of a scale are chosen from logits (docs/nextscale.md section 3).
 #
 # greedy: the best code. sample: drawn after top-k 400, top-p 0.95, as released. expected: greedy,
 # from scale 6 on the mean of the codebook under softmax. soft: sample, then the same mean: samples
-# differ in their large shapes and are smooth in detail. mean_k (ours, after depthart.md section 3):
-# as soft, but early scales take the mean of 4 draws at temperature 1/3. smooth: Switti's gumbel
-# mixture.
+# differ in their large shapes and are smooth in detail. mean_k (ours, after DepthART's,
+# docs/nextscale.md section 2): as soft, but early scales take the mean of 4 draws at temperature
+# 1/3. smooth: Switti's gumbel mixture.
 # Shapes: S samples, L tokens, V codes, C code width.
 
 MODES = ("greedy", "sample", "expected", "soft", "mean_k", "smooth")

@@ -1,6 +1,6 @@
-"""Scale-wise conditional upsampling: a U-Net whose decoder is the ladder of scales (spec C2).
+"""Scale-wise conditional upsampling: a U-Net whose decoder is the ladder of scales.
 
-u_0 = Linear(pooled) at 1x1; at scale k with a p_k x p_k grid
+Ours (docs/nextscale.md section 3). u_0 = Linear(pooled) at 1x1; at scale k with a p_k x p_k grid
 u_k = Block(mix[up(u_(k-1)), skip(pool(photo, p_k)), sum(f_hat_(k-1) at p_k), coordinates])
       * (1 + A_k) + B_k
 and W_k u_k is added to the tokens of the scale, W_kb u_k before every n-th block (all W start at

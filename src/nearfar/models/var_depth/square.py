@@ -1,4 +1,4 @@
-"""Photos and depth maps squashed to the tokenizer's square (spec var_depth.md A2, C7, C11)."""
+"""Photos and depth maps squashed to the tokenizer's square (docs/nextscale.md section 1)."""
 
 from __future__ import annotations
 

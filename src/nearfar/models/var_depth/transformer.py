@@ -1,4 +1,4 @@
-"""The Switti transformer (arXiv 2412.01819; spec var_depth.md B): tokens of scales to logits.
+"""The Switti transformer (arXiv 2412.01819; docs/nextscale.md section 7): tokens to logits.
 
 Scale 1 is one token, text_pooler(pooled) + pos_start; later scales are word_embed(z) of f_hat so
 far, averaged to their size; every token + lvl_embed of its scale. The head: LayerNorm (1 + s) + t,
@@ -24,7 +24,7 @@ from nearfar.layers.norm import modulated_layer_norm
 from .condition import CropFeatures
 from .config import VarDepthConfig
 
-# Rotary positions of Switti: every scale spans the same square (spec var_depth.md B4).
+# Rotary positions of Switti: every scale spans the same square (docs/nextscale.md section 7.4).
 #
 # Token (row r, column q) of a p x p map: step = 128 / max(p - 1, 1), angles
 # [q step t_i, r step t_i], t_i = 10000^(-4i/E), i = 0..E/4-1. Adjacent channels (2j, 2j+1) turn by
@@ -72,7 +72,7 @@ def apply_rope(x_BNLE: Tensor, tables: RopeTables) -> Tensor:
     return torch.stack(turned, dim=-1).flatten(-2)
 
 
-# The Switti block (spec var_depth.md B3): sandwich norms, cross-attention, gated by adaLN.
+# The Switti block (docs/nextscale.md section 7.3): sandwich norms, cross-attention, gated by adaLN.
 #
 # m = Linear(SiLU(c + s e)) = g1, g2, a1, a2, d1, d2 with condition c, crop e, crop_cond_scales s; x
 # += g1 rms_sa2(SelfAttn(rms_sa1(x) (1 + a1) + d1)) x += rms_ca2(CrossAttn(rms_ca1(x), rms_y(y))) x
