@@ -91,12 +91,17 @@ def predictors(model_name: str, encoder_name: str) -> dict[str, Predict]:
         return np.log1p(guess.depth_BHW[0].double().numpy())
 
     return {
-        f"{model_name}, {model.default_steps} steps": generative(1),
+        f"{model_name}, {counted(model.default_steps, 'step')}": generative(1),
         f"{model_name}, median of 8": generative(8),
         f"{encoder_name} alone": discriminative,
         "row ramp": lambda rgb_HW3: row_ramp(rgb_HW3.shape[:2]),
         "flat map": lambda rgb_HW3: flat_map(rgb_HW3.shape[:2]),
     }
+
+
+def counted(count: int, noun: str) -> str:
+    """1 step, 2 steps."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def mean_scores(predict: Predict, members: list[Pair]) -> Scores:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from nearfar.encoders.base import MetricGuess, SemanticsAndMetric
 from nearfar.errors import ConfigError
+from nearfar.layers.token_block import TokenBlock
 
 from .efficientnet_lite import LITE0, LITE2, EfficientNetLite, EfficientNetLiteConfig, Pyramid
 from .outputs import DEPTH_CELLS, EncoderOutput, metric_guess, resized, semantic_vectors
@@ -73,33 +74,6 @@ class ResidualConv(nn.Module):
         y_BCHW = F.relu(self.conv1(F.relu(self.norm(x_BCHW))))
         out_BCHW: Tensor = x_BCHW + self.conv2(y_BCHW)
         return out_BCHW
-
-
-class TokenBlock(nn.Module):
-    """Pre-norm attention and MLP with SiLU."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        B, L, D = x_BLD.shape
-        qkv_3BNLE = (
-            self.qkv(self.norm1(x_BLD))
-            .view(B, L, 3, self.heads, D // self.heads)
-            .permute(2, 0, 3, 1, 4)
-        )
-        mixed_BNLE = F.scaled_dot_product_attention(*qkv_3BNLE.unbind(0))
-        x_BLD = x_BLD + self.proj(mixed_BNLE.transpose(1, 2).reshape(B, L, D))
-        out_BLD: Tensor = x_BLD + self.mlp(self.norm2(x_BLD))
-        return out_BLD
 
 
 class Decoder(nn.Module):
