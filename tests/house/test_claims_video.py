@@ -115,7 +115,7 @@ def test_ranges_and_semantics_of_single_frames_and_of_clips(clips):
     assert (clips.photo_NTLD - clips.clip_NTLD).abs().max() > 0.01
 
 
-def test_every_arm_starts_as_ppd_tiny_and_adds_one_part(claims):
+def test_every_arm_starts_from_one_image_network_and_adds_one_part(claims):
     module = claims[0]
     names = list(module.ARMS)
     assert names == ["per frame", "one range", "temporal", "references", "semantics", "one noise"]

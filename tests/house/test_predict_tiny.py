@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from source_tree import ROOT
 
+from nearfar.weights.registry import find
+
 
 @pytest.fixture(scope="module")
 def script():
@@ -17,7 +19,7 @@ def script():
     return predict_tiny
 
 
-def test_a_way_is_measured_at_the_models_own_steps(script, tmp_path, monkeypatch):
+def test_a_way_is_measured_at_the_steps_asked_for_or_the_models_own(script, tmp_path, monkeypatch):
     asked = []
 
     def timed(model, options, **settings):
@@ -28,7 +30,7 @@ def test_a_way_is_measured_at_the_models_own_steps(script, tmp_path, monkeypatch
 
     monkeypatch.setattr(script, "timed", timed)
     options = SimpleNamespace(
-        model="ppd-tiny", steps=None, threads=None, way="plain", photo=None, resolution=None
+        model="ppd-tiny", steps=2, threads=None, way="plain", photo=None, resolution=None
     )
     found = script.measure(options)
     assert (found["steps"], found["dtype"]) == (2, "float32")
@@ -40,6 +42,8 @@ def test_a_way_is_measured_at_the_models_own_steps(script, tmp_path, monkeypatch
     }
     assert [settings["steps"] for settings in asked] == [2, 1, 2, 2, 2]
     assert script.GOALS.keys() <= found.keys()
+    options.steps = None
+    assert script.measure(options)["steps"] == find("ppd-tiny").steps
 
 
 def test_calls_are_timed_on_the_photo_at_its_own_size(script, tmp_path):

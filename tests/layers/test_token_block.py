@@ -23,7 +23,7 @@ def test_attention_is_that_of_torch():
 def test_every_token_hears_every_other_and_order_does_not_matter():
     ours, x = block(), torch.rand(1, 6, 12, generator=torch.Generator().manual_seed(2))
     changed = x.clone()
-    changed[0, 0] += 1
+    changed[0, 0, 0] += 1
     assert ((ours(changed) - ours(x))[0, 5]).abs().max() > 1e-5
     order = torch.tensor([3, 1, 0, 5, 4, 2])
     torch.testing.assert_close(ours(x[:, order]), ours(x)[:, order])

@@ -249,8 +249,9 @@ def init_weights(network: PPDNetwork, *, generator: torch.Generator) -> None:
     every block starts as the identity.
     """
     # What must begin at zero: the output, which with a detail head are the head's.
-    zeros = {"final_layer.linear"} if network.detail is None else {"detail.conv3"}
-    for name, module in network.named_modules():
+    modules = dict(network.named_modules())
+    zeros = {"detail.conv3" if "detail.conv3" in modules else "final_layer.linear"}
+    for name, module in modules.items():
         if isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
