@@ -12,8 +12,8 @@ one noise    PPVD with one noise for all frames of a clip (ours); above, each ha
 ..., one noise  the two networks that see single frames, drawn from one noise: no other training
 
 All start from the image part of ppvd-tiny (blocks across frames as the identity, at the full rate;
-the rest at a share of it) and see the same rendered clips, Muon for matrices and a rate that falls with the clock;
-semantics are frozen and not counted. A step sees some neighboring frames of a few clips, a test
+the rest at a share of it) and see the same rendered clips, Muon for matrices and a rate that falls
+with the clock; semantics are frozen and not counted. A step sees some neighboring frames of a few clips, a test
 all frames of a clip as one window, so windows are not stitched here. Judged on paths through scenes
 nobody trained on, one scale and shift fitted for each clip: AbsRel, delta1; change (of depth over
 true depth along the true motion, percent, what moves or hides left out) and tae (Video Depth
