@@ -15,10 +15,11 @@ All start from the image part of ppvd-tiny (blocks across frames as the identity
 the rest at a share of it) and see the same rendered clips, Muon for matrices and a rate that falls
 with the clock; semantics are frozen and not counted. A step sees some neighboring frames of a few
 clips, a test all frames of a clip as one window, so windows are not stitched here. Judged on paths
-through scenes nobody trained on, one scale and shift fitted for each clip: AbsRel, delta1; change (of depth over
-true depth along the true motion, percent, what moves or hides left out) and tae (Video Depth
-Anything's, which counts those and is not 0 for the truth); scale_spread of the frames; seconds and
-MB of activations a frame. Floors: that part as it is, the two encoders' metres, the truth.
+through scenes nobody trained on, one scale and shift fitted for each clip: AbsRel, delta1; change
+(of depth over true depth along the true motion, percent, what moves or hides left out) and tae
+(Video Depth Anything's, which counts those and is not 0 for the truth); scale_spread of the frames;
+seconds and MB of activations a frame. Floors: that part as it is, the two encoders' metres, the
+truth.
 """
 
 from __future__ import annotations
