@@ -161,7 +161,7 @@ def check(context: typer.Context, chosen: CheckOptions) -> None:
             samples=chosen.samples,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _tell(found)
+    _print_findings(found)
     if chosen.sheet is not None and found.tiles:
         write_sheet(
             [depth_tile(t.rgb_HW3, t.depth_HW, t.depth_HW > 0) for t in found.tiles], chosen.sheet
@@ -190,7 +190,7 @@ def _locate(chosen: CheckOptions) -> Located:
     return Located(card, split, dataset)
 
 
-def _tell(found: Examination) -> None:
+def _print_findings(found: Examination) -> None:
     """The findings as lines; broken samples on standard error."""
     from nearfar.data.check import warnings_of
 

@@ -162,7 +162,7 @@ def _run(context: typer.Context, options: EvalOptions) -> None:
         print(f"nearfar: interrupted; go on with --resume -o {folder}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     if done is None:
-        _tell(options, f"share {share[0]} of {share[1]} is done; others still work")
+        _log(options, f"share {share[0]} of {share[1]} is done; others still work")
         return
     result = load_result(done)
     if options.json:
@@ -174,7 +174,7 @@ def _run(context: typer.Context, options: EvalOptions) -> None:
         from nearfar.eval.report import write_report
 
         written = str(write_report(folder))
-    _tell(options, f"written: {written}")
+    _log(options, f"written: {written}")
 
 
 app.command("run")(as_command(EvalOptions, _run))
@@ -346,6 +346,6 @@ def _device(name: str, share: tuple[int, int]) -> str:
     return name
 
 
-def _tell(options: EvalOptions, text: str) -> None:
+def _log(options: EvalOptions, text: str) -> None:
     if not options.quiet:
         print(f"nearfar: {text}", file=sys.stderr)

@@ -34,12 +34,12 @@ def _predict(context: typer.Context, options: PredictOptions) -> None:
     outcome = run_job(job, _load(context, options, job.rank)) if job.items else None
     failures = lost + (outcome.failures if outcome else [])
     if outcome and outcome.interrupted:
-        _tell(f"interrupted, {outcome.done} of {len(job.items)} done; continue with --resume")
+        _log(f"interrupted, {outcome.done} of {len(job.items)} done; continue with --resume")
         raise typer.Exit(INTERRUPTED)
     if failures:
         if len(job.items) + len(lost) > 1 and outcome is not None:
             outcome.failures = failures
-            _tell(failure_list(outcome, len(job.items) + len(lost)))
+            _log(failure_list(outcome, len(job.items) + len(lost)))
         raise typer.Exit(FAILED)
     if not options.quiet and outcome and len(job.items) > 1:
         print(f"nearfar: {outcome.done} done, {outcome.skipped} skipped", file=sys.stderr)
@@ -127,7 +127,7 @@ def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[str]]:
             except InputError as error:
                 sources.remove(source)
                 lost.append(str(error))
-                _tell(str(error))
+                _log(str(error))
     return find_inputs(sources, exclude=options.output) if sources else [], lost
 
 
@@ -175,6 +175,6 @@ def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
     return model
 
 
-def _tell(message: str) -> None:
+def _log(message: str) -> None:
     """One line on standard error."""
     print(f"nearfar: error: {message}", file=sys.stderr)

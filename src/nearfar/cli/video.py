@@ -52,11 +52,11 @@ def _video(context: typer.Context, options: VideoOptions) -> None:
                     raise
                 stopped = error
             if isinstance(stopped, KeyboardInterrupt):
-                _tell("interrupted; what is finished is written, continue with --resume")
+                _log("interrupted; what is finished is written, continue with --resume")
                 raise typer.Exit(INTERRUPTED)
             if stopped is not None:
                 failed += 1
-                _tell(str(stopped))
+                _log(str(stopped))
                 if not options.skip_errors:
                     break
     if failed:
@@ -249,6 +249,6 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tell(message: str) -> None:
+def _log(message: str) -> None:
     """One line on standard error."""
     print(f"nearfar: error: {message}", file=sys.stderr)

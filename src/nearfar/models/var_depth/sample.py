@@ -180,8 +180,8 @@ def sample_f_hat(
         cond_SLV, u_SChw = network.step(inputs_SChw, given, scale=scale, u_BChw=u_SChw, cache=cache)
         if guidance.runs_unconditional(scale, count=count, is_causal=is_causal):
             assert without is not None
-            said = network.step(inputs_SChw, without, scale=scale, u_BChw=None, cache=other)
-            uncond_SLV = said.logits_BLV
+            unguided = network.step(inputs_SChw, without, scale=scale, u_BChw=None, cache=other)
+            uncond_SLV = unguided.logits_BLV
         logits_SLV = guidance(cond_SLV, uncond_SLV, scale=scale, count=count).expand(S, -1, -1)
         if watch is not None:
             watch(scale, logits_SLV)
