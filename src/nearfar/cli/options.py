@@ -77,7 +77,7 @@ class PredictOptions:
         int,
         option(
             "--ensemble-size",
-            help="Maps per photo; with 2 or more, their median and an uncertainty.",
+            help="Maps per photo; of 2 or more the median, and how far they differ.",
             panel=NETWORK,
         ),
     ] = _PREDICT.ensemble_size

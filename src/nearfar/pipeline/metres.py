@@ -34,7 +34,7 @@ class Reference(NamedTuple):
 
 
 class Metres(NamedTuple):
-    """depth_HW: metres, positive. uncertainty_HW: metres, or None for a single hypothesis."""
+    """depth_HW: metres, positive. uncertainty_HW: metres, or None where nothing is known of it."""
 
     depth_HW: NDArray[np.float32]
     uncertainty_HW: NDArray[np.float32] | None
@@ -56,7 +56,11 @@ def trusted(reference: Reference | None) -> Reference | None:
         return None
     share = float(_usable(reference).mean())
     if share < _LEAST_SHARE:
-        _LOG.warning("the metric reference says nothing on %.4g of the photo", 1 - share)
+        _LOG.warning(
+            "the metric reference %s takes %.3g %% of the photo for sky: no metres, no sky given",
+            reference.name,
+            100 * (1 - share),
+        )
         return None
     return reference
 

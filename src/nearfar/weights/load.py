@@ -279,7 +279,9 @@ def _require_pair(path: Path, loaded: LoadedNetwork, encoder: Any, sha256: str) 
         return  # the encoder is only asked for metres
     if encoder.name != tag:
         raise WeightsError(
-            path, f"trained with encoder {tag!r}, not {encoder.name!r}", "The result were garbage"
+            path,
+            f"trained with encoder {tag!r}, not {encoder.name!r}",
+            "Leave the encoder out: its own is found by the tag",
         )
     if encoder.width != wanted:
         raise WeightsError(

@@ -252,3 +252,26 @@ def test_a_correction_needs_an_encoder_with_metres():
     network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ConfigError, match="gives no metres beside its semantics"):
         PPDPredictor(network, Photographer())
+
+
+def test_later_corrections_start_from_the_first_when_asked():
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(1)
+    torch.nn.init.normal_(network.detail.conv3.weight, std=0.1, generator=draw)
+    encoder = Photographer()
+    predictor = PPDPredictor(network, encoder, metric_encoder=encoder)
+    calls = []
+    network.x_embedder.register_forward_hook(lambda *_: calls.append(1))
+
+    def maps(start):
+        calls.clear()
+        asked = PredictConfig(steps=4, ensemble_start=start)
+        found = predictor.predict(photo(), asked, area=64 * 96, generators=seeds(1, 2))
+        return found.depth_Shw
+
+    apart = maps("noise")
+    assert len(calls) == 4  # both maps of a pair side by side
+    shared = maps("first")
+    assert len(calls) == 4 + 2  # the second from the middle
+    assert torch.equal(apart[0], shared[0]) or (apart[0] - shared[0]).abs().max() < 1e-5
+    assert (apart[1] - shared[1]).abs().max() > 1e-4

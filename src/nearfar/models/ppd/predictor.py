@@ -17,6 +17,7 @@ from nearfar.geometry.resize import photo_to_network
 from nearfar.models.base import Hypotheses, MetricReference
 from nearfar.predict_config import EnsembleStart, PredictConfig
 from nearfar.result import DepthKind
+from nearfar.sampling.flow_matching import add_noise
 from nearfar.sampling.timesteps import ppd_timesteps
 
 from .anchor import anchor_of
@@ -111,13 +112,20 @@ class PPDPredictor:
         # 3. from noise to depth in a few Euler steps, hypotheses side by side [B,1,H,W]
         depths_BHW: list[Tensor] = []
         spreads_BHW: list[Tensor] = []
+        first_11HW: Tensor | None = None
         for group in _groups(generators, at_once=max(1, pixels // (H * W)), is_shared=is_shared):
             noise_B1HW = draw_noise(group, size_hw=(H, W)).to(device)
             image_B3HW = image_13HW.expand(len(group), -1, -1, -1)
             given = (image_B3HW, semantics_1LD.expand(len(group), -1, -1))
             if anchor is not None:
                 map_B1HW = anchor.map_B1HW.expand(len(group), -1, -1, -1)
-                found = sample_clean_map(network, *given, map_B1HW, noise_B1HW, timesteps)
+                times = timesteps
+                if is_shared and first_11HW is not None:  # noised again, for the second half
+                    times = timesteps[len(timesteps) // 2 :]
+                    at_B = torch.tensor(times[:1], device=device)
+                    noise_B1HW = add_noise(first_11HW, noise_B1HW, timestep_B=at_B)
+                found = sample_clean_map(network, *given, map_B1HW, noise_B1HW, times)
+                first_11HW = found.clean_B1HW[:1] if first_11HW is None else first_11HW
                 depths_BHW.append(anchor.log_depth(found.clean_B1HW)[:, 0].cpu())
                 # a Laplace distribution of mean absolute error b has the deviation sqrt(2) b
                 b_B1HW = found.log_spread_B1HW.exp() * anchor.range_B[:, None, None, None]
