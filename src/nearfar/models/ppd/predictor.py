@@ -20,8 +20,8 @@ from nearfar.result import DepthKind
 from nearfar.sampling.flow_matching import add_noise
 from nearfar.sampling.timesteps import ppd_timesteps
 
-from .anchor import anchor_of
-from .network import PPDNetwork
+from .anchor import Anchor, anchor_of
+from .network import CleanMap, PPDNetwork
 from .sample import sample_clean_map, sample_depth, sample_from_clean
 
 DEFAULT_STEPS = 4
@@ -118,18 +118,11 @@ class PPDPredictor:
             image_B3HW = image_13HW.expand(len(group), -1, -1, -1)
             given = (image_B3HW, semantics_1LD.expand(len(group), -1, -1))
             if anchor is not None:
-                map_B1HW = anchor.map_B1HW.expand(len(group), -1, -1, -1)
-                times = timesteps
-                if is_shared and first_11HW is not None:  # noised again, for the second half
-                    times = timesteps[len(timesteps) // 2 :]
-                    at_B = torch.tensor(times[:1], device=device)
-                    noise_B1HW = add_noise(first_11HW, noise_B1HW, timestep_B=at_B)
-                found = sample_clean_map(network, *given, map_B1HW, noise_B1HW, times)
-                first_11HW = found.clean_B1HW[:1] if first_11HW is None else first_11HW
+                found = _corrected(network, given, anchor, noise_B1HW, timesteps, first_11HW)
+                if is_shared and first_11HW is None:
+                    first_11HW = found.clean_B1HW
                 depths_BHW.append(anchor.log_depth(found.clean_B1HW)[:, 0].cpu())
-                # a Laplace distribution of mean absolute error b has the deviation sqrt(2) b
-                b_B1HW = found.log_spread_B1HW.exp() * anchor.range_B[:, None, None, None]
-                spreads_BHW.append(math.sqrt(2) * b_B1HW[:, 0].cpu())
+                spreads_BHW.append(_deviation(found, anchor)[:, 0].cpu())
                 continue
             # the first hypothesis, noised again, saves the others half of their steps
             if is_shared and depths_BHW:
@@ -166,6 +159,29 @@ class PPDPredictor:
             fov_x_deg=float(guess.fov_x_deg_B[0]),
             name=self.metric_encoder.name,
         )
+
+
+def _corrected(
+    network: PPDNetwork,
+    given: tuple[Tensor, Tensor],
+    anchor: Anchor,
+    noise_B1HW: Tensor,
+    timesteps: Sequence[int],
+    first_11HW: Tensor | None,
+) -> CleanMap:
+    """Clean maps from noise, or from a first one that is noised again for the second half."""
+    if first_11HW is not None:
+        timesteps = timesteps[len(timesteps) // 2 :]
+        timestep_1 = torch.tensor(timesteps[:1], device=noise_B1HW.device)
+        noise_B1HW = add_noise(first_11HW, noise_B1HW, timestep_B=timestep_1)
+    map_B1HW = anchor.map_B1HW.expand(len(noise_B1HW), -1, -1, -1)
+    return sample_clean_map(network, *given, map_B1HW, noise_B1HW, timesteps)
+
+
+def _deviation(found: CleanMap, anchor: Anchor) -> Tensor:
+    """Standard deviation [B,1,H,W] in ln(metres + 1): sqrt(2) b of a Laplace distribution."""
+    b_B1HW = found.log_spread_B1HW.exp() * anchor.range_B[:, None, None, None]
+    return math.sqrt(2) * b_B1HW
 
 
 def _groups(
