@@ -1,19 +1,23 @@
-"""Golden parity of the MoGe-2 semantics; the metric part's plumbing at tiny size."""
+"""Golden parity of MoGe-2, semantics and whole; the metric part's plumbing at tiny size."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from nearfar.encoders.dinov2 import DinoV2Config
 from nearfar.encoders.moge2 import MoGe2, remap_points, token_grid
-from nearfar.encoders.moge2_config import MoGe2Config, metric_config
+from nearfar.encoders.moge2_config import MoGe2Config, config_of, metric_config
 from nearfar.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ppd" / "moge2_tiny.safetensors"
+WHOLE = Path(__file__).parents[1] / "golden" / "moge2" / "moge2_tiny_full.safetensors"
 TRUNK = DinoV2Config(width=48, depth=4, heads=3, grid=5)
 METRIC = replace(
     metric_config(DinoV2Config(width=24, depth=4, heads=2, grid=4), widths=(20, 12, 8), dim_out=20),
@@ -56,6 +60,50 @@ def test_golden_semantics(golden, encoder, case):
     torch.testing.assert_close(semantics, golden[f"{case}.semantics"], atol=1e-5, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """What the published code answers, and its weights and config under "model." and "config"."""
+    golden = load_file(WHOLE)
+    with safe_open(WHOLE, framework="pt") as stream:
+        return golden | {"config": json.loads(stream.metadata()["model_config"])}
+
+
+def published_moge2(whole, rounding):
+    """The network of the published weights; of the file that says so, with this rounding."""
+    model = {k.removeprefix("model."): v for k, v in whole.items() if k.startswith("model.")}
+    config = config_of(model, model_config=whole["config"], where="golden", grid_rounding=rounding)
+    network = MoGe2(config)
+    network.load_state_dict(model)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("rounding", "version"), [("nearest", "rounded"), ("down", "truncated")])
+def test_golden_metres_and_field_of_view(whole, rounding, version):
+    network = published_moge2(whole, rounding)
+    image = whole["image_uint8"][None] / 255
+    points, mask, scale = network.affine_points(image)
+    torch.testing.assert_close(
+        points[0], whole[f"{version}.forward41_points"], atol=1e-5, rtol=1e-5
+    )
+    assert torch.equal(mask[0], whole[f"{version}.forward41_mask"].bool())
+    torch.testing.assert_close(scale[0], whole[f"{version}.forward41_metric_scale"])
+    guess = network.metric(image)
+    valid = guess.valid_BHW[0]
+    assert valid.float().mean() > 0.8
+    expected = whole[f"{version}.infer_depth"]
+    torch.testing.assert_close(guess.depth_BHW[0][valid], expected[valid], atol=1e-4, rtol=0)
+    focal = float(whole[f"{version}.infer_intrinsics"][0, 0])  # in photo widths
+    fov_x_deg = math.degrees(2 * math.atan(0.5 / focal))
+    assert float(guess.fov_x_deg_B) == pytest.approx(fov_x_deg, abs=0.01)
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "down"])
+def test_semantics_do_not_depend_on_the_rounding(whole, rounding):
+    image = whole["image_uint8"][None, :, :48, :64] / 255
+    semantics = published_moge2(whole, rounding).semantics(image)
+    torch.testing.assert_close(semantics[0], whole["semantics_48x64"], atol=1e-5, rtol=0)
+
+
 def test_metric_of_semantics_only_weights_is_refused(golden, encoder):
     with pytest.raises(ConfigError, match="semantics only"):
         encoder.metric(golden["wide.image"])
@@ -70,7 +118,8 @@ def test_metric_has_the_photos_size_and_does_not_depend_on_the_batch(metric_mode
     assert torch.isfinite(both.depth_BHW).all()
     assert (both.depth_BHW[both.valid_BHW] > 0).all()
     assert (both.depth_BHW[~both.valid_BHW] == 0).all()
-    assert ((both.fov_x_deg_B > 0) & (both.fov_x_deg_B < 180)).all()
+    in_range_B = (both.fov_x_deg_B > 0) & (both.fov_x_deg_B < 180)
+    assert (in_range_B | ~both.valid_BHW.flatten(1).any(dim=1)).all()  # NaN without a camera
     one = metric_model.metric(image[1:])
     torch.testing.assert_close(one.depth_BHW, both.depth_BHW[1:], atol=1e-4, rtol=1e-4)
 
@@ -86,9 +135,10 @@ def test_scale_of_metres_is_exp_of_the_class_token_mlp(metric_model):
     assert torch.equal(after.points_BHW3, before.points_BHW3)
     mlp = metric_model.scale_head
     grid = token_grid(32, 48, tokens=20)
-    class_token = metric_model.encoder(image, grid_hw=grid).class_BD
-    hidden = torch.relu(F.linear(class_token, mlp[0].weight, mlp[0].bias))
-    by_hand = F.linear(hidden, mlp[2].weight, mlp[2].bias).exp()[:, 0]
+    hidden = metric_model.encoder(image, grid_hw=grid).class_BD
+    for layer in (0, 2):
+        hidden = torch.relu(F.linear(hidden, mlp[layer].weight, mlp[layer].bias))
+    by_hand = F.linear(hidden, mlp[4].weight, mlp[4].bias).exp()[:, 0]
     torch.testing.assert_close(before.scale_B, by_hand)
 
 
@@ -120,5 +170,6 @@ def test_exp_remap_and_token_grid():
         remap_points(raw, kind="exp")[0, 0, 0], torch.stack([0.5 * z, -z, z])
     )
     assert torch.equal(remap_points(raw, kind="linear"), raw)
-    assert token_grid(768, 1024, tokens=3600) == (51, 69)  # cut down, not rounded
+    assert token_grid(768, 1024, tokens=3600) == (52, 69)
+    assert token_grid(768, 1024, tokens=3600, rounding="down") == (51, 69)
     assert token_grid(16, 5000, tokens=4) == (1, 35)

@@ -61,6 +61,23 @@ def test_noise_moves_the_field_of_view_only_a_little():
     assert fit.focal == pytest.approx(focal, rel=0.03)
 
 
+def test_small_maps_give_their_pixels_more_than_once():
+    """Of 3 rows the released code takes rows 0, 1, 2 for 22, 21 and 21 of its 64."""
+    _, points, _ = scene(3, 3, 70.0)
+    points = points + 0.1 * torch.randn(points.shape, generator=torch.Generator().manual_seed(5))
+    fit = recover_focal_shift(points, usable_HW=torch.ones(3, 3, dtype=torch.bool))
+    repeats = torch.tensor([22, 21, 21])
+    weight = (repeats[:, None] * repeats)[..., None]
+
+    def cost(focal, shift):
+        projected = focal * points[..., :2] / (points[..., 2:] + shift)
+        return float((weight * (projected - view_plane(3, 3)) ** 2).double().sum())
+
+    step = 1e-3
+    for df, ds in [(step, 0), (-step, 0), (0, step), (0, -step)]:
+        assert cost(fit.focal + df, fit.shift + ds) > cost(*fit)
+
+
 def test_the_fit_is_the_least_squares_minimum():
     _, points, _ = scene(32, 32, 70.0, shift=0.2)
     generator = torch.Generator().manual_seed(4)
@@ -76,8 +93,8 @@ def test_the_fit_is_the_least_squares_minimum():
         assert cost(fit.focal + df, fit.shift + ds) > best
 
 
-@pytest.mark.parametrize("case", ["empty", "two", "nan", "constant"])
-def test_hopeless_maps_give_a_finite_answer(case):
+@pytest.mark.parametrize("case", ["empty", "two", "nan", "mirrored"])
+def test_points_that_no_camera_sees_give_no_valid_pixel(case):
     points = torch.rand(8, 8, 3, generator=torch.Generator().manual_seed(0)) + 0.5
     usable = torch.ones(8, 8, dtype=torch.bool)
     if case == "empty":
@@ -87,10 +104,13 @@ def test_hopeless_maps_give_a_finite_answer(case):
         usable[0, :2] = True
     elif case == "nan":
         points[:] = torch.nan
-    else:
-        points[:] = 1.0
-    fit = recover_focal_shift(points, usable_HW=usable)
-    assert math.isfinite(fit.focal) and fit.focal > 0 and math.isfinite(fit.shift)
+    else:  # left is right and up is down: the best focal is negative
+        points[..., :2] = -view_plane(8, 8)
+        points[..., 2] = 1
+    assert recover_focal_shift(points, usable_HW=usable) is None
+    guess = metric_from_affine(points[None], mask_BHW=usable[None], scale_B=torch.ones(1))
+    assert not guess.valid_BHW.any() and not guess.depth_BHW.any()
+    assert guess.fov_x_deg_B.isnan().all()
 
 
 def test_view_plane_is_centered_with_unit_half_diagonal():

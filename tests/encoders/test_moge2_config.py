@@ -14,7 +14,7 @@ STACK = {
     "dim_in": [1024, 256, 128, 64, 32],
     "dim_res_blocks": [1024, 256, 128, 64, 32],
     "dim_out": [None, None, None, None, 3],
-    "num_res_blocks": [0, 1, 1, 1, 1],
+    "num_res_blocks": [0, 1, 1, 1, 0],
     "res_block_in_norm": "none",
     "res_block_hidden_norm": "none",
     "resamplers": ["conv_transpose", "conv_transpose", "conv_transpose", "bilinear"],
@@ -25,11 +25,16 @@ PUBLISHED = {
         "intermediate_layers": [5, 11, 17, 23],
         "dim_out": 1024,
     },
-    "neck": {**STACK, "dim_in": [1026, 2, 2, 2, 2], "dim_out": None},
+    "neck": {
+        **STACK,
+        "dim_in": [1026, 2, 2, 2, 2],
+        "dim_out": None,
+        "num_res_blocks": [0, 2, 2, 2, 0],
+    },
     "points_head": STACK,
     "mask_head": {**STACK, "dim_out": [None, None, None, None, 1]},
     "normal_head": STACK,
-    "scale_head": {"dims": [1024, 1024, 1]},
+    "scale_head": {"dims": [1024, 1024, 1024, 1]},
     "remap_output": "exp",
     "num_tokens_range": [1200, 3600],
 }
@@ -64,7 +69,7 @@ def test_full_size_network_has_the_spec_shapes():
     assert state["neck.input_blocks.0.weight"].shape == (1024, 1026, 1, 1)
     assert state["neck.resamplers.0.0.weight"].shape == (1024, 256, 2, 2)
     assert state["points_head.output_blocks.4.weight"].shape == (3, 32, 1, 1)
-    assert state["scale_head.2.weight"].shape == (1, 1024)
+    assert state["scale_head.4.weight"].shape == (1, 1024)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def moge2_file_content(moge2):
         "model_config": {
             "encoder": {"backbone": "micro", "intermediate_layers": [0, 1, 2, 3], "dim_out": 24},
             **stacks,
-            "scale_head": {"dims": [64, 64, 1]},
+            "scale_head": {"dims": [64, 64, 64, 1]},
             "remap_output": "exp",
             "num_tokens_range": [1200, 3600],
         },

@@ -131,6 +131,14 @@ def test_moge2_with_its_own_config(tmp_path, moge2, moge2_file_content):
     assert found.tensors.keys() == moge2.state_dict().keys()
 
 
+def test_the_name_of_ppds_copy_of_moge2_keeps_its_token_grid(tmp_path, moge2_file_content):
+    for name, rounding in [("moge2.pt", "down"), ("model.pt", "nearest")]:
+        torch.save(moge2_file_content, tmp_path / name)
+        convert_file(tmp_path / name, tmp_path / "own.safetensors")
+        for path in (tmp_path / name, tmp_path / "own.safetensors"):
+            assert read_weights(path).config.grid_rounding == rounding
+
+
 def test_moge2_semantics_only_and_half_files(tmp_path, moge2_file_content):
     path = tmp_path / "moge2.pt"
     model = moge2_file_content["model"]

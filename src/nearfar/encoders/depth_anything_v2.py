@@ -25,7 +25,6 @@ class DepthAnythingV2(nn.Module):
     name = "dav2"
     is_metric = False
     stride = SEMANTIC_STRIDE
-    stride = 16
 
     def __init__(self, config: DinoV2Config) -> None:
         super().__init__()

@@ -21,6 +21,7 @@ from nearfar.family import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+PPDS_MOGE2 = "moge2.pt"  # what PPD calls the file; its copy of MoGe makes the token grid otherwise
 _DAV2_DATA = "595 K synthetic images for the teacher, its labels on 62 M photos for these weights"
 
 
@@ -96,7 +97,13 @@ def _is_dav2(tensors: Mapping[str, Tensor], prefixes: frozenset[str]) -> bool:
 def _read_moge2(file: ReleasedFile) -> Recognized:
     from .moge2_config import config_of
 
-    config = config_of(file.tensors, model_config=file.model_config, where=file.path)
+    is_ppds = file.path.name == PPDS_MOGE2
+    config = config_of(
+        file.tensors,
+        model_config=file.model_config,
+        where=file.path,
+        grid_rounding="down" if is_ppds else "nearest",
+    )
     tag = _tag(file, "moge2")
     return Recognized(kind="moge2", config=config, tensors=dict(file.tensors), encoder=tag)
 
@@ -189,7 +196,7 @@ MOGE2 = Family(
             family="moge2",
             preset="vitl",
             encoder="moge2",
-            file="moge2.pt",
+            file=PPDS_MOGE2,
             licence="MIT",
             is_encoder=True,
             commercial=True,
@@ -197,7 +204,8 @@ MOGE2 = Family(
             hub_file="model.pt",
             training_data="mixture of synthetic and real sets (see arXiv 2507.02546)",
             size_mb=1320,
-            note="Semantics, metric depth and field of view. Address not checked.",
+            note="Semantics, metric depth and field of view, with the token grid of PPD's copy "
+            "(MoGe's own: load its model.pt by path). Address not checked.",
         ),
     ),
     serves={"moge2": "moge2-vitl"},

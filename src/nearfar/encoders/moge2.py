@@ -2,9 +2,9 @@
 
 docs/ppd.md sections 4, 9 and 13. Semantics: bilinear resize with antialias, then normalize; patch
 tokens of four blocks through the shared final norm, a 1x1 convolution each, summed. They match
-golden data. The metric part (features + view-plane coordinates -> neck -> heads; points remapped
-by exp; scale = exp(MLP(class token))) is [unverified]: built from the paper and the public model's
-description, with its layout read from the checkpoint (moge2_config.py).
+golden data, and so does the metric part (features + view-plane coordinates -> neck -> heads; points
+remapped by exp; scale = exp(MLP(class token))), whose layout is read from the checkpoint
+(moge2_config.py).
 
 Shapes: B batch, H W pixels of the photo, h w tokens, L = h*w, D width of the semantics.
 """
@@ -23,7 +23,7 @@ from nearfar.errors import ConfigError
 from .base import MetricGuess
 from .dinov2 import PATCH, SEMANTIC_STRIDE, DinoV2, normalize_rgb, patch_grid
 from .moge2_camera import metric_from_affine, view_plane
-from .moge2_config import MoGe2Config
+from .moge2_config import GridRounding, MoGe2Config
 from .moge2_decoder import ConvStack
 
 
@@ -76,7 +76,6 @@ class MoGe2(nn.Module):
 
     name = "moge2"
     stride = SEMANTIC_STRIDE
-    stride = 16
 
     def __init__(self, config: MoGe2Config) -> None:
         super().__init__()
@@ -114,7 +113,8 @@ class MoGe2(nn.Module):
                 "Convert the full MoGe-2 file (model_config and model)",
             )
         size_hw = (image_B3HW.shape[-2], image_B3HW.shape[-1])
-        grid_hw = token_grid(*size_hw, tokens=self.config.num_tokens_range[1])
+        tokens = self.config.num_tokens_range[1]
+        grid_hw = token_grid(*size_hw, tokens=tokens, rounding=self.config.grid_rounding)
         trunk = self.encoder(image_B3HW, grid_hw=grid_hw)
         features_BCHW = neck(self._with_view_plane(trunk.features_BDhw, size_hw))
         points_B3HW = _resize(points_head(features_BCHW)[-1], size_hw)
@@ -142,13 +142,16 @@ class MoGe2(nn.Module):
         return [torch.cat([features_BDhw, places_B2HW[0]], dim=1), *places_B2HW[1:]]
 
 
-def token_grid(height: int, width: int, *, tokens: int) -> tuple[int, int]:
-    """Rows and columns of at most `tokens` tokens with the photo's aspect.
+def token_grid(
+    height: int, width: int, *, tokens: int, rounding: GridRounding = "nearest"
+) -> tuple[int, int]:
+    """Rows and columns of about `tokens` tokens with the photo's aspect.
 
-    Released code (PPD's copy): both are cut down to whole numbers; current MoGe rounds.
+    Released code: current MoGe takes the nearest whole numbers, PPD's copy of it cuts down.
     """
     aspect = width / height
-    return max(1, int((tokens / aspect) ** 0.5)), max(1, int((tokens * aspect) ** 0.5))
+    whole = int if rounding == "down" else round
+    return max(1, whole((tokens / aspect) ** 0.5)), max(1, whole((tokens * aspect) ** 0.5))
 
 
 def remap_points(raw_BHW3: Tensor, *, kind: str) -> Tensor:

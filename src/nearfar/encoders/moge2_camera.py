@@ -24,7 +24,7 @@ _ITERATIONS = 40
 
 
 class FocalShift(NamedTuple):
-    """focal: in half image diagonals. shift: to add to z. Both are in the point map's own unit."""
+    """focal: in half image diagonals, positive. shift: to add to z, in the point map's unit."""
 
     focal: float
     shift: float
@@ -42,22 +42,23 @@ def view_plane(
     return torch.stack([u_HW, v_HW], dim=-1)
 
 
-def recover_focal_shift(points_HW3: Tensor, *, usable_HW: Tensor) -> FocalShift:
-    """Least-squares focal and shift of one affine point map; (1, 0) if under 3 usable points.
+def recover_focal_shift(points_HW3: Tensor, *, usable_HW: Tensor) -> FocalShift | None:
+    """Least-squares focal and shift of one affine point map; None if no pinhole fits it.
 
     min over f, s of sum |f * xy / (z + s) - uv|^2, started at the solution of the linear problem
     f * xy - s * uv = z * uv, which is exact for exact data; Levenberg-Marquardt in float64.
+    None: under 3 usable points, or the best focal is not positive. Released code: the pixels are
+    those of a nearest resize to 64x64, so small maps give some of theirs more than once.
     """
     H, W, _ = points_HW3.shape
-    rows = torch.linspace(0, H - 1, min(H, _SAMPLES)).round().long()
-    columns = torch.linspace(0, W - 1, min(W, _SAMPLES)).round().long()
+    rows, columns = (torch.arange(_SAMPLES) * side // _SAMPLES for side in (H, W))
     usable_hw = usable_HW.cpu()[rows][:, columns]
     points_P3 = points_HW3.cpu()[rows][:, columns][usable_hw].double()
     uv_P2 = view_plane(H, W)[rows][:, columns][usable_hw].double()
     finite_P = points_P3.isfinite().all(dim=1)
     points_P3, uv_P2 = points_P3[finite_P], uv_P2[finite_P]
     if len(points_P3) < 3:
-        return FocalShift(1.0, 0.0)
+        return None
     xy_P2, z_P = points_P3[:, :2], points_P3[:, 2]
     lowest = float(-z_P.min() + 1e-6 * (1 + z_P.abs().median()))
     starts = [s for s in (_linear_shift(xy_P2, z_P=z_P, uv_P2=uv_P2), 0.0) if s > lowest] or [
@@ -66,16 +67,19 @@ def recover_focal_shift(points_HW3: Tensor, *, usable_HW: Tensor) -> FocalShift:
     fits = [_refine(xy_P2, z_P=z_P, uv_P2=uv_P2, shift=shift, lowest=lowest) for shift in starts]
     _, focal, shift = min(fits)
     if not (math.isfinite(focal) and focal > 0):
-        return FocalShift(1.0, 0.0)
+        return None
     return FocalShift(focal, shift)
 
 
 def metric_from_affine(points_BHW3: Tensor, *, mask_BHW: Tensor, scale_B: Tensor) -> MetricGuess:
-    """Depth in metres (0 where invalid), validity, and field of view of affine point maps."""
+    """Depth in metres (0 where invalid), validity, and field of view of affine point maps.
+
+    Points that no pinhole camera sees give a map without a valid pixel and NaN as field of view.
+    """
     H, W = points_BHW3.shape[1:3]
     fits = [recover_focal_shift(p, usable_HW=m) for p, m in zip(points_BHW3, mask_BHW)]
-    shift_B = points_BHW3.new_tensor([fit.shift for fit in fits])
-    focal_B = points_BHW3.new_tensor([fit.focal for fit in fits])
+    none = FocalShift(math.nan, math.nan)
+    focal_B, shift_B = points_BHW3.new_tensor([fit or none for fit in fits]).unbind(1)
     depth_BHW = points_BHW3[..., 2] + shift_B[:, None, None]
     valid_BHW = mask_BHW & (depth_BHW > 0) & depth_BHW.isfinite()
     depth_BHW = torch.where(valid_BHW, depth_BHW * scale_B[:, None, None], 0.0)

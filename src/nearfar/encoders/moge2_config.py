@@ -4,18 +4,16 @@ The published file is a dict {model_config, model}; `from_published` turns its `
 this config, so a file that differs from our preset is built as it says. Field names of the decoder
 follow the public configuration (MoGe config "v2", docs/ppd.md section 13).
 
-Known from the paper and the released code: trunk, layers 5/11/17/23, projections, neck widths
-1024/256/128/64/32, remap "exp", tokens 1200..3600. [unverified], from memory of the public model,
-no golden data: how many residual blocks each level has, that they carry no norms, the resamplers
-(three transposed convolutions, then bilinear), the widths inside the heads, the depth of the scale
-head.
+The released ViT-L has: layers 5/11/17/23, neck widths 1024/256/128/64/32 with 0/2/2/2/0 residual
+blocks (heads 0/1/1/1/0) without norms, three transposed convolutions, then bilinear, a scale head
+of three hidden layers, remap "exp", tokens 1200..3600.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -29,6 +27,8 @@ RESAMPLERS = ("conv_transpose", "bilinear", "nearest", "pixel_shuffle")
 NORMS = ("none", "layer_norm", "group_norm", "instance_norm")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "elu")
 REMAPS = ("exp", "linear")
+GridRounding = Literal["nearest", "down"]
+GRID_ROUNDINGS = ("nearest", "down")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,11 @@ class ConvStackConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MoGe2Config:
-    """Trunk, feature layers, decoder parts (None = absent) and how points are remapped."""
+    """Trunk, feature layers, decoder parts (None = absent) and how points are remapped.
+
+    grid_rounding: how the metric part's token grid is made whole. It is no matter of the layout:
+    configs that differ in it only are equal.
+    """
 
     trunk: DinoV2Config
     intermediate_layers: tuple[int, ...]
@@ -74,9 +78,11 @@ class MoGe2Config:
     scale_head: tuple[int, ...] | None = None  # widths of the MLP, input first
     remap_output: str = "exp"
     num_tokens_range: tuple[int, int] = (1200, 3600)
+    grid_rounding: GridRounding = field(default="nearest", compare=False)
 
     def __post_init__(self) -> None:
         _one_of("remap_output", self.remap_output, REMAPS)
+        _one_of("grid_rounding", self.grid_rounding, GRID_ROUNDINGS)
         layers, depth = self.intermediate_layers, self.trunk.depth
         if not layers or not all(0 <= i < depth for i in layers):
             raise ConfigError("MoGe2Config", f"layers {layers} are not blocks of 0..{depth - 1}")
@@ -92,7 +98,12 @@ class MoGe2Config:
         return None not in (self.neck, self.points_head, self.mask_head, self.scale_head)
 
 
-def from_published(model_config: Mapping[str, Any], *, trunk: DinoV2Config) -> MoGe2Config:
+def from_published(
+    model_config: Mapping[str, Any],
+    *,
+    trunk: DinoV2Config,
+    grid_rounding: GridRounding = "nearest",
+) -> MoGe2Config:
     """The config that a checkpoint's `model_config` states; ConfigError on what we cannot build.
 
     `trunk` comes from the tensors' shapes, since the file names it by a word only.
@@ -114,6 +125,7 @@ def from_published(model_config: Mapping[str, Any], *, trunk: DinoV2Config) -> M
         scale_head=None if scale_head is None else tuple(scale_head["dims"]),
         remap_output=model_config.get("remap_output", "linear"),
         num_tokens_range=(int(low), int(high)),
+        grid_rounding=grid_rounding,
         **stacks,
     )
 
@@ -156,16 +168,18 @@ def metric_config(trunk: DinoV2Config, *, widths: tuple[int, ...], dim_out: int)
     """
     levels = len(widths)
     resamplers = ("conv_transpose",) * (levels - 2) + ("bilinear",)
-    blocks = (0,) + (1,) * (levels - 1)
 
     def stack(
-        dim_in: Sequence[int | None], inner: tuple[int, ...], dim_out: Sequence[int | None]
+        dim_in: Sequence[int | None],
+        inner: tuple[int, ...],
+        dim_out: Sequence[int | None],
+        blocks: int = 1,
     ) -> ConvStackConfig:
         return ConvStackConfig(
             dim_in=tuple(dim_in),
             dim_res_blocks=inner,
             dim_out=tuple(dim_out),
-            num_res_blocks=blocks,
+            num_res_blocks=(0, *(blocks,) * (levels - 2), 0),
             resamplers=resamplers,
             res_block_in_norm="none",
             res_block_hidden_norm="none",
@@ -178,11 +192,11 @@ def metric_config(trunk: DinoV2Config, *, widths: tuple[int, ...], dim_out: int)
         trunk=trunk,
         intermediate_layers=tuple(range(quarter - 1, depth, quarter)),
         dim_out=dim_out,
-        neck=stack((dim_out + 2, *(2,) * (levels - 1)), widths, (None,) * levels),
+        neck=stack((dim_out + 2, *(2,) * (levels - 1)), widths, (None,) * levels, blocks=2),
         points_head=stack(widths, widths, (*only_last, 3)),
         mask_head=stack(widths, widths, (*only_last, 1)),
         normal_head=stack(widths, widths, (*only_last, 3)),
-        scale_head=(trunk.width, trunk.width, 1),
+        scale_head=(*(trunk.width,) * 3, 1),
     )
 
 
@@ -193,12 +207,16 @@ PRESETS = {
 
 
 def config_of(
-    tensors: Mapping[str, Tensor], *, model_config: Mapping[str, Any] | None, where: object
+    tensors: Mapping[str, Tensor],
+    *,
+    model_config: Mapping[str, Any] | None,
+    where: object,
+    grid_rounding: GridRounding = "nearest",
 ) -> MoGe2Config:
     """The layout the file's own model_config states; without one, semantics only."""
     trunk = trunk_config_of(tensors, "encoder.backbone.")
     if model_config is not None:
-        return from_published(model_config, trunk=trunk)
+        return from_published(model_config, trunk=trunk, grid_rounding=grid_rounding)
     decoder = [name for name in tensors if not name.startswith("encoder.")]
     if decoder:
         raise WeightsError(

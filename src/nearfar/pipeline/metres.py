@@ -50,16 +50,18 @@ class Camera(NamedTuple):
 def trusted(reference: Reference | None) -> Reference | None:
     """The reference, or None (and a warning) if it is usable on under 1 % of the photo.
 
-    An encoder that takes nearly everything for sky is lost, and so would be its sky mask.
+    An encoder that takes nearly everything for sky, or whose points no camera sees, is lost, and so
+    would be its sky mask.
     """
     if reference is None:
         return None
     share = float(_usable(reference).mean())
     if share < _LEAST_SHARE:
         _LOG.warning(
-            "the metric reference %s takes %.3g %% of the photo for sky: no metres, no sky given",
+            "the metric reference %s knows %.3g %% of the photo (all sky, or points that fit no "
+            "camera): no metres, no sky given",
             reference.name,
-            100 * (1 - share),
+            100 * share,
         )
         return None
     return reference
