@@ -1,5 +1,6 @@
 """Released checkpoints by the names of their tensors; parts and other sizes are refused by name."""
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def dar_file(monkeypatch):
 def test_dar_as_its_public_code_saves_it(tmp_path, dar_file, caplog):
     network, file = dar_file
     wrapped = {"model": {f"module.{n}": t for n, t in file.items()}, "epoch": 3}
-    torch.save(wrapped, tmp_path / "dar.pth")
+    torch.save(wrapped | {"args": Namespace(lr=3e-5)}, tmp_path / "dar.pth")
     found = read_weights(tmp_path / "dar.pth")
     assert (found.family, found.encoder, found.preset) == ("dar", "", "released")
     assert found.tensors.keys() == network.state_dict().keys()

@@ -4,7 +4,10 @@ import collections
 import json
 import os
 import pickle
+from argparse import Namespace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -111,6 +114,26 @@ def test_plain_pickles_are_read(tmp_path, zipped, name):
     assert safe.is_pickle(path)
     assert torch.equal(safe.read_pickle(path)["state_dict"]["w"], torch.arange(3.0))
     assert "convert" in refused(safe.read_safetensors, path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_plain_containers_of_training_scripts_are_no_code(tmp_path, zipped):
+    """DAR's script stores its `args`; others paths and numpy numbers. None of it is built."""
+    args = Namespace(lr=1e-4, output=Path("runs/dar"), best=np.float64(0.1), mean=np.zeros(3))
+    content = {"model": {"w": torch.arange(3.0)}, "args": args, "epoch": 3}
+    path = tmp_path / "checkpoint.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    read = safe.read_pickle(path)
+    assert torch.equal(read["model"]["w"], torch.arange(3.0))
+    assert not hasattr(read["args"], "lr")
+
+
+def test_code_inside_a_plain_container_is_still_refused(tmp_path):
+    witness = tmp_path / "witness"
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"model": {}, "args": Namespace(lr=Evil(witness))}, path)
+    assert "asks for code (posix.system)" in refused(safe.read_pickle, path)
+    assert not witness.exists()
 
 
 @pytest.mark.parametrize("writer", ["zip", "legacy", "pickle", "pickle2"])

@@ -1,7 +1,8 @@
 """Reading and writing files of weights: nothing damaged, executable or empty comes in.
 
 safetensors headers are checked against the file's length before anything is mapped; pickles are
-only read as plain tensors (weights_only) and refused, unexecuted, when they ask for more.
+only read as plain tensors (weights_only) and refused, unexecuted, when they ask for more. The plain
+containers that training scripts put beside (`args`, paths, numpy numbers) become inert stand-ins.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from nearfar.errors import OutputError, WeightsError
 
@@ -31,7 +33,15 @@ _LENGTH_BYTES = 8  # a safetensors file begins with the length of its JSON heade
 _LARGEST_HEADER = 100_000_000
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _LEGACY_PICKLES = 5  # magic number, protocol, system, content, storage names; then raw data
-_HARMLESS = ("torch.", "collections.OrderedDict", "_codecs.encode")
+_STOOD_IN = (  # what training scripts store beside tensors; none of it is built
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    *(f"pathlib.{m}{k}" for m in ("", "_local.") for k in ("PosixPath", "WindowsPath", "Path")),
+    *(f"numpy.{m}.multiarray.{f}" for m in ("core", "_core") for f in ("scalar", "_reconstruct")),
+    "numpy.dtype",
+    "numpy.ndarray",
+)
+_HARMLESS = ("torch.", "collections.OrderedDict", "_codecs.encode", *_STOOD_IN)
 _SHOWN = 3  # names in a message
 
 
@@ -40,6 +50,19 @@ class WeightsFile(NamedTuple):
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
+
+
+class _StandIn:
+    """Takes whatever a pickle gives it, and keeps and does nothing."""
+
+    def __new__(cls, *_: object) -> _StandIn:
+        return object.__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def sha256_of(path: Path) -> str:
@@ -91,7 +114,8 @@ def read_pickle(path: Path) -> Mapping[str, Any]:
     is_misnamed = path.suffix == ".safetensors"  # torch goes by the name where it has one
     mapped = _first_bytes(path).startswith(_ZIP) and not is_misnamed  # the older form cannot be
     try:
-        with warnings.catch_warnings(), path.open("rb") as stream:
+        stood_in = safe_globals([(_StandIn, name) for name in _STOOD_IN])
+        with warnings.catch_warnings(), stood_in, path.open("rb") as stream:
             warnings.simplefilter("ignore")
             source = stream if is_misnamed else path
             loaded = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
