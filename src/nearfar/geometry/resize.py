@@ -4,6 +4,7 @@ Every method is separable: output row i is a weighted sum of a few input rows (i
 centers are at +0.5 (OpenCV's and torch's align_corners=False convention); rows beyond the border
 repeat the last one. Released PPD code (docs/ppd.md section 3) uses these cv2 methods on 8-bit
 photos; here values stay float32, so they differ from it by rounding only (half a grey level).
+`bicubic_antialias` is Pillow's bicubic instead (a = -0.5, wider where it shrinks).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nearfar.errors import ConfigError
 
-ResizeMethod = Literal["nearest", "bilinear", "bicubic", "area"]
+ResizeMethod = Literal["nearest", "bilinear", "bicubic", "area", "bicubic_antialias"]
 CUBIC_A = -0.75
 
 
@@ -47,13 +49,16 @@ def resize(x: Tensor, size_hw: tuple[int, int], *, method: ResizeMethod) -> Tens
     """The map(s) [..., H, W] at another size, float32 (nearest keeps the dtype).
 
     area = mean over the exact box of each output pixel when both sides shrink; as in OpenCV, a
-    side that grows makes it a bilinear blend confined to the pixel's box.
+    side that grows makes it a bilinear blend confined to the pixel's box. bicubic_antialias takes
+    [B,C,H,W] only.
     """
     if method not in get_args(ResizeMethod):
         raise ConfigError("resize", f"unknown method {method!r}", f"Use {get_args(ResizeMethod)}")
     if method == "nearest":
         rows, columns = (_nearest_index(n, m, x) for n, m in zip(x.shape[-2:], size_hw))
         return x[..., rows[:, None], columns]
+    if method == "bicubic_antialias":
+        return F.interpolate(x.float(), size=size_hw, mode="bicubic", antialias=True)
     maker = _TAPS[method]
     if method == "area" and (size_hw[0] > x.shape[-2] or size_hw[1] > x.shape[-1]):
         maker = _box_blend_taps

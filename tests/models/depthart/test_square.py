@@ -1,6 +1,8 @@
 """Squashing to the tokenizer's square; depth as in the golden normalization."""
 
+import numpy as np
 import torch
+from PIL import Image
 
 from nearfar.models.depthart.presets import DEPTHART, MICRO, TINY
 from nearfar.models.depthart.square import squash, squash_photo
@@ -13,6 +15,14 @@ def test_photos_shrink_by_area_and_grow_by_bicubic():
     torch.testing.assert_close(small, ramp.view(1, 3, 64, 16, 2).mean(-1)[:, :, ::4])
     large = squash_photo(ramp[..., :4, :4], MICRO)
     assert large.shape == (1, 3, 16, 16) and large.min() >= 0 and large.max() <= 1
+
+
+def test_photos_of_the_published_network_shrink_by_pillows_bicubic():
+    photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    theirs = np.asarray(Image.fromarray(photo).resize((256, 256), Image.Resampling.BICUBIC))
+    apart = 255 * squash_photo(image, DEPTHART)[0].permute(1, 2, 0) - torch.tensor(theirs)
+    assert apart.abs().mean() < 0.4
 
 
 def test_depth_equals_golden_where_all_is_known(networks, golden):

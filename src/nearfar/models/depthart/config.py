@@ -13,6 +13,7 @@ from nearfar.tokenizers.presets import VAR
 Attention = Literal["plain", "l2_norm"]  # softmax scale 0.25 / sqrt(E); or unit q, k
 Modulation = Literal["block", "shared", "constant"]  # constant: what a single condition folds to
 Prefix = Literal["tokenizer", "encoder"]  # the photo as partial sums, or as semantics
+PUBLISHED_CURVE = "linear_q98"  # ours have others: with it go the looks of the released code
 _CHOICES = (("attention", Attention), ("modulation", Modulation), ("prefix", Prefix))
 
 
@@ -34,7 +35,7 @@ class DepthARTConfig:
     prefix: Prefix = "tokenizer"
     semantics_width: int = 0
     activation: Activation = "gelu_tanh"
-    curve: str = "linear_q98"
+    curve: str = PUBLISHED_CURVE
     tokenizer: VQConfig = VAR
 
     def __post_init__(self) -> None:

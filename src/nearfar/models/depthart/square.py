@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from nearfar.geometry.resize import resize
 from nearfar.geometry.squares import depth_square, photo_square
 
-from .config import DepthARTConfig
+from .config import PUBLISHED_CURVE, DepthARTConfig
 
 
 class Square(NamedTuple):
@@ -19,8 +20,14 @@ class Square(NamedTuple):
 
 
 def squash_photo(image_B3HW: Tensor, config: DepthARTConfig) -> Tensor:
-    """The photo(s) 0..1 at image_size x image_size: area where they shrink, bicubic elsewhere."""
-    return photo_square(image_B3HW, config.tokenizer.image_size, grow="bicubic")
+    """The photo(s) 0..1 at image_size x image_size: area where they shrink, bicubic elsewhere.
+
+    Released code, so networks of its curve: Pillow's bicubic, which smooths less.
+    """
+    side = config.tokenizer.image_size
+    if config.curve == PUBLISHED_CURVE:
+        return resize(image_B3HW, (side, side), method="bicubic_antialias").clamp(0, 1)
+    return photo_square(image_B3HW, side, grow="bicubic")
 
 
 def squash(
