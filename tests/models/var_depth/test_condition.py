@@ -59,6 +59,14 @@ def test_sizes_give_the_published_numbers(golden):
     assert crop_numbers([(512, 512)]).tolist() == [[512, 512, 0, 0]]
 
 
+def test_crop_numbers_are_those_of_float32():
+    """427 * 512 / 427 is a little less than 512 there, and so cut to 511."""
+    assert crop_numbers([(427, 640), (600, 800)]).tolist() == [
+        [511, 767, 0, 127],
+        [512, 682, 0, 85],
+    ]
+
+
 def test_features_are_sines_then_cosines_of_each_number():
     features = CropFeatures(16)
     torch.nn.init.constant_(features.weight, 0.25)

@@ -165,13 +165,14 @@ SIDE = 512  # of the crops the published network was trained on
 
 
 def crop_numbers(sizes_hw: Sequence[tuple[int, int]]) -> Tensor:
-    """(h', w', top, left) of images scaled to a shorter side of 512, cut in the center: [B,4]."""
-    rows = []
-    for height, width in sizes_hw:
-        ratio = SIDE / min(height, width)
-        h, w = int(height * ratio), int(width * ratio)
-        rows.append((h, w, max(0, (h - SIDE) // 2), max(0, (w - SIDE) // 2)))
-    return torch.tensor(rows, dtype=torch.float32)
+    """(h', w', top, left) of images scaled to a shorter side of 512, cut in the center: [B,4].
+
+    Released code: the ratio is float32, and its last digit decides many of the whole numbers.
+    """
+    sizes_B2 = torch.tensor(sizes_hw, dtype=torch.float32)
+    scaled_B2 = (sizes_B2 * (SIDE / sizes_B2.amin(dim=1, keepdim=True))).floor()
+    corner_B2 = ((scaled_B2 - SIDE) / 2).floor().clamp_min(0)
+    return torch.cat([scaled_B2, corner_B2], dim=1)
 
 
 class CropFeatures(nn.Module):
