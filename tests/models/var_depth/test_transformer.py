@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nearfar.errors import ConfigError
 from nearfar.models.var_depth.condition import crop_numbers
 from nearfar.models.var_depth.presets import COMPAT, MICRO
 from nearfar.models.var_depth.transformer import (
@@ -43,6 +44,13 @@ def test_logits_are_the_published_ones_masked_or_not(golden, golden_network, siz
     if sizes == "512":
         loss = F.cross_entropy(found.flatten(0, 1), given["target"].long().flatten())
         torch.testing.assert_close(loss, given["loss.512"][0], atol=1e-5, rtol=0)
+
+
+def test_a_mask_instead_of_a_bias_is_refused(golden, golden_network):
+    given = golden("model_tiny")
+    mask = given["prompt_attn_bias"] == 0
+    with pytest.raises(ConfigError, match="torch.bool is a mask, not a bias"):
+        golden_network().transformer.prepare(given["pooled"], given["prompt_embeds"], bias_BM=mask)
 
 
 def test_causal_logits_are_the_published_ones(golden, golden_network):

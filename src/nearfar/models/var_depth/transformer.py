@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nearfar.errors import ConfigError
 from nearfar.layers.adaln import adaln_modulation
 from nearfar.layers.kv_cache import KVCache, empty_cache
 from nearfar.layers.mlp import MLP
@@ -332,7 +333,17 @@ class SwittiTransformer(nn.Module):
         bias_BM: Tensor | None = None,
         crop_B4: Tensor | None = None,
     ) -> Conditions:
-        """Modulation of all blocks, keys and values of the context, rope: once per photo."""
+        """Modulation of all blocks, keys and values of the context, rope: once per photo.
+
+        bias_BM is added to the attention of each context token: 0 or -inf. ConfigError for a
+        boolean mask, which would be added as 0 and 1.
+        """
+        if bias_BM is not None and not bias_BM.is_floating_point():
+            raise ConfigError(
+                "attention bias",
+                f"{bias_BM.dtype} is a mask, not a bias",
+                "Give 0 where a context token counts and -inf where it does not",
+            )
         # float32 island: everything below is scaled by these few vectors
         with torch.autocast(pooled_BD.device.type, enabled=False):
             start_BD = self.text_pooler(pooled_BD.float())
