@@ -199,9 +199,10 @@ def test_our_own_format(tmp_path, tiny, ppd):
 def depthart_file():
     """A small DepthART as released: transformer, `vae_proxy.`, constants, normalizer."""
     vq = VQConfig(channels=32, multipliers=(1, 1), blocks=1, code_width=8, codebook=16)
-    config = DepthARTConfig(width=64, depth=1, heads=1, classes=3, tokenizer=vq)
+    config = DepthARTConfig(width=64, depth=2, heads=1, classes=3, tokenizer=vq)
     network = new_network(config, generator=torch.Generator().manual_seed(0))
     file = {"normalizer.alpha": torch.ones(1), "lvl_1L": torch.zeros(1, 680, dtype=torch.int64)}
+    file |= {f"blocks.{i}.attn.zero_k_bias": torch.zeros(64) for i in range(2)}
     for name, tensor in network.state_dict().items():
         part, _, rest = name.partition(".")
         released = published_name(rest, phi_count=4) if part == "tokenizer" else rest
@@ -215,7 +216,7 @@ def test_depthart_with_its_tokenizer(tmp_path, depthart_file):
     save_file(file, tmp_path / "model.safetensors")
     weights = read_weights(tmp_path / "model.safetensors")
     assert (weights.family, weights.config, weights.encoder) == ("depthart", config, "")
-    assert weights.ignored == {"normalizer.alpha": 1, "lvl_1L": 1}
+    assert weights.ignored == {"normalizer.alpha": 1, "lvl_1L": 1, "blocks.*.attn.zero_k_bias": 2}
     done = convert_file(tmp_path / "model.safetensors", tmp_path / "ours.safetensors")
     again = read_weights(done.path)
     assert again.config == config and again.preset == "custom"
@@ -228,7 +229,7 @@ def test_a_var_file_is_no_depthart(tmp_path, depthart_file):
         torch.save(content, tmp_path / "var_d16.pth")
         found = read_weights(tmp_path / "var_d16.pth")
         assert (found.family, found.encoder, found.entry) == ("var", "", "var-d16")
-        left_out = {"normalizer.alpha", "lvl_1L"}
+        left_out = {"normalizer.alpha", "lvl_1L", *(n for n in var if n.endswith("zero_k_bias"))}
         assert found.tensors.keys() == {f"transformer.{n}" for n in var if n not in left_out}
         with pytest.raises(WeightsError, match="var_d16.pth: a VAR file.*no tokenizer in it"):
             load_predictor(tmp_path / "var_d16.pth")

@@ -5,6 +5,7 @@ Kind and sizes of released ones are read from names and shapes (released.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from .safe import is_pickle, read_pickle, read_safetensors
 from .shared_stem import with_stem
 
 FORMAT = "1"
+_NUMBER = re.compile(r"\.\d+(?=\.)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +110,7 @@ def _recognize(path: Path, flat: Flat, encoder: str | None) -> Weights:
     except KeyError as error:
         raise WeightsError(path, f"looks like {form.name}, but {error} is missing") from error
     require_fit(build(found.kind, found.config), found.tensors, path, remedy=found.remedy)
-    flat.ignored.update(found.dropped)
+    flat.ignored.update(_NUMBER.sub(".*", name) for name in found.dropped)  # a block like another
     known = find_by_file(path.name, family=found.kind)
     return Weights(
         family=found.kind,

@@ -1,7 +1,5 @@
 """Every published name maps or is dropped by name; what a file is, is read from its keys."""
 
-import logging
-
 import pytest
 import torch
 
@@ -71,8 +69,7 @@ def test_published_files_are_recognized_by_their_keys(name, caplog):
     constants = {"lvl_1L", "attn_bias_for_masking"}
     constants |= {f"blocks.{i}.attn.zero_k_bias" for i in range(found.config.depth)}
     assert set(found.dropped) == constants
-    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert all(any(f" {name} is " in line for line in warned) for name in constants)
+    assert not caplog.records  # they are computed again: `models convert` counts them, once
 
 
 def test_depthart_release_drops_the_scales_of_l2_attention_aloud(caplog):

@@ -2,7 +2,8 @@
 
 Our attribute names are VAR's, under `transformer.`; the tokenizer's are under `tokenizer.`. What
 kind of network a file holds is read from its keys: attention from `scale_mul_1H11`, modulation from
-`ada_gss`, sizes from shapes. Every name that has no place is dropped with a warning by name.
+`ada_gss`, sizes from shapes. Every name that has no place is dropped, with a warning unless it is a
+constant.
 VAR files are flat, or nested in `trainer.var_wo_ddp`; they hold no tokenizer. DepthART files hold
 it under `vae_proxy.`, its quantizer once more under `vae_quant_proxy.`; either may be missing.
 """
@@ -83,7 +84,7 @@ def from_published(
     scales: tuple[int, ...] | None = None,
     heads: int | None = None,
 ) -> Published:
-    """Config and tensors of a VAR or DepthART file; every dropped name is told in a warning.
+    """Config and tensors of a VAR or DepthART file; what is dropped is told, unless constant.
 
     attention: "plain" does what released DepthART did with VAR files that have l2-norm scales: it
     drops them; None = as the keys say. scales, heads: where they are not those of the published
@@ -103,9 +104,8 @@ def from_published(
             vq_tensors[name] = tensor
         elif own is None or (attention == "plain" and name.endswith(SCALE_MUL)):
             dropped.append(name)
-            constant = name.split(".")[-1] in CONSTANTS
-            reason = "a constant" if constant else "not part of this network"
-            log.warning("%s: %s is %s and is dropped", where, name, reason)
+            if name.split(".")[-1] not in CONSTANTS:
+                log.warning("%s: %s is not part of this network and is dropped", where, name)
         else:
             ours[own] = tensor
     # 2. sizes from shapes; tokenizer and transformer must speak of the same codes

@@ -8,8 +8,8 @@ prompt.static_prefix_KMD  static_prefix_context_scales, twice               adap
 upsampler.unet.*          the same without prefix                           second stage
 tokenizer.*               see tokenizers/keys.py                            VQVAE-Switti
 
-Every name that has no place here is told in a warning. The embedding of the constant prompt is in
-none of the files: see condition.py.
+Every name that has no place here and is not rebuilt is told in a warning. The embedding of the
+constant prompt is in none of the files: see condition.py.
 """
 
 from __future__ import annotations
@@ -80,9 +80,6 @@ def from_switti(
     ours = {name: value for name, value in names.items() if name.startswith(_PARTS)}
     dropped = [name for name in names if name not in ours]
     _warn(where, [name for name in dropped if name not in REBUILT], "the transformer")
-    for name in dropped:
-        if name in REBUILT:
-            log.warning("%s: %s is rebuilt from the scales and dropped", where, name)
     try:
         config = _switti_config(ours, base, heads=heads, is_causal=is_causal)
     except (KeyError, ConfigError) as error:
