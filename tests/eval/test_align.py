@@ -14,11 +14,13 @@ from nearfar.eval.align import (
     find_alignment,
     reduced_columns,
 )
+from nearfar.eval.metrics.edges import windowed_boundary_f1
 from nearfar.eval.metrics.image import image_metrics
 
 FOLDER = Path(__file__).parents[1] / "golden"
 MARIGOLD = dict(np.load(FOLDER / "eval" / "marigold.npz"))
 MOGE = dict(np.load(FOLDER / "eval" / "moge_metrics.npz"))
+MOGE_BOUNDARY = dict(np.load(FOLDER / "eval" / "moge_boundary.npz"))
 RANGES = {"nyu": (1e-3, 10), "kitti": (1e-5, 80), "eth3d": (1e-5, np.inf)}
 MARIGOLD_NAMES = [
     *("abs_rel", "sq_rel", "rmse", "rmse_log", "log10"),
@@ -96,6 +98,29 @@ def test_scores_are_moges(kind, group, _unused, name, conversion):
     wanted = MOGE[f"{kind}.out.{group}.rel"][0]
     assert scores["abs_rel_moge"] == pytest.approx(wanted, rel=1e-4)
     assert scores["delta1"] == pytest.approx(MOGE[f"{kind}.out.{group}.delta1"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("metric", "none"),
+        ("scale", "l1_scale"),
+        ("affine", "l1_affine"),
+        ("affine_bad", "l1_affine"),
+        ("disparity", "lstsq_disparity"),
+    ],
+)
+def test_boundaries_are_moges(kind, name):
+    """Of a disparity those beyond the farthest truth count, up to 1e6 m."""
+    prediction = next(v for key, v in MOGE.items() if key.startswith(f"{kind}.in."))
+    aligned = align(name, prediction, MOGE["gt.depth"], MOGE["gt.mask"], variant="moge")
+    depth = aligned.boundary_depth_HW
+    assert (depth is not None) == (kind == "disparity")
+    depth = aligned.depth_HW if depth is None else depth
+    for radius in (1, 2, 3):
+        found = windowed_boundary_f1(depth, MOGE["gt.depth"], MOGE["gt.mask"], radius=radius).f1
+        wanted = MOGE_BOUNDARY[f"{kind}.out.boundary.radius{radius}_f1"][0]
+        assert found == pytest.approx(wanted, abs=1e-6)
 
 
 def test_clip_is_video_depth_anythings():

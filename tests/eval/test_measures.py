@@ -49,6 +49,12 @@ def test_windowed_edges_at_every_radius():
     assert measure(scored(factor=2.0), names).values == pytest.approx(dict.fromkeys(names, 1.0))
 
 
+def test_windowed_edges_take_the_boundary_depth_of_the_alignment():
+    perfect = scored().depth_HW
+    frame = scored()._replace(depth_HW=np.ones_like(perfect), boundary_depth_HW=perfect)
+    assert measure(frame, ["windowed_boundary_f1_r1"]).values["windowed_boundary_f1_r1"] == 1
+
+
 def test_edges_in_space_need_a_camera():
     record = replace(MiniData().record(1), intrinsics_33=None)
     assert "flying_rate" in measure(scored(record), ["flying_rate"]).values

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nearfar.errors import ConfigError
 from nearfar.geometry.masked_resize import masked_nearest_source
@@ -21,6 +22,16 @@ def test_indices_are_moges(case):
 
 def test_every_case_of_the_golden_file_is_there():
     assert len(CASES) == 5 and "480x640_64x64" in CASES
+
+
+def test_places_are_those_of_torchs_float32_steps():
+    """48 of 120: numpy's float64 steps, rounded afterwards, put some windows one pixel off."""
+    center = torch.linspace(0.5 / 48, 1 - 0.5 / 48, 48).numpy() * np.float32(120)
+    first = np.rint(center - np.float32(1.25)).astype(int)
+    for pixel in range(120):  # the only valid one: seen by the windows of 3 that hold it
+        valid = (np.arange(120) == pixel)[None]
+        found = masked_nearest_source(valid, (1, 48)).found_hw[0]
+        assert found.tolist() == [start <= pixel < start + 3 for start in first]
 
 
 def test_takes_the_nearest_valid_value_and_repeats_when_growing():

@@ -24,6 +24,7 @@ from nearfar.geometry.robust_fits import L1Fit, fit_ransac_log1p, l1_affine, l1_
 
 _DEPTH_FLOOR = 1e-6  # Marigold: final depth is at least this
 _VIDEO_NEAREST = 1e-3
+_MOGE_BOUNDARY_FLOOR = 1e-6
 _MAX_EXPONENT = 80.0  # wild lines give huge but finite metres
 
 
@@ -63,13 +64,15 @@ class Aligned(NamedTuple):
     """depth_HW: float64 metres (or [T,H,W]). scale, shift: of the fit, in its space.
 
     notes: counters for the result file: degenerate, negative_scale (0 or 1), clipped_share of the
-    valid pixels, fallback and inlier_share of RANSAC.
+    valid pixels, fallback and inlier_share of RANSAC. boundary_depth_HW: the depth that windowed
+    boundary scores take, where it is another one.
     """
 
     depth_HW: NDArray[np.float64]
     scale: float
     shift: float
     notes: dict[str, float]
+    boundary_depth_HW: NDArray[np.float64] | None = None
 
 
 class FitInput(NamedTuple):
@@ -94,6 +97,7 @@ class Metres(NamedTuple):
 
     depth_HW: NDArray[np.float64]
     clipped_share: float
+    boundary_depth_HW: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,14 +130,14 @@ class Alignment:
         """
         given = FitInput(prediction_HW, truth_HW, valid_HW, options, generator)
         fit, notes = self.find(given)
-        depth_HW, clipped_share = self.to_metres(fit, given)
+        depth_HW, clipped_share, boundary_depth_HW = self.to_metres(fit, given)
         notes = {
             "degenerate": float(fit.degenerate),
             "negative_scale": float(fit.scale < 0),
             "clipped_share": clipped_share,
             **notes,
         }
-        return Aligned(depth_HW, fit.scale, fit.shift, notes)
+        return Aligned(depth_HW, fit.scale, fit.shift, notes, boundary_depth_HW)
 
 
 def converted(prediction: NDArray, conversion: str) -> NDArray[np.float64]:
@@ -258,17 +262,22 @@ def _metres(fit: Fit, given: FitInput) -> Metres:
 
 
 def _inverse(fit: Fit, given: FitInput) -> Metres:
-    """1 / disparity, clipped below at 1e-3, or (MoGe) at 1 / the largest valid truth."""
-    floor = fits.MIN_DISPARITY
-    if given.options.variant == "moge":
-        floor = 1 / float(given.truth_HW[given.valid_HW].max())
-    return _clipped_inverse(_line(fit, given.prediction_HW), floor, given.valid_HW)
+    """1 / disparity, clipped below at 1e-3, or (MoGe) at 1 / the largest valid truth.
+
+    Released code: for boundaries MoGe clips at 1e-6, so those beyond the farthest truth count.
+    """
+    disparity = _line(fit, given.prediction_HW)
+    if given.options.variant != "moge":
+        return _clipped_inverse(disparity, fits.MIN_DISPARITY, given.valid_HW)
+    floor = 1 / float(given.truth_HW[given.valid_HW].max())
+    depth, clipped_share, _ = _clipped_inverse(disparity, floor, given.valid_HW)
+    return Metres(depth, clipped_share, 1 / np.maximum(disparity, _MOGE_BOUNDARY_FLOOR))
 
 
 def _video_inverse(fit: Fit, given: FitInput) -> Metres:
     """As `_inverse`, of a disparity clipped below at 1e-3 before the fit too; in [1e-3, max]."""
     disparity = _line(fit, np.maximum(given.prediction_HW, fits.MIN_DISPARITY))
-    depth, clipped_share = _clipped_inverse(disparity, fits.MIN_DISPARITY, given.valid_HW)
+    depth, clipped_share, _ = _clipped_inverse(disparity, fits.MIN_DISPARITY, given.valid_HW)
     high = np.inf if given.options.max_depth is None else given.options.max_depth
     return Metres(np.clip(depth, _VIDEO_NEAREST, high), clipped_share)
 

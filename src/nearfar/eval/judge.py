@@ -68,12 +68,16 @@ class FrameResult(NamedTuple):
 
 
 class FrameFit(NamedTuple):
-    """Aligned metres of one frame within the caps, under the scale and shift of its clip."""
+    """Aligned metres of one frame within the caps, under the scale and shift of its clip.
+
+    boundary_depth_HW: as in `Aligned`.
+    """
 
     depth_HW: NDArray[np.float64]
     scale: float
     shift: float
     notes: dict[str, float]
+    boundary_depth_HW: NDArray[np.float64] | None = None
 
 
 class _Prediction(NamedTuple):
@@ -167,8 +171,12 @@ def fit_clip(
             options=AlignOptions(**options),
             generator=np.random.default_rng([part.seed, place]),
         )
-        depths = whole.depth_HW[None] if len(maps) == 1 else whole.depth_HW
-        aligned = [whole._replace(depth_HW=depth_HW) for depth_HW in depths]
+        aligned = [whole]
+        if len(maps) > 1:
+            aligned = [
+                whole._replace(depth_HW=depth_HW, boundary_depth_HW=None)
+                for depth_HW in whole.depth_HW
+            ]
     return [
         _capped(one, truth_HW, mask_HW, protocol)
         for one, truth_HW, mask_HW in zip(aligned, truths, masks, strict=True)
@@ -422,6 +430,7 @@ def _fitted(
                 sigma_HW=_metres_of_sigma(found, fit, protocol),
                 fov_x_deg=found.fov_x_deg,
                 options=protocol.metric_options,
+                boundary_depth_HW=fit.boundary_depth_HW,
             ),
             fit,
         )
@@ -455,7 +464,7 @@ def _capped(
             aligned.notes.get("clipped_share", 0.0),
         ),
     }
-    return FrameFit(depth_HW, aligned.scale, aligned.shift, notes)
+    return FrameFit(depth_HW, aligned.scale, aligned.shift, notes, aligned.boundary_depth_HW)
 
 
 def _metres_of_sigma(

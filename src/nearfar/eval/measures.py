@@ -33,7 +33,8 @@ class ScoredFrame(NamedTuple):
     """A prediction on the truth's grid: aligned metres, and the raw map with its value space.
 
     sigma_HW: standard deviation in metres, NaN where the model says sky, None if it gives none.
-    fov_x_deg: the model's own. options: `metric_options` of the protocol.
+    fov_x_deg: the model's own. options: `metric_options` of the protocol. boundary_depth_HW: what
+    windowed boundary scores take, None = depth_HW.
     """
 
     sample: PreparedSample
@@ -43,6 +44,7 @@ class ScoredFrame(NamedTuple):
     sigma_HW: NDArray[np.float64] | None
     fov_x_deg: float | None
     options: Mapping[str, Any]
+    boundary_depth_HW: NDArray[np.float64] | None = None
 
 
 class MetricValues(NamedTuple):
@@ -150,11 +152,13 @@ def _matting(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
 def _windowed(scored: ScoredFrame, names: Sequence[str]) -> MetricValues:
     from .metrics.edges import windowed_boundary_f1
 
-    sample, values = scored.sample, {}
+    sample, values, depth_HW = scored.sample, {}, scored.boundary_depth_HW
+    if depth_HW is None:
+        depth_HW = scored.depth_HW
     for name in names:
         radius = int(name.rpartition("_r")[2])
         values[name] = windowed_boundary_f1(
-            scored.depth_HW, sample.truth_HW, sample.scored_HW, radius=radius
+            depth_HW, sample.truth_HW, sample.scored_HW, radius=radius
         ).f1
     return MetricValues(values, {})
 

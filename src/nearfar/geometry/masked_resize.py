@@ -71,8 +71,11 @@ def masked_nearest_source(valid_HW: NDArray[np.bool_], size_hw: tuple[int, int])
 
 
 def _axis(side: int, new_side: int) -> _Axis:
-    """Centers and windows of one axis; float32 from the rounding of the places onwards."""
-    place_L = np.linspace(0.5 / new_side, 1 - 0.5 / new_side, new_side).astype(np.float32)
+    """Centers and windows of one axis; float32 throughout, places as torch steps through them."""
+    import torch
+
+    places = torch.linspace(0.5 / new_side, 1 - 0.5 / new_side, new_side, dtype=torch.float32)
+    place_L: NDArray[np.float32] = places.numpy()
     center_L = place_L * np.float32(side)
     step = max(1.0, side / new_side)
     first_L = np.rint(center_L - np.float32(step / 2)).astype(np.int64)
