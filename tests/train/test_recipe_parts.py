@@ -13,6 +13,7 @@ from nearfar.errors import ConfigError
 from nearfar.tokenizers.presets import PRESETS as TOKENIZERS
 from nearfar.tokenizers.vqvae import VQVAE
 from nearfar.train.config import ModelConfig, Recipe
+from nearfar.train.plan import plan_run
 from nearfar.train.sources import stream
 from nearfar.train.targets import build_target
 
@@ -75,3 +76,20 @@ def test_only_the_upsampler_learns_from_maps_of_the_first_stage(tmp_path, files,
 def test_a_preset_of_one_stage_is_refused(tmp_path, files):
     with pytest.raises(ConfigError, match="no second stage"):
         build_target(recipe_of(tmp_path, "tiny", files), CPU)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({"freeze_encodr": True}, "freeze_encodr: unknown key. Did you mean freeze_encoder"),
+        ({"freeze_encoder": "no"}, "freeze_encoder: 'no' is text. It must be true or false"),
+        ({"network": 1}, "network: unknown key"),
+    ],
+)
+def test_options_of_an_objective_are_checked_for_runs_and_plans(tmp_path, objective, message):
+    model = ModelConfig(kind="dar", preset="micro")
+    recipe = micro_recipe(tmp_path, train={"objective": objective})
+    recipe = Recipe(model=model, data=recipe.data, train=recipe.train, log=recipe.log)
+    for use in (plan_run, lambda recipe: build_target(recipe, CPU)):
+        with pytest.raises(ConfigError, match=message):
+            use(recipe)

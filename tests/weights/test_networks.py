@@ -1,9 +1,11 @@
 """Configs from metadata, networks without memory, and tensors that must fit by name and shape."""
 
+import contextlib
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from nearfar.weights.networks import (
     build,
     config_from_metadata,
     fill,
+    fitting,
     preset_of,
     require_fit,
 )
@@ -53,12 +56,43 @@ def test_full_size_ppd_has_the_spec_count():
         ({"family": "ppd", "preset": "huge"}, "unknown preset 'huge'. Known: large, tiny"),
         ({"family": "ppd", "config": "{"}, "does not fit this version"),
         ({"family": "ppd", "config": '{"width": 0}'}, "does not fit this version"),
-        ({"family": "ppd", "config": '{"color": 1}'}, "unknown entries .'color'"),
+        ({"family": "ppd", "config": '{"color": 1}'}, "config: color: unknown key"),
+        ({"family": "ppd", "config": '{"depth": 1000000000}'}, "beyond any size of a network"),
+        ({"family": "ppd", "config": '{"width": "wide"}'}, "'wide' is text. It must be a whole"),
+        ({"family": "ppd", "config": '{"heads": 0}'}, "does not fit this version"),
+        ({"family": "ppd", "config": '{"mlp_ratio": Infinity}'}, "does not fit this version"),
+        ({"family": "ppd", "config": '{"mlp_ratio": 1e999}'}, "does not fit this version"),
+        ({"family": "ppd", "config": "3"}, "not a table"),
+        ({"family": "ppd", "config": '{"width": ' + "[" * 9000}, "does not fit this version"),
+        ({"family": "ppd", "config": '{"width": {"a": 1}}'}, "does not fit this version"),
+        ({"family": "moge2", "config": '{"trunk": 3}'}, "does not fit this version"),
     ],
 )
 def test_impossible_metadata_are_named(metadata, message):
-    with pytest.raises(WeightsError, match=message):
+    with pytest.raises(WeightsError, match=message) as caught:
         config_from_metadata(metadata, "file.safetensors")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_no_value_of_a_config_can_do_harm(family):
+    """Each number, text and list of each kind's config made absurd: refused, or built, at once."""
+    preset = next(iter(NETWORKS[family].presets.values()))
+    table = json.loads(json.dumps(asdict(preset)))
+    for key in table:
+        for absurd in (None, -1, 0, 10**6, 10**30, "x", [], [0], {}, {"depth": 9}, True, 1e308):
+            text = json.dumps(table | {key: absurd})
+            with contextlib.suppress(WeightsError):
+                config = config_from_metadata({"family": family, "config": text}, "x")
+                fitting(family, config, {"w": torch.zeros(1)}, "x")
+
+
+def test_a_network_larger_than_its_file_is_given_up_at_once(ppd):
+    config = replace(ppd_config(), depth=900_000)
+    start = time.process_time()
+    with pytest.raises(WeightsError, match="network with far more"):
+        fitting("ppd", config, dict(ppd.state_dict()), "x")
+    assert time.process_time() - start < 10
 
 
 def test_networks_without_memory_import_no_compiler():

@@ -1,6 +1,7 @@
 """The table: complete entries, nearest names, cards, places; and no torch to read it."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -104,7 +105,16 @@ def test_card_gives_sha_and_errors(tmp_path, monkeypatch):
     start = {"default_ensemble_start": "first"}
     (tmp_path / "ppd_tiny.json").write_text(json.dumps(card | start))
     assert registry.find("ppd-tiny").start == "first"
-    for broken in ("{}", "not json", "[]", '{"sha256": "ab", "uncertainty": 3}'):
+    nan = {"sha256": "ab" * 32, "validation": {"abs_rel": math.nan}}
+    (tmp_path / "ppd_tiny.json").write_text(json.dumps(nan))
+    assert math.isnan(registry.find("ppd-tiny").metrics["abs_rel"])
+    absurd = ("Infinity", '"large"', "1e12", "1000000000000", "-5", "true", "[9]", "{}", "1e400")
+    areas = [f'{{"sha256": "ab", "default_area": {value}}}' for value in absurd]
+    crops = ("[1000000, 1000000]", '["a", "b"]', "[Infinity, 3]", "3", '{"a": 1}', "[[4], [4]]")
+    crops = [f'{{"sha256": "ab", "recipe": {{"data": {{"crop": {crop}}}}}}}' for crop in crops]
+    others = ['{"sha256": 3}', '{"sha256": "ab", "default_steps": "many"}', "[" * 9000]
+    others += ["{}", "not json", "[]", '{"sha256": "ab", "uncertainty": 3}']
+    for broken in (*areas, *crops, *others):
         (tmp_path / "ppd_tiny.json").write_text(broken)
         with pytest.raises(WeightsError, match=r"ppd_tiny.json: the card"):
             registry.find("ppd-tiny")

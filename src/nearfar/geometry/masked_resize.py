@@ -71,12 +71,19 @@ def masked_nearest_source(valid_HW: NDArray[np.bool_], size_hw: tuple[int, int])
 
 
 def _axis(side: int, new_side: int) -> _Axis:
-    """Centers and windows of one axis; float32 throughout, places as torch steps through them."""
-    import torch
-
-    places = torch.linspace(0.5 / new_side, 1 - 0.5 / new_side, new_side, dtype=torch.float32)
-    place_L: NDArray[np.float32] = places.numpy()
+    """Centers and windows of one axis, float32."""
+    place_L = _float32_steps(0.5 / new_side, 1 - 0.5 / new_side, new_side)
     center_L = place_L * np.float32(side)
     step = max(1.0, side / new_side)
     first_L = np.rint(center_L - np.float32(step / 2)).astype(np.int64)
     return _Axis(center_L, first_L, math.ceil(step))
+
+
+def _float32_steps(first: float, last: float, count: int) -> NDArray[np.float32]:
+    """As torch.linspace: each half counted from its own end, rounded once a place (fused)."""
+    start, end = np.float32(first), np.float32(last)
+    step = np.float64(np.float32((end - start) / np.float32(max(1, count - 1))))
+    number_L = np.arange(count)
+    rising_L = np.float64(start) + step * number_L
+    falling_L = np.float64(end) - step * (count - 1 - number_L)
+    return np.where(number_L < count // 2, rising_L, falling_L).astype(np.float32)

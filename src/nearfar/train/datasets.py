@@ -16,9 +16,9 @@ from nearfar.data.adapt import AdaptedDataset, AdaptOptions, Mixture, Place
 from nearfar.data.catalog import DATASETS, find_dataset, open_dataset
 from nearfar.data.sample import DepthBatch, DepthSample, stack_samples
 from nearfar.errors import ConfigError
+from nearfar.typed import from_table
 
 from .config import DataConfig, MixPart, Recipe
-from .recipe import from_table
 
 if TYPE_CHECKING:
     from .sources import Source, SourceBuilder

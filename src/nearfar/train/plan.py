@@ -18,6 +18,7 @@ from nearfar.errors import ConfigError
 
 from .config import Recipe
 from .optimizer import make_optimizer
+from .recipe_parts import checked_options
 from .targets import TARGETS, TRAINED, TrainedObjective
 
 _GIB = 2**30
@@ -135,7 +136,8 @@ def _with_objective(kind: str, network: nn.Module, recipe: Recipe) -> TrainedObj
         return None
     objective: Any = TinyEncoderObjective if alone is None else alone()
     dtype = "fp32" if recipe.train.dtype == "fp32" else "bf16"  # auto: as on a GPU
-    return TrainedObjective(network, objective(network, **recipe.train.objective), dtype=dtype)
+    options = checked_options(objective, recipe.train.objective)
+    return TrainedObjective(network, objective(network, **options), dtype=dtype)
 
 
 def _states(network: nn.Module, recipe: Recipe) -> int:

@@ -1,7 +1,7 @@
 """A TOML recipe and its `section.key=value` overrides, checked key by key.
 
-Unknown keys are refused with the nearest known name, wrong types with both types. `from_table`
-fills any of our config dataclasses and serves the option tables of sources as well.
+Unknown keys are refused with the nearest known name, wrong types with both types (typed.py, which
+serves the option tables of sources as well).
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
-from difflib import get_close_matches
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nearfar.errors import ConfigError
+from nearfar.typed import from_table, unknown_key
 
 from .config import (
     DATASET_KEYS,
@@ -29,7 +27,6 @@ from .config import (
     TrainConfig,
 )
 
-Config = TypeVar("Config")
 _SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "data": DataConfig,
@@ -56,7 +53,7 @@ def recipe_from_table(table: Mapping[str, Any], *, where: str, name: str = "run"
     """The recipe that nested tables describe; `where` opens error messages."""
     for section, content in table.items():
         if section not in _SECTIONS:
-            raise _unknown(where, section, list(_SECTIONS))
+            raise unknown_key(where, section, list(_SECTIONS))
         if not isinstance(content, dict):
             raise ConfigError(f"{where}: {section}", "is a value", f"Write a [{section}] section")
     parts: dict[str, Any] = {
@@ -64,25 +61,6 @@ def recipe_from_table(table: Mapping[str, Any], *, where: str, name: str = "run"
         for section, config in _SECTIONS.items()
     }
     return Recipe(**parts, name=name)
-
-
-def from_table(config: type[Config], table: Mapping[str, Any], *, where: str) -> Config:
-    """The dataclass filled from a table; ConfigError names `where.key`, the types, the nearest."""
-    hints = typing.get_type_hints(config)
-    names = [f.name for f in fields(config) if f.init]  # type: ignore[arg-type]
-    values = {}
-    for key, value in table.items():
-        if key not in names:
-            raise _unknown(where, key, names)
-        values[key] = _typed(value, hints[key], f"{where}.{key}")
-    try:
-        return config(**values)
-    except TypeError as error:
-        needed = str(error).rsplit("argument", 1)[-1].lstrip("s: ")
-        raise ConfigError(where, f"missing {needed}", "Give it a value in the recipe") from None
-    except ConfigError as error:
-        file = where.rsplit(": ", 1)[0]
-        raise ConfigError(f"{file}: {error.where}", error.finding, error.remedy) from None
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
@@ -129,49 +107,3 @@ def _toml_value(raw: str) -> Any:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return raw
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """The value if it fits the type hint (whole numbers fit float), else ConfigError."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any or hint is object:
-        return value
-    if origin in (types.UnionType, typing.Union):
-        for choice in args:
-            try:
-                return _typed(value, choice, where)
-            except ConfigError:
-                continue
-    elif origin is typing.Literal:
-        if value in args:
-            return value
-    elif origin is tuple and isinstance(value, list | tuple):
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
-        if len(kinds) != len(value):
-            raise ConfigError(where, f"{len(value)} values", f"{len(kinds)} are needed")
-        return tuple(_typed(v, kind, where) for v, kind in zip(value, kinds, strict=True))
-    elif origin is dict and isinstance(value, dict):
-        return {key: _typed(v, args[1], f"{where}.{key}") for key, v in value.items()}
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif hint is Path and isinstance(value, str):
-        return Path(value)
-    elif hint is type(value):
-        return value
-    raise ConfigError(where, f"{value!r} is {_name(type(value))}", f"It must be {_name(hint)}")
-
-
-def _name(hint: Any) -> str:
-    """A type in words a person reads."""
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if isinstance(hint, type) and hint in words:
-        return words[hint]
-    return str(hint) if typing.get_origin(hint) else getattr(hint, "__name__", str(hint))
-
-
-def _unknown(where: str, key: str, names: Sequence[str]) -> ConfigError:
-    """The refusal of a key, with the nearest known one."""
-    near = get_close_matches(key, names, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(names)}"
-    place = f"{where}.{key}" if ": " in where else f"{where}: {key}"
-    return ConfigError(place, "unknown key", hint)

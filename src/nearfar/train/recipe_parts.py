@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
 
 from nearfar.errors import ConfigError
+from nearfar.typed import typed, unknown_key
 
 from . import frozen_parts
 from .config import Recipe
@@ -65,11 +65,13 @@ def preset_of(presets: Mapping[str, Any], recipe: Recipe) -> Any:
 
 
 def checked_options(objective: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The [train.objective] table, each key a named parameter of the objective."""
+    """The [train.objective] table, each key a named parameter of the objective, of its type."""
     known = [n for n in inspect.signature(objective).parameters if n not in _NOT_OPTIONS]
-    for key in options:
+    made = objective.__init__ if inspect.isclass(objective) else objective
+    hints = get_type_hints(made)
+    checked = {}
+    for key, value in options.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known) or 'none'}"
-            raise ConfigError(f"train.objective.{key}", "unknown key", hint)
-    return dict(options)
+            raise unknown_key("recipe: train.objective", key, known)
+        checked[key] = typed(value, hints.get(key, Any), f"train.objective.{key}")
+    return checked

@@ -23,9 +23,9 @@ from torch import Tensor
 from nearfar.data.sample import DepthBatch, DepthSample, stack_samples
 from nearfar.errors import ConfigError
 from nearfar.settings import cache_folder
+from nearfar.typed import from_table
 
 from .config import DataConfig, Recipe, ScenePart
-from .recipe import from_table
 
 ORDER, AUGMENT, NOISE, VALIDATION = range(4)  # streams of random numbers that never meet
 _VALIDATION_SEED = 1_000_003  # added to the seeds: held-out scenes and textures are never seen

@@ -5,19 +5,21 @@ Kind and sizes of released ones are read from names and shapes (released.py).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from nearfar.errors import ConfigError, WeightsError
+from nearfar.errors import ConfigError, NearfarError, WeightsError
 from nearfar.family import NOT_STATED, ReleasedFile
 from nearfar.former_name import under_either_name
 
-from .networks import build, config_from_metadata, preset_of, require_fit
+from .families import NETWORKS
+from .networks import checked_config, config_from_metadata, fitting, preset_of
 from .registry import ENCODER_ENTRIES, find_by_file
 from .released import Flat, flatten, identify
 from .safe import is_pickle, read_pickle, read_safetensors
@@ -77,7 +79,7 @@ def _own(
     config = config_from_metadata(metadata, path)
     family = metadata["family"]
     tensors = with_stem(path, family, tensors, metadata.get("encoder_sha256", ""))
-    require_fit(build(family, config), tensors, path)
+    fitting(family, config, tensors, path)
     tag = metadata.get("encoder", "")
     if encoder is not None and tag and tag != encoder:
         raise WeightsError(path, f"belongs to encoder {tag}, not {encoder}")
@@ -109,7 +111,14 @@ def _recognize(path: Path, flat: Flat, encoder: str | None) -> Weights:
         found = form.read(file)
     except KeyError as error:
         raise WeightsError(path, f"looks like {form.name}, but {error} is missing") from error
-    require_fit(build(found.kind, found.config), found.tensors, path, remedy=found.remedy)
+    except NearfarError:
+        raise
+    except Exception as error:  # shapes and settings of other files can be anything
+        reason = str(error) or type(error).__name__
+        raise WeightsError(path, f"looks like {form.name}, but does not read ({reason})") from error
+    config = NETWORKS[found.kind].config
+    checked_config(config, json.dumps(asdict(found.config)), path)
+    fitting(found.kind, found.config, found.tensors, path, remedy=found.remedy)
     flat.ignored.update(_NUMBER.sub(".*", name) for name in found.dropped)  # a block like another
     known = find_by_file(path.name, family=found.kind)
     return Weights(

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 from nearfar.errors import ConfigError, WeightsError
 from nearfar.family import NOTHING, WeightsEntry
 from nearfar.settings import cache_folder
+from nearfar.typed import from_table, typed
 
 from .families import FAMILIES
 
@@ -25,6 +27,7 @@ from .families import FAMILIES
 ENCODER_ENTRIES: Mapping[str, str] = MappingProxyType(
     {tag: name for family in FAMILIES for tag, name in family.serves.items()}
 )
+LARGEST_AREA = 4096**2  # network pixels that a card may ask for
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 
@@ -86,35 +89,66 @@ def with_card(entry: WeightsEntry) -> WeightsEntry:
     return replace(filled, size_mb=_size_mb(weights) if weights.exists() else None)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Card:
+    """What is read of a card; the rest of it is for people."""
+
+    sha256: str | None = None
+    uncertainty: dict[str, object] | None = None
+    training_data: str | None = None
+    licence: str | None = None
+    recipe: dict[str, object] = field(default_factory=dict)
+    default_area: int | None = None
+    default_steps: int | None = None
+    default_guidance: float | None = None
+    default_mode: str | None = None
+    default_ensemble_start: Literal["noise", "first"] | None = None
+
+
+_CARD_KEYS = frozenset(f.name for f in fields(_Card))
+
+
 def fill_from_card(entry: WeightsEntry, card_path: Path) -> WeightsEntry:
     """The entry with what a card (as `nearfar train` writes it) says.
 
     A model works by default at the size it was trained at: `default_area`, else the recipe's crop.
     """
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        data = card.get("recipe", {}).get("data", {})
-        seen = data.get("crop") or ()
-        if not all(seen):  # [0, 0]: images as rendered
-            seen = data.get("size") or ()
-        area = card.get("default_area") or (math.prod(seen) if seen else entry.area)
-        return replace(
-            entry,
-            sha256=card.get("sha256", entry.sha256),
-            metrics=card.get("metrics", card.get("validation")) or NOTHING,
-            uncertainty=dict(card.get("uncertainty") or NOTHING),
-            training_data=str(card.get("training_data", entry.training_data)),
-            licence=str(card.get("licence", entry.licence)),
-            steps=card.get("default_steps", entry.steps),
-            area=None if area is None else int(area),
-            guidance=card.get("default_guidance", entry.guidance),
-            mode=card.get("default_mode", entry.mode),
-            start=card.get("default_ensemble_start", entry.start),
-        )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        table = json.loads(card_path.read_text(encoding="utf-8"))
+        card = from_table(_Card, {k: v for k, v in table.items() if k in _CARD_KEYS}, where="card")
+        data = card.recipe.get("data")
+        seen = typed(data if isinstance(data, dict) else {}, dict[str, object], "card.recipe.data")
+        size = seen.get("crop") if all(seen.get("crop") or [0]) else seen.get("size")
+        sides = typed(size or [], tuple[int, ...], "card.recipe.data")  # crop [0, 0]: as rendered
+        area = card.default_area or (math.prod(sides) if sides else entry.area)
+        metrics = _metrics_of(table)
+        if area is not None and not 1 <= area <= LARGEST_AREA:
+            raise ConfigError("card", f"an area of {area:g} pixels", f"At most {LARGEST_AREA}")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             card_path, f"the card is unreadable ({error})", "Export or install again"
         ) from error
+    return replace(
+        entry,
+        sha256=card.sha256 or entry.sha256,
+        metrics=metrics or NOTHING,
+        uncertainty=card.uncertainty or {},
+        training_data=card.training_data or entry.training_data,
+        licence=card.licence or entry.licence,
+        steps=card.default_steps or entry.steps,
+        area=area,
+        guidance=entry.guidance if card.default_guidance is None else card.default_guidance,
+        mode=card.default_mode or entry.mode,
+        start=card.default_ensemble_start or entry.start,
+    )
+
+
+def _metrics_of(table: Mapping[str, Any]) -> dict[str, object]:
+    """The errors on a card, which nothing is built from; a run's own may be NaN."""
+    found = table.get("metrics", table.get("validation")) or {}
+    if not isinstance(found, dict):
+        raise ConfigError("card", "metrics are no table")
+    return found
 
 
 def _size_mb(path: Path) -> float:
