@@ -181,3 +181,40 @@ def test_nothing_found_says_what_was_looked_for(tree):
 
 def test_clean_name():
     assert clean_name("//a/./b\\c/") == "a/b/c"
+
+
+def test_what_unpacks_beyond_the_bound_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_UNPACKED", 1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("depth.png", bytes(100_000))
+    with pytest.raises(DataError, match="unpacks to 0.0 GB or more of memory, the limit is"):
+        open_store(tmp_path / "bomb.zip").read("depth.png")
+    (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(bytes(100_000)))
+    with pytest.raises(DataError, match=r"bomb.tar.gz: unpacks to"):
+        open_store(tmp_path / "bomb.tar.gz").names()
+
+
+def test_a_stated_size_is_never_passed(tmp_path):
+    path = tmp_path / "lies.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(100_000))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + 24
+    content[place : place + 4] = (50).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="its size is not the stated one"):
+        open_store(path).read("a.png")
+
+
+@pytest.mark.parametrize("field", [20, 42])  # of the central directory: packed size, offset
+@pytest.mark.parametrize("value", [0xFFFFFFFE, 0x7FFFFFFF, 1])
+def test_damaged_places_in_a_zip_are_damage(tmp_path, field, value):
+    path = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"abc")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + field
+    content[place : place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError):
+        open_store(path).read("a.png")

@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pickle
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 
@@ -226,4 +227,34 @@ def test_other_writers_files_are_read(tmp_path):
     assert safe.read_safetensors(path).metadata == {}
     text = json.dumps({"__metadata__": None, "w": {"dtype": "F32", "shape": [1]}}).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert "damaged header" in refused(safe.read_safetensors, path)
+
+
+def test_a_zip_that_unpacks_to_more_than_itself_is_refused(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(300_000_000))
+    assert "unpacks to 300 MB, more than the 0 MB" in refused(safe.read_pickle, path)
+
+
+def test_tensors_that_are_larger_than_their_file_are_refused(tmp_path):
+    path = tmp_path / "wide.pth"
+    torch.save({"nested": [{"w": torch.zeros(1).expand(10**6, 10**6)}]}, path)
+    assert "claims the shape [1000000, 1000000]" in refused(safe.read_pickle, path)
+    torch.save({"w": torch.eye(3).to_sparse()}, path)
+    assert "sparse" in refused(safe.read_pickle, path)
+
+
+@pytest.mark.parametrize("offset", ["Infinity", "1e999", '"9"', "null", "[]", "-1", "1" * 5000])
+def test_absurd_offsets_are_damage(tmp_path, offset):
+    header = f'{{"w": {{"dtype": "F32", "shape": [1], "data_offsets": [0, {offset}]}}}}'.encode()
+    path = tmp_path / "absurd.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    refused(safe.read_safetensors, path)
+
+
+def test_a_deeply_nested_header_is_damage(tmp_path):
+    header = b'{"a":' * 50_000
+    path = tmp_path / "deep.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
     assert "damaged header" in refused(safe.read_safetensors, path)

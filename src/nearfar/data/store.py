@@ -27,8 +27,13 @@ TAR_SUFFIXES = (".tar",)
 PACKED_TAR_SUFFIXES = (".tar.gz", ".tgz")
 ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, *PACKED_TAR_SUFFIXES, ".zip")
 LARGEST_PACKED_TAR = 64 << 20  # bytes; larger ones would be unpacked again for every read
+LARGEST_UNPACKED = 512 << 20  # bytes of one file of a zip, or of a whole .tar.gz, in memory
+_PIECE = 1 << 20
 _ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_READ_ERRORS = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, ValueError)
+_READ_ERRORS = (
+    *(OSError, EOFError, ValueError, OverflowError, struct.error, NotImplementedError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class Member(NamedTuple):
@@ -39,6 +44,7 @@ class Member(NamedTuple):
     size: int  # bytes as stored in the archive
     method: int  # -1 in a tar, else the compression method of the zip
     crc: int = 0
+    unpacked: int = 0  # bytes of a zip's file as the zip states them
 
 
 def clean_name(name: str) -> str:
@@ -218,7 +224,7 @@ class Store:
             return path.open("rb")
         key = str(path)
         if key not in self._unpacked:
-            self._unpacked[key] = gzip.decompress(path.read_bytes())
+            self._unpacked[key] = _gunzipped(path)
         return io.BytesIO(self._unpacked[key])
 
     def _extract(self, member: Member, name: str) -> bytes:
@@ -300,7 +306,12 @@ def _zip_members(path: Path) -> dict[str, Member]:
             raise DataError(f"{path}!{info.filename}", "is encrypted or unusually compressed")
     return {
         _member_name(info.filename): Member(
-            str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC
+            str(path),
+            info.header_offset,
+            info.compress_size,
+            info.compress_type,
+            info.CRC,
+            info.file_size,
         )
         for info in infos
     }
@@ -312,7 +323,11 @@ def _member_name(name: str) -> str:
 
 
 def _zip_content(member: Member) -> bytes:
-    """The bytes of a zip member, checked."""
+    """The bytes of a zip member, checked; never more than the zip states."""
+    if member.unpacked > LARGEST_UNPACKED:
+        raise _too_large(member.archive, member.unpacked)
+    if member.offset + member.size > os.path.getsize(member.archive):
+        raise ValueError("it reaches beyond the end of the archive")
     with open(member.archive, "rb") as file:
         file.seek(member.offset)
         magic, name_length, extra_length = _ZIP_LOCAL_HEADER.unpack(file.read(30))
@@ -321,7 +336,25 @@ def _zip_content(member: Member) -> bytes:
         file.seek(name_length + extra_length, os.SEEK_CUR)
         content = file.read(member.size)
     if member.method != zipfile.ZIP_STORED:
-        content = zlib.decompress(content, wbits=-zlib.MAX_WBITS)
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, member.unpacked + 1)
+    if len(content) != member.unpacked:
+        raise ValueError("its size is not the stated one")
     if zlib.crc32(content) != member.crc:
         raise ValueError("its checksum is wrong")
     return content
+
+
+def _gunzipped(path: Path) -> bytes:
+    """The bytes inside a small gzip file, unpacked piece by piece up to the bound."""
+    content = bytearray()
+    with gzip.open(path) as file:
+        while piece := file.read(_PIECE):
+            content += piece
+            if len(content) > LARGEST_UNPACKED:
+                raise _too_large(str(path), len(content))
+    return bytes(content)
+
+
+def _too_large(where: str, size: int) -> DataError:
+    finding = f"unpacks to {size / 1e9:.1f} GB or more of memory, the limit is "
+    return DataError(where, f"{finding}{LARGEST_UNPACKED / 1e9:.1f} GB", "Unpack it first")

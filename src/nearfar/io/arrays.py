@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nearfar.errors import InputError
 
+from .bounded import load_numpy
 from .depth.exr import read_channel
 from .depth.pfm import read_pfm
 
@@ -65,30 +66,14 @@ def decode_numpy(
     content: bytes, where: str, names: tuple[str, ...] | None = None
 ) -> dict[str, NDArray[np.generic]]:
     """The arrays of an encoded NPZ by name (or only these), or of an NPY under the name ''."""
-    try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded as archive:
-            return {n: archive[n] for n in archive.files if names is None or n in names}
-    except Exception as error:  # numpy raises nearly anything on damaged headers
-        raise InputError(where, f"is damaged or holds objects ({error})") from error
+    return load_numpy(io.BytesIO(content), where, names)
 
 
 def _from_numpy(path: Path) -> NDArray[np.generic]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            names = archive.files
-            if "depth" in names or len(names) == 1:
-                return np.asarray(archive["depth" if "depth" in names else names[0]])
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file") from error
-    except Exception as error:  # numpy raises nearly anything on damaged headers
-        raise InputError(path, f"is damaged or holds objects ({error})") from error
-    raise InputError(path, f"has no array `depth`, only {', '.join(names[:8])}")
+    found = load_numpy(path, path, ("", "depth")) or load_numpy(path, path)
+    if "depth" in found or len(found) == 1:
+        return found["depth" if "depth" in found else next(iter(found))]
+    raise InputError(path, f"has no array `depth`, only {', '.join([*found][:8])}")
 
 
 def _from_picture(path: Path) -> NDArray[np.generic]:

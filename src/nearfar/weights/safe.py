@@ -111,6 +111,7 @@ def read_safetensors(path: Path) -> WeightsFile:
 
 def read_pickle(path: Path) -> Mapping[str, Any]:
     """The mapping inside a torch file, read without running any code; WeightsError otherwise."""
+    _require_stored(path)
     is_misnamed = path.suffix == ".safetensors"  # torch goes by the name where it has one
     mapped = _first_bytes(path).startswith(_ZIP) and not is_misnamed  # the older form cannot be
     try:
@@ -128,10 +129,11 @@ def read_pickle(path: Path) -> Mapping[str, Any]:
                 "Use safetensors, or save the plain state_dict from a program you trust",
             ) from error
         raise WeightsError(path, "damaged pickle", AGAIN) from error
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError) as error:
+    except Exception as error:  # damaged pickles fail anywhere
         raise WeightsError(path, f"damaged file ({_first_line(error)})", AGAIN) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(path, f"holds a {type(loaded).__name__}, not named tensors")
+    _require_plain(loaded, path)
     return loaded
 
 
@@ -215,6 +217,42 @@ def _checked_header(path: Path) -> tuple[dict[str, str], list[str]]:
         word = "truncated" if size < expected else "damaged"
         raise WeightsError(path, f"{word}: {size} bytes, its header says {expected}", AGAIN)
     return metadata, list(header)
+
+
+def _require_stored(path: Path) -> None:
+    """Pass if a zip holds no more than its own bytes; torch writes without compression."""
+    if not _first_bytes(path).startswith(_ZIP):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+    except Exception as error:  # zipfile raises nearly anything on damaged bytes
+        raise WeightsError(path, f"damaged file ({_first_line(error)})", AGAIN) from error
+    if size > path.stat().st_size:
+        raise WeightsError(
+            path,
+            f"unpacks to {size / 1e6:.0f} MB, more than the {path.stat().st_size / 1e6:.0f} MB "
+            "of the file; torch writes no such files",
+            AGAIN,
+        )
+
+
+def _require_plain(content: Any, path: Path) -> None:
+    """Pass if all tensors are dense and their values really in the file."""
+    size, waiting = path.stat().st_size, [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif isinstance(value, Tensor):
+            if value.layout != torch.strided or value.is_quantized or value.is_meta:
+                raise WeightsError(path, "holds tensors that are sparse, quantized or empty shells")
+            if value.numel() * value.element_size() > size:
+                raise WeightsError(
+                    path, f"a tensor claims the shape {list(value.shape)}, larger than the file"
+                )
 
 
 def _first_bytes(path: Path) -> bytes:

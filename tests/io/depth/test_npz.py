@@ -41,3 +41,26 @@ def test_foreign_damaged_and_pickled(result_of, tmp_path):
     np.savez(tmp_path / "evil.npz", metadata=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match=r"evil\.npz"):
         read(tmp_path / "evil.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("sky", np.zeros((4, 6), np.float32), "holds sky as float32, not bool"),
+        ("sky", np.zeros((4, 6), np.complex64), "holds sky as complex64, not bool"),
+        ("valid", np.zeros((4, 6), "U3"), "holds valid as <U3"),
+        ("image", np.zeros((4, 6, 3), np.float64), "holds image as float64, not uint8"),
+        ("metadata", '{"kind": "metric", "model": {"a": 1}}', "its model"),
+        ("metadata", '{"kind": "metric", "seed": 1.5}', "its seed"),
+        ("metadata", '{"kind": "metric", "fov_x_deg": NaN}', "not a finite number"),
+        ("metadata", '{"kind": "metric", "intrinsics": [[1e999]]}', "not a finite number"),
+        ("metadata", "[" * 9000, "metadata is damaged"),
+        ("metadata", '{"kind": ["metric"]}', "metadata is damaged"),
+    ],
+)
+def test_values_of_the_wrong_type_are_named(tmp_path, name, value, finding):
+    fields = {"depth": np.ones((4, 6), np.float32), "valid": np.ones((4, 6), bool)}
+    fields |= {"metadata": '{"kind": "metric"}'} | {name: value}
+    np.savez(tmp_path / "a.npz", **fields)
+    with pytest.raises(InputError, match=finding):
+        read(tmp_path / "a.npz")

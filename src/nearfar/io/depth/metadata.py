@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,18 @@ import numpy as np
 
 from nearfar.errors import InputError
 from nearfar.result import DepthKind, DepthResult
+from nearfar.typed import typed
 
-SCALARS = (
-    "fov_x_deg",
-    "metric_reference",
-    "model",
-    "weights_sha256",
-    "seed",
-    "steps",
-    "licence",
-    "seconds",
-)
+SCALARS: Mapping[str, Any] = {  # field of DepthResult -> its type
+    "fov_x_deg": float | None,
+    "metric_reference": str | None,
+    "model": str,
+    "weights_sha256": str,
+    "seed": int | None,
+    "steps": int | None,
+    "licence": str,
+    "seconds": float | None,
+}
 KIND_SUFFIXES = {
     DepthKind.METRIC: "_depth",
     DepthKind.SCALE_INVARIANT: "_scale_invariant_depth",
@@ -43,10 +45,11 @@ def from_json(text: str, where: Path) -> dict[str, Any]:
     try:
         stored = json.loads(text)
         fields: dict[str, Any] = {"kind": DepthKind(stored["kind"])}
-        fields |= {name: stored[name] for name in SCALARS if name in stored}
+        fields |= {n: typed(stored[n], SCALARS[n], f"its {n}") for n in SCALARS if n in stored}
         if stored.get("intrinsics") is not None:
-            fields["intrinsics"] = np.array(stored["intrinsics"], np.float64).reshape(3, 3)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            rows = typed(stored["intrinsics"], tuple[tuple[float, ...], ...], "its intrinsics")
+            fields["intrinsics"] = np.array(rows, np.float64).reshape(3, 3)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(where, f"its nearfar metadata is damaged ({error})") from error
     return fields
 
