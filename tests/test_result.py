@@ -141,3 +141,11 @@ def test_pictures_of_a_series_keep_their_colors():
     a, b = near.visualise(limits=(1, 4)), far.visualise(limits=(1, 4))
     assert a[0, 0, 0] > a[0, 0, 2] and b[0, 0, 0] < b[0, 0, 2]  # near is warm, far is cold
     assert np.array_equal(far.beside_photo(limits=(1, 4))[:, -3:], b)
+
+
+@pytest.mark.parametrize("given", [{"scale": float("nan")}, {"shift": float("inf")}])
+def test_metres_by_numbers_that_are_none_are_refused(given):
+    depth = np.ones((2, 3), np.float32)
+    result = DepthResult(depth=depth, valid=depth > 0, kind="affine_depth")
+    with pytest.raises(ConfigError, match="not finite"):
+        result.to_metric(**given)

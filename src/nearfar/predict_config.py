@@ -19,6 +19,7 @@ MAX_SEED = 2**63 - 1
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 8192
 MAX_GUIDANCE = 50.0
+MAX_BY_HAND = 1000.0  # scale and shift that turn a map into metres
 EnsembleStart = Literal["noise", "first"]
 ENSEMBLE_STARTS = get_args(EnsembleStart)
 

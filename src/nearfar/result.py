@@ -7,6 +7,7 @@ result costs nothing (docs/decisions/001-result-methods.md).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -203,6 +204,8 @@ class DepthResult:
         from nearfar.geometry.alignment import apply_affine, fit_affine
 
         name = "scale and shift"
+        if not (math.isfinite(scale) and math.isfinite(shift)):
+            raise ConfigError("to_metric", f"scale {scale:g}, shift {shift:g}: not finite numbers")
         if reference is not None:
             usable = self.valid & np.isfinite(reference) & (reference > 0)
             usable &= True if valid is None else valid

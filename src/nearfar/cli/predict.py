@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nearfar.errors import ConfigError, InputError
+from nearfar.predict_config import MAX_BY_HAND
 
 from .options import PredictOptions, as_command, set_verbosity
 
@@ -100,14 +101,20 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
         raise ConfigError("--resume, --overwrite", "they exclude each other")
     if options.scale is None and options.shift:
         raise ConfigError("--shift", "needs --scale", "Give both")
+    if options.resolution == 0 and not options.quiet:
+        _log("--resolution 0: the network works at each photo's own size, however large")
     if options.metric_from is not None and options.no_metric:
         raise ConfigError("--metric-from, --no-metric", "one asks for metres, the other for none")
     if options.scale is not None and not options.no_metric:
         raise ConfigError(
             "--scale", "needs --no-metric", "Without it the map is in the model's own metres"
         )
-    if options.scale is not None and not options.scale > 0:
-        raise ConfigError("--scale", f"{options.scale:g} is not above 0")
+    if options.scale is not None and not 0 < options.scale <= MAX_BY_HAND:
+        finding = f"{options.scale:g} is not above 0 and at most {MAX_BY_HAND:g}"
+        raise ConfigError("--scale", finding)
+    if not -MAX_BY_HAND <= options.shift <= MAX_BY_HAND:  # also false for NaN
+        finding = f"{options.shift:g} is not within -{MAX_BY_HAND:g}..{MAX_BY_HAND:g}"
+        raise ConfigError("--shift", finding)
     scenes = [name for name in formats if WRITERS[name].is_scene]
     if scenes and options.no_metric and options.scale is None:
         raise ConfigError(
