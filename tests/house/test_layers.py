@@ -19,13 +19,13 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "sampling": "errors",
     "geometry": "errors",
     "viz": "errors result",
-    "io": "errors extras former_name result geometry typed",
+    "io": "errors extras former_name result geometry typed web",
     "tokenizers": "batch errors family layers",
     "encoders": "batch errors family layers geometry",
     "models": "batch errors family predict_config result layers sampling geometry tokenizers"
     " encoders",
     "data": "batch errors extras former_name geometry io",
-    "weights": "errors family former_name settings typed layers models tokenizers encoders",
+    "weights": "errors family former_name settings typed web layers models tokenizers encoders",
     "pipeline": "errors predict_config settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
     "train": "batch errors extras family settings typed sampling layers geometry data models"
@@ -38,6 +38,7 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "cli": "*",
     "public": "",
     "typed": "errors",
+    "web": "",
 }
 INSIDE_FUNCTIONS = {"result": "geometry io viz"}  # docs/decisions/001-result-methods.md
 EVERYWHERE = {"numpy", "torch"}
@@ -65,7 +66,7 @@ ONLY_IN = {  # third-party package -> rooms that may import it; any other packag
 }
 NO_TORCH_AT_IMPORT = {
     *("errors", "extras", "family", "former_name", "io", "predict_config", "result", "settings"),
-    *("cli", "typed", "viz"),
+    *("cli", "typed", "viz", "web"),
 }
 NUMPY_ONLY = {
     f"geometry/{name}.py"
@@ -196,7 +197,7 @@ def clean_tree(root: Path) -> Path:
         below = " ".join(set(MAY_IMPORT) - {"cli"}) if below == "*" else below
         text = "".join(f"from nearfar.{name} import x\n" for name in below.split())
         single = room in ("batch", "errors", "family", "predict_config", "result", "settings")
-        single = single or room == "typed"
+        single = single or room in ("typed", "web")
         files[f"{room}.py" if single else f"{room}/__init__.py"] = text
     files["result.py"] += "def save():\n    from nearfar.io.writers import x\n"
     files["models/ppd/sample.py"] = (

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import threading
 from dataclasses import replace
 
@@ -103,6 +104,40 @@ def test_hub_downloads_get_our_file_name(monkeypatch, cache):
     path = fetch(ENTRIES["moge2-vitl"])
     assert path == cache / "weights" / "moge2.pt"
     assert path.read_text() == "Ruicheng/moge-2-vitl-normal/model.pt"
+
+
+def test_the_first_download_pins_revision_and_content(monkeypatch, cache):
+    asked, content = [], [b"first"]
+
+    def download(repo, name, *, local_dir, revision="newest"):
+        asked.append(revision)
+        noted = local_dir / ".cache" / "huggingface" / "download"
+        noted.mkdir(parents=True)
+        (noted / f"{name}.metadata").write_text("c0ffee\netag\n1.0\n")
+        (local_dir / name).write_bytes(content[0])
+        return str(local_dir / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    path = fetch(ENTRIES["moge2-vitl"])
+    kept = json.loads((cache / "weights" / "moge2.pt.origin.json").read_text())
+    assert kept["revision"] == "c0ffee" and kept["sha256"] == sha256_of(path)
+    path.unlink()
+    assert fetch(ENTRIES["moge2-vitl"]).read_bytes() == b"first"
+    assert asked == ["newest", "c0ffee"]
+    path.unlink()
+    content[0] = b"changed"
+    with pytest.raises(WeightsError, match="gives another file .* than at the first download"):
+        fetch(ENTRIES["moge2-vitl"])
+    assert not path.exists()
+    (cache / "weights" / "moge2.pt.origin.json").write_text("[")
+    with pytest.raises(WeightsError, match="is damaged"):
+        fetch(ENTRIES["moge2-vitl"])
+
+
+def test_an_unencrypted_hub_needs_a_pinned_content(monkeypatch, cache):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.example")
+    with pytest.raises(WeightsError, match="not https and its content not pinned"):
+        fetch(ENTRIES["moge2-vitl"])
 
 
 def test_nowhere_to_download_from_and_nowhere_to_write(monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ from nearfar.errors import InputError
 from .bounded import load_numpy
 from .depth.exr import read_channel
 from .depth.pfm import read_pfm
+from .silence import decoders_silenced
 
 ARRAY_SUFFIXES = (".exr", ".npy", ".npz", ".pfm", ".png", ".tif", ".tiff")
 
@@ -84,7 +85,7 @@ def _picture(source: Path | BinaryIO, where: str | Path, *, any_mode: bool) -> N
     from PIL import Image
 
     try:
-        with Image.open(source) as image:
+        with decoders_silenced(), Image.open(source) as image:
             image.load()
             if image.mode in ("P", "1") and not any_mode:
                 raise InputError(where, f"is a picture of mode {image.mode}, not a depth map")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import stat
 import sys
 import urllib.error
-import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
 from nearfar.errors import InputError, ResourceError
+from nearfar.web import open_url
 
 from .inputs import is_url
 
@@ -57,8 +57,7 @@ def _from_file(path: Path) -> bytes:
 
 def _download(url: str) -> bytes:
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "nearfar"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        with open_url(url, timeout_s=TIMEOUT_SECONDS) as answer:
             return _limited(answer, MAX_DOWNLOAD_BYTES, url)
     except urllib.error.HTTPError as error:
         raise InputError(url, f"the server answered {error.code} {error.reason}") from error

@@ -28,6 +28,7 @@ from nearfar.geometry.camera import focal_from_exif_35mm
 
 from .atomic import atomic_path
 from .fetch import fetch_bytes
+from .silence import decoders_silenced
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,7 +175,8 @@ def _one_error(where: str, max_pixels: int) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        yield
+        with decoders_silenced():
+            yield
     except NearfarError:
         raise
     except Image.DecompressionBombError as error:

@@ -19,6 +19,7 @@ from nearfar.former_name import under_either_name
 from nearfar.result import DepthResult
 
 from ..atomic import atomic_path
+from ..silence import decoders_silenced
 from .metadata import from_json, to_json
 
 
@@ -105,7 +106,7 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     if not path.is_file():
         raise InputError(path, "no such file")
     try:
-        with exr.File(str(path), separate_channels=True) as file:
+        with decoders_silenced(), exr.File(str(path), separate_channels=True) as file:
             pixels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
             return dict(file.header()), pixels
     except Exception as error:  # the library raises RuntimeError, TypeError or its own on damage
