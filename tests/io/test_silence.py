@@ -11,7 +11,9 @@ from PIL import Image
 from nearfar.errors import InputError
 from nearfar.io.arrays import read_depth_array
 from nearfar.io.images import read_image
+from nearfar.io.readers import read_result
 from nearfar.io.silence import decoders_silenced
+from nearfar.result import DepthResult
 
 
 def damaged_tiff():
@@ -34,16 +36,32 @@ def test_a_damaged_file_gives_one_error_and_no_lines(tmp_path, capfd, reader, na
     assert capfd.readouterr().err == ""
 
 
-def test_afterwards_lines_are_seen_again_whatever_the_threads_did(capfd):
-    def visit():
-        for _ in range(50):
-            with decoders_silenced():
-                os.write(2, b"hidden")
+def test_a_damaged_exr_gives_one_error_and_no_lines(tmp_path, capfd):
+    depth = np.random.default_rng(0).uniform(1, 5, (64, 64)).astype(np.float32)
+    DepthResult(depth=depth, kind="metric", valid=depth > 0).save(tmp_path, ["exr"])
+    path = tmp_path / "depth_depth.exr"
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2  # beyond its header
+    content[half::7] = bytes(len(content[half::7]))
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        read_result(path)
+    found = capfd.readouterr()
+    assert found.out == found.err == ""
 
-    threads = [threading.Thread(target=visit) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+def test_lines_of_others_are_kept(capfd):
+    with decoders_silenced():
+        os.write(2, b"hidden")
     os.write(2, b"seen")
-    assert capfd.readouterr().err == "seen"
+    print("too")
+
+    def visit():
+        with decoders_silenced():
+            os.write(2, b", of a thread")
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    thread.join()
+    found = capfd.readouterr()
+    assert (found.out, found.err) == ("too\n", "seen, of a thread")

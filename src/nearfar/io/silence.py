@@ -1,55 +1,36 @@
-"""Decoders in C write lines of their own to standard error; ours says all in one."""
+"""Decoders write lines of their own; ours says all in one."""
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 _STDERR = 2
 
 
-class _Silence:
-    """Standard error leads nowhere while at least one thread is inside."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._kept = -1
-
-    def enter(self) -> None:
-        """Redirect if nobody else has."""
-        with self._lock:
-            self._inside += 1
-            if self._inside > 1:
-                return
-            try:
-                self._kept = os.dup(_STDERR)
-            except OSError:  # closed: nothing to silence
-                self._kept = -1
-                return
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, _STDERR)
-            os.close(nowhere)
-
-    def leave(self) -> None:
-        """Restore if nobody else is inside."""
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._kept >= 0:
-                os.dup2(self._kept, _STDERR)
-                os.close(self._kept)
-
-
-_SILENCE = _Silence()
-
-
 @contextmanager
 def decoders_silenced() -> Iterator[None]:
-    """Inside the block libtiff and OpenEXR write nothing; for decoding only, since nobody does."""
-    _SILENCE.enter()
-    try:
+    """Inside the block libtiff (in C, to stderr) and OpenEXR (print) write nothing.
+
+    For decoding only. In threads beside the main one it does nothing: the main one may be writing.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    try:
+        kept = os.dup(_STDERR)
+    except OSError:  # closed: nothing to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, _STDERR)
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
-        _SILENCE.leave()
+        os.dup2(kept, _STDERR)
+        os.close(kept)
+        os.close(nowhere)
