@@ -264,3 +264,17 @@ def test_write_picture(tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.png").rgb_HW3, RGB[:, ::-1])
     assert [f.name for f in tmp_path.iterdir()] == ["a.png"]
     assert isinstance(read_image(tmp_path / "a.png"), Photo)
+
+
+def test_a_large_photo_says_what_it_needs_before_it_is_decoded(tmp_path, caplog):
+    path = tmp_path / "large.png"
+    Image.new("1", (8000, 5000)).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])  # its pixels cannot be decoded
+    with pytest.raises(InputError):
+        read_image(path)
+    assert "large.png: 40 megapixels, depth of it needs about 1.8 GB of memory" in caplog.text
+    Image.new("1", (800, 500)).save(path)
+    caplog.clear()
+    read_image(path)
+    assert not caplog.records

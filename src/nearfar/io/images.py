@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_MAX_PIXELS = 120_000_000
+_TOLD_ABOVE = 32_000_000  # pixels
+_BYTES_A_PIXEL = 45  # at the peak of predicting and saving: docs/reliability.md
 _GREY = 128  # what shows through transparent pixels
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _EXIF_FOLDER, _EXIF_FOCAL_35MM = 0x8769, 0xA405
@@ -153,6 +155,7 @@ def _decode(content: bytes, where: str, max_pixels: int) -> _Decoded:
         warnings.simplefilter("ignore")  # Pillow warns of large photos and odd EXIF
         with Image.open(io.BytesIO(content)) as image:
             _check_size(image.size, where, max_pixels)
+            _tell_need(image.size, where)
             return _decode_opened(image, where)
 
 
@@ -272,6 +275,18 @@ def _grey_to_rgb(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _check_size(size: tuple[int, ...], where: str, max_pixels: int) -> None:
     if len(size) == 2 and size[0] * size[1] > max_pixels:
         raise _too_large(where, f"{size[0]} x {size[1]} pixels", max_pixels)
+
+
+def _tell_need(size: tuple[int, int], where: str) -> None:
+    """Say what a large photo will need, before any of its pixels is decoded."""
+    pixels = size[0] * size[1]
+    if pixels > _TOLD_ABOVE:
+        _LOG.warning(
+            "%s: %.0f megapixels, depth of it needs about %.1f GB of memory",
+            where,
+            pixels / 1e6,
+            pixels * _BYTES_A_PIXEL / 1e9,
+        )
 
 
 def _too_large(where: str, finding: str, max_pixels: int) -> ResourceError:
