@@ -5,6 +5,7 @@ encode.py     pictures as bytes and data URLs
 fetch.py      bytes of a file, URL or standard input, within limits
 images.py     photo reading and picture writing (Pillow)
 resample.py   photos at another size by Pillow's filters
+silence.py    no lines of decoders beside ours
 writers.py    DepthResult -> files, table of formats
 readers.py    file -> DepthResult
 arrays.py     raw depth arrays of other people's files
@@ -12,6 +13,7 @@ depth/        one depth format a file: png16 npz exr pfm; metadata shared by the
 video/        clips: video files and folders of frames in, videos and depth videos out
 scene/        point cloud PLY, mesh GLB
 atomic.py     files that are complete or absent
+bounded.py    NumPy files within a stated bound of memory
 manifest.py   what was done, for resume
 """
 
