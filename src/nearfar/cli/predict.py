@@ -33,11 +33,13 @@ def _predict(context: typer.Context, options: PredictOptions) -> None:
     set_verbosity(quiet=options.quiet, verbose=options.verbose)
     job, lost = plan(options)
     require_folder(job.output)
+    for line in lost if options.json else ():
+        print(json.dumps({"input": None, "outputs": [], "error": line}), flush=True)
     outcome = run_job(job, _load(context, options, job.rank)) if job.items else Outcome()
     if outcome.interrupted:
         _log(f"interrupted, {outcome.done} of {len(job.items)} done; continue with --resume")
         raise typer.Exit(INTERRUPTED)
-    outcome.failures = [*(str(error) for error in lost), *outcome.failures]
+    outcome.failures = lost + outcome.failures
     if outcome.failures:
         if len(job.items) + len(lost) > 1:
             for line in failure_list(outcome, len(job.items) + len(lost)):
@@ -50,8 +52,8 @@ def _predict(context: typer.Context, options: PredictOptions) -> None:
 predict = as_command(PredictOptions, _predict)
 
 
-def plan(options: PredictOptions) -> tuple[Job, list[InputError]]:
-    """The job of this process, and why inputs do not exist, if skipped.
+def plan(options: PredictOptions) -> tuple[Job, list[str]]:
+    """The job of this process, and the inputs (one line each) that do not exist, if skipped.
 
     ConfigError for anything that could not work: formats, values, contradictions, 3-D without
     metres, results that exist already.
@@ -118,21 +120,19 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
         )
 
 
-def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[InputError]]:
-    """All photos, and, if errors are skipped, why each source that gives none does not."""
+def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[str]]:
+    """All photos, and, if errors are skipped, one line for each source that gives none."""
     from nearfar.io.inputs import find_inputs
 
-    sources, lost = list(options.inputs), list[InputError]()
+    sources, lost = list(options.inputs), []
     if options.skip_errors:
         for source in options.inputs:
             try:
                 find_inputs(source, exclude=options.output)
             except InputError as error:
                 sources.remove(source)
-                lost.append(error)
+                lost.append(str(error))
                 _log(str(error))
-                if options.json:
-                    print(json.dumps({"input": source, "outputs": [], "error": str(error)}))
     return find_inputs(sources, exclude=options.output) if sources else [], lost
 
 

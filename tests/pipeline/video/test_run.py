@@ -205,7 +205,8 @@ def test_an_error_before_the_first_window_is_that_error(
 ):
     fault = InputError("clip", "breaks off")
     with pytest.raises(InputError, match="breaks off"):
-        run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job())
+        run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job("vis", "exr"))
+    assert [p for p in make_job().outputs.folder.rglob("*") if p.is_file()] == []
 
 
 def test_max_frames_counts_finished_ones(fake_video, make_job, memory_clip, two_scenes):

@@ -115,6 +115,7 @@ def run_clip(
             # what was counted after the last finished part goes
             done = load_checkpoint(folder, belongs=belongs) or Checkpoint(belongs=belongs)
     if done.parts == 0 or done.kind is None:
+        remove_parts(folder)
         if stopped is not None:
             raise stopped
         raise InputError(clip.info.source, "nothing is finished yet", "Leave out --finish")
