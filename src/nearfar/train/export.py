@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nearfar import __version__
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.io.atomic import atomic_path
 
 from .checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from .datasets import seen_licences
@@ -45,9 +46,8 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     }
     write_safetensors(folder / WEIGHTS, halves, metadata)
     card["sha256"] = sha256_of(folder / WEIGHTS)
-    temporary = folder / f"{CARD}.tmp{os.getpid()}"
-    temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CARD)
+    with atomic_path(folder / CARD) as temporary:
+        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return folder / WEIGHTS
 
 
