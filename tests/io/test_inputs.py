@@ -131,5 +131,7 @@ def test_linked_folders_and_files_count_once(tree, tmp_path):
     (tree / "in" / "far").symlink_to(far)
     (tree / "in" / "zz.png").symlink_to(far / "f1.png")
     assert sorted(relatives(find_inputs("in"))) == sorted([*once, "far/f1", "far/f2"])
+    assert sorted(relatives(find_inputs("in/**/*.png"))) == ["far/f1", "far/f2", "out/b_vis"]
+    assert sorted(relatives(find_inputs("in/**"))) == sorted([*once, "far/f1", "far/f2"])
     both = find_inputs([far / "f1.png", tree / "in" / "zz.png", far])
     assert [item.relative.as_posix() for item in both] == ["f1", "f2"]

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -153,12 +154,32 @@ def _globbed(pattern: str, exclude: Path | None) -> Iterator[InputItem]:
     skipped = None if exclude is None else exclude.resolve()
     if skipped is not None and base.resolve().is_relative_to(skipped):
         skipped = None  # results beside photos: the manifest tells them apart
-    for name in sorted(glob.glob(pattern, recursive=True)):
-        path = Path(name)
+    for path in sorted(_matching(base, pattern)):
         if skipped is not None and path.resolve().is_relative_to(skipped):
             continue
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             yield InputItem(str(path), path.relative_to(base))
+
+
+def _matching(base: Path, pattern: str) -> Iterator[Path]:
+    """Paths that match; ** goes through linked folders, but not in circles as glob does."""
+    parts = Path(pattern).relative_to(base).parts
+    if "**" not in parts:
+        yield from map(Path, glob.glob(pattern))
+        return
+    for path in walk_files(base, once=False, skip=lambda path: path.name.startswith(".")):
+        if _fits(path.relative_to(base).parts, parts):
+            yield path
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the names of a path match the parts of a pattern, hidden ones only by a dot."""
+    if not parts or not names:
+        return not names and all(part == "**" for part in parts)
+    is_hidden = names[0].startswith(".") and not parts[0].startswith(".")
+    if parts[0] == "**":
+        return _fits(names, parts[1:]) or (not is_hidden and _fits(names[1:], parts))
+    return not is_hidden and fnmatch(names[0], parts[0]) and _fits(names[1:], parts[1:])
 
 
 def _identity(path: str) -> str:
