@@ -383,6 +383,50 @@ def test_an_option_no_photo_can_have_is_misuse(nearfar, photos, tmp_path, make_m
     assert (ran.code, ran.err) == (2, "nearfar: error: stop_at: 99 is not within 1..5.\n")
 
 
+def test_two_runs_share_the_photos(nearfar, photos, tmp_path, make_model):
+    """While this run is in its first photo, another one comes and does the rest."""
+    inside, model = make_model(), make_model()
+    arguments = ["predict", photos, "-o", tmp_path / "out", "--save", "vis", "--resume", "-q"]
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from conftest import FakePredictor
+from nearfar.cli import Services, run
+from nearfar.pipeline.predict import Model
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
+import dataclasses
+
+class Tells(FakePredictor):
+    def predict(self, *args, **options):
+        print("photo", flush=True)
+        return super().predict(*args, **options)
+
+entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
+model = Model(LoadedModel(Tells(), entry, "0" * 64))
+sys.exit(run(sys.argv[2:], services=Services(load=lambda *a, **k: model)))
+"""
+    words = [sys.executable, "-c", script, Path(__file__).parents[1], *arguments]
+    other = []
+
+    class Waits:
+        default_steps, default_area = inside._predictor.default_steps, 48 * 64
+
+        def predict(self, *args, **options):
+            if not other:
+                pipes = {"stdout": subprocess.PIPE, "text": True}
+                other.append(subprocess.Popen([str(word) for word in words], **pipes))
+                assert [other[0].stdout.readline() for _ in range(2)] == ["photo\n"] * 2
+            return inside._predictor.predict(*args, **options)
+
+    model._predictor = Waits()
+    ran = nearfar(*arguments, model=model)
+    rest = other[0].communicate(timeout=60)[0]
+    assert (ran.code, other[0].returncode, rest) == (0, 0, "")
+    assert len(inside._predictor.calls) == 1
+    assert outputs(tmp_path / "out") == ["a_vis.png", "b_vis.png", "c_vis.png"]
+
+
 class StopsAt:
     """A predictor that is interrupted (or fails) at its n-th photo."""
 
@@ -429,6 +473,20 @@ def test_ctrl_c_while_writing_leaves_nothing_of_that_photo(nearfar, photos, tmp_
     assert ran.code == 130
     assert outputs(tmp_path / "out") == []
     assert no_leftovers(tmp_path)
+
+
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+    """Few moments here; docs/reliability.md has the command for many."""
+    script = Path(__file__).parents[1] / "kill_moments.py"
+    done = subprocess.run(
+        [sys.executable, script, "predict", tmp_path, "23"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) >= 3
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -110,6 +110,8 @@ def open_run(recipe: Recipe, *, resume: bool, overwrite: bool) -> Path | None:
             raise ConfigError(own, "is there, but no run", "Use --overwrite or log.folder=OTHER")
         return None
     if resume:
+        for path in found[: -recipe.log.keep]:  # of a run that was killed before it did so
+            path.unlink(missing_ok=True)
         return found[-1]
     if not overwrite:
         raise ConfigError(
