@@ -90,7 +90,7 @@ def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp
     """Few moments here; docs/reliability.md has the command for many."""
     script = Path(__file__).parents[1] / "kill_moments.py"
     done = subprocess.run(
-        [sys.executable, script, "train", tmp_path, "41"],
+        [sys.executable, script, "train", tmp_path, "17"],
         capture_output=True,
         text=True,
         timeout=300,
