@@ -148,13 +148,41 @@ def test_largest_photo(monkeypatch):
             settings.max_pixels()
 
 
-def test_rank_of_this_process(monkeypatch):
+def test_the_share_of_this_process(monkeypatch, caplog):
     monkeypatch.delenv("RANK", raising=False)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert settings.rank_and_world() == (0, 1)
+    assert settings.rank_and_world(None) == (0, 1)
+    assert settings.rank_and_world("2/4") == (1, 4)
+    with pytest.raises(ConfigError, match="RANK, WORLD_SIZE"):
+        settings.rank_and_world("env")
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert settings.rank_and_world() == (2, 4)
+    assert settings.rank_and_world("env") == (2, 4)
+    assert not caplog.records
+    with caplog.at_level("WARNING", "nearfar"):
+        assert settings.rank_and_world(None) == (0, 1)  # not asked for
+    assert "--share env" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rank", "world"), [("5", ""), ("-1", "2"), ("x", "2"), ("0", "0"), ("2", "2"), ("", "2")]
+)
+def test_a_share_that_is_none_is_one_line(monkeypatch, rank, world):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", world)
+    for share in ("env", f"{rank}/{world}" if rank != "2" else "3/2"):
+        with pytest.raises(ConfigError):
+            settings.rank_and_world(share)
+
+
+@pytest.mark.parametrize("text", ["99999", "1025", "9" * 5000, "two", "-1", "\u00b2"])
+def test_a_number_of_threads_that_would_kill_torch(monkeypatch, text):
+    monkeypatch.setenv("NEARFAR_THREADS", text)
+    with pytest.raises(ConfigError, match="NEARFAR_THREADS"):
+        settings.set_threads()
+    monkeypatch.delenv("NEARFAR_THREADS")
+    with pytest.raises(ConfigError, match="threads: 99999 is above 1024"):
+        settings.set_threads(99999)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 
+MOST_THREADS = 1024  # torch dies without a word at a hundred thousand
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 _LOG = logging.getLogger(__name__)
 
@@ -121,9 +122,13 @@ def set_threads(count: int | None = None) -> int:
     import torch
 
     text = os.environ.get("NEARFAR_THREADS", "0")
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise ConfigError("NEARFAR_THREADS", f"{text!r} is not a whole number")
     wanted = count if count is not None else int(text)
+    if wanted > MOST_THREADS:
+        raise ConfigError(
+            "NEARFAR_THREADS" if count is None else "threads", f"{wanted} is above {MOST_THREADS}"
+        )
     if wanted > 0:
         torch.set_num_threads(wanted)
     return torch.get_num_threads()
@@ -165,6 +170,28 @@ def max_pixels() -> int:
     return int(text)
 
 
-def rank_and_world() -> tuple[int, int]:
-    """This process' rank and the number of processes (torchrun / accelerate), (0, 1) alone."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+def rank_and_world(share: str | None) -> tuple[int, int]:
+    """Which share of the work this process does, of how many: (0, 1) for all of it.
+
+    share: 'I/N', the I-th of N from 1; 'env', what torchrun or accelerate say in RANK and
+    WORLD_SIZE; None, all, whatever another program left in the environment. ConfigError for what is
+    neither, or outside 1..N.
+    """
+    if share is None:
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            _LOG.warning("WORLD_SIZE is set, but this does all the work: --share env divides it")
+        return 0, 1
+    if share == "env":
+        where, first = "RANK, WORLD_SIZE", 0
+        texts = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    else:
+        where, first = "--share", 1
+        texts = share.partition("/")[0], share.partition("/")[2]
+    if not all(text.isascii() and text.isdigit() for text in texts):
+        found = f"{' and '.join(repr(t) for t in texts)} are no numbers"
+        raise ConfigError(where, found, "Give I/N, such as --share 1/4")
+    rank, world = int(texts[0]) - first, int(texts[1])
+    if not 0 <= rank < world:
+        finding = f"there is no share {texts[0]} of {texts[1]}"
+        raise ConfigError(where, finding, "Give I/N, such as --share 1/4")
+    return rank, world

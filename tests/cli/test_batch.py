@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from nearfar import read
-from nearfar.errors import OutputError
+from nearfar.errors import ConfigError, OutputError
 from nearfar.io.manifest import read_manifest
 
 BLUE_FREE = np.random.default_rng(0).integers(0, 200, (24, 32, 3), dtype=np.uint8)
@@ -229,7 +229,7 @@ def test_skip_errors_goes_on_and_lists(nearfar, mixed, tmp_path):
 
 
 def test_resume_skips_what_is_finished_with_equal_settings(nearfar, photos, tmp_path, make_model):
-    arguments = ["predict", photos, "-o", tmp_path / "out", "--save", "vis", "--resume", "--json"]
+    arguments = ["predict", photos, "-o", tmp_path / "out", "--save", "vis", "--json"]
     assert nearfar(*arguments).code == 0
 
     def again(*more):
@@ -239,13 +239,192 @@ def test_resume_skips_what_is_finished_with_equal_settings(nearfar, photos, tmp_
         assert len(ran.out.splitlines()) == 3
         return len(model._predictor.calls)
 
-    assert again() == 0
-    Image.fromarray(BLUE_FREE).save(photos / "a.png")  # another photo of the same name
-    assert again() == 1
-    assert again("--seed", 3) == 3  # other settings
+    assert again("--resume") == 0
+    assert again("--seed", 3, "--overwrite") == 3  # other settings
     (tmp_path / "out" / "sub" / "b_vis.png").unlink()
-    assert again("--seed", 3) == 1  # a result is gone
-    assert again("--seed", 3) == 0
+    assert again("--seed", 3, "--resume") == 1  # a result is gone
+    assert again("--seed", 3, "--resume") == 0
+    assert again("--seed", 3, "--resume", "--save", "npz") == 3  # a format more
+    assert again("--seed", 3, "--resume", "--save", "npz") == 0
+
+
+def content_of(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix != ".jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("whose", "words"),
+    [
+        ("a sensor's", "is no result listed"),
+        ("another photo's", "with other content or settings"),
+        ("an older photo's", "with other content or settings"),
+        ("other settings'", "with other content or settings"),
+        ("edited", "was changed after it was made"),
+        ("a folder", "is no result listed"),
+        ("a link", "is no result listed"),
+    ],
+)
+def test_resume_never_takes_a_file_that_is_not_its_own(
+    nearfar, photos, tmp_path, make_model, whose, words
+):
+    out, place, more = tmp_path / "out", tmp_path / "out" / "a_depth.png", ()
+    arguments = ["predict", photos / "a.png", "-o", out, "--save", "png16"]
+    out.mkdir()
+    if whose in ("a sensor's", "a link", "a folder"):
+        own = {"a link": tmp_path / "far.png", "a folder": place / "x.png"}.get(whose, place)
+        own.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((9, 9), 1234, np.uint16)).save(own)
+        if whose == "a link":
+            place.symlink_to(own)
+    elif whose == "another photo's":
+        (tmp_path / "other").mkdir()
+        other = tmp_path / "other" / "a.png"
+        other.write_bytes((photos / "a.png").read_bytes())  # equal, but from elsewhere
+        assert nearfar("predict", other, *arguments[2:]).code == 0
+    else:
+        assert nearfar(*arguments).code == 0
+        if whose == "an older photo's":
+            Image.fromarray(BLUE_FREE).save(photos / "a.png")
+        if whose == "edited":
+            Image.fromarray(BLUE_FREE).save(place)
+        more = ("--seed", 3) if whose == "other settings'" else ()
+    before = content_of(tmp_path)
+    model = make_model()
+    ran = nearfar(*arguments, "--resume", "--json", *more, model=model)
+    assert ran.code == 1
+    assert content_of(tmp_path) == before
+    assert (str(place) in ran.err, words in ran.err, "--overwrite" in ran.err) == (True,) * 3
+    assert len(ran.err.splitlines()) == 1
+    assert words in json.loads(ran.out)["error"]
+    assert not model._predictor.calls  # told before the work
+    if whose != "a folder":
+        assert nearfar(*arguments, "--overwrite", *more).code == 0
+        assert nearfar(*arguments, "--resume", *more).code == 0
+
+
+def test_a_foreign_file_leaves_the_other_photos_as_they_would_be(nearfar, photos, tmp_path):
+    out = tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
+    (out / "sub" / "b_vis.png").write_bytes(b"mine")
+    ran = nearfar("predict", photos, "-o", out, "--save", "vis", "--resume", "-q")
+    assert ran.code == 1
+    assert outputs(out) == ["a_vis.png", "b_vis.png", "c_vis.png"]
+    assert (out / "sub" / "b_vis.png").read_bytes() == b"mine"
+    assert "1 of 3 inputs failed" in ran.err and "not tried" not in ran.err
+    assert "b_vis.png" in ran.err.splitlines()[-1]
+
+
+def test_overwrite_replaces_results_never_photos(nearfar, tmp_path, rgb):
+    """A camera's a_depth.png is an input as well: its place cannot be a result's."""
+    folder = tmp_path / "rgbd"
+    folder.mkdir()
+    Image.fromarray(rgb).save(folder / "a.png")
+    Image.fromarray(rgb[..., 0].astype(np.uint16)).save(folder / "a_depth.png")
+    before = content_of(folder)
+    for more in ([], ["--overwrite"], ["--resume"]):
+        ran = nearfar("predict", folder, "-o", folder, "--save", "png16", *more)
+        assert (ran.code, "is an input, and the place" in ran.err) == (2, True)
+        assert content_of(folder) == before
+
+
+def test_a_manifest_of_another_program_stays(nearfar, photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    own = tmp_path / "out" / "manifest.jsonl"
+    own.write_text('{"audio": "a.wav"}\n')
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis")
+    assert (ran.code, "no manifest of nearfar" in ran.err) == (1, True)
+    assert own.read_text() == '{"audio": "a.wav"}\n'
+
+
+def test_results_are_never_inputs(nearfar, tmp_path, rgb):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rgb).save(folder / name)
+    save = ("--save", "png16,vis")
+    assert nearfar("predict", folder, "-o", folder, *save).code == 0
+    first = outputs(folder)
+    for source in ([folder], [folder / "*.png"], sorted(folder.glob("*.png"))):
+        for mode in ("--resume", "--overwrite"):
+            ran = nearfar("predict", *source, "-o", folder, *save, mode)
+            assert (ran.code, outputs(folder)) == (0, first), ran.err
+    assert nearfar("predict", folder, "-o", folder / "deep", *save).code == 0
+    assert len(outputs(folder / "deep")) == 4
+    ran = nearfar("predict", folder / "a_vis.png", "-o", tmp_path / "out")
+    assert (ran.code, "only results of earlier runs" in ran.err) == (1, True)
+
+
+def test_a_format_that_a_map_cannot_have_leaves_the_others(nearfar, photos, tmp_path, make_model):
+    """Without metres no cloud: the color map is written, the run goes on, and all of it is told."""
+    out = tmp_path / "out"
+    model = make_model(reference_name=None)
+    ran = nearfar("predict", photos, "-o", out, "--save", "vis,ply", "--json", model=model)
+    assert ran.code == 1
+    assert outputs(out) == ["a_vis.png", "b_vis.png", "c_vis.png"]
+    assert "3 of 3 inputs failed" in ran.err and ".nearfar" not in ran.err
+    assert len([line for line in ran.err.splitlines() if "ply" in line]) == 6  # at once, at the end
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert all("ply" in line["error"] and len(line["outputs"]) == 1 for line in lines)
+    (left,) = [line for line in ran.err.splitlines() if "c.png: ply" in line][-1:]
+    assert left.startswith("nearfar: error: ")
+
+
+def test_a_notice_names_its_photo(nearfar, photos, tmp_path):
+    Image.fromarray(np.full((30, 40, 3), (0, 0, 255), np.uint8)).save(photos / "blue.png")
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis")
+    assert ran.code == 0
+    notices = [line for line in ran.err.splitlines() if "sky" in line]
+    assert notices and all(str(photos / "blue.png") in line for line in notices)
+
+
+def test_an_option_no_photo_can_have_is_misuse(nearfar, photos, tmp_path, make_model):
+    model = make_model(fails=ConfigError("stop_at", "99 is not within 1..5"))
+    ran = nearfar("predict", photos, "-o", tmp_path / "out", "--skip-errors", model=model)
+    assert (ran.code, ran.err) == (2, "nearfar: error: stop_at: 99 is not within 1..5.\n")
+
+
+def test_two_runs_share_the_photos(nearfar, photos, tmp_path, make_model):
+    """While this run is in its first photo, another one comes and does the rest."""
+    inside, model = make_model(), make_model()
+    arguments = ["predict", photos, "-o", tmp_path / "out", "--save", "vis", "--resume", "-q"]
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from conftest import FakePredictor
+from nearfar.cli import Services, run
+from nearfar.pipeline.predict import Model
+from nearfar.weights.load import LoadedModel
+from nearfar.weights.registry import find
+import dataclasses
+
+class Tells(FakePredictor):
+    def predict(self, *args, **options):
+        print("photo", flush=True)
+        return super().predict(*args, **options)
+
+entry = dataclasses.replace(find("ppd-tiny"), name="fake", licence="none", uncertainty={})
+model = Model(LoadedModel(Tells(), entry, "0" * 64))
+sys.exit(run(sys.argv[2:], services=Services(load=lambda *a, **k: model)))
+"""
+    words = [sys.executable, "-c", script, Path(__file__).parents[1], *arguments]
+    other = []
+
+    class Waits:
+        default_steps, default_area = inside._predictor.default_steps, 48 * 64
+
+        def predict(self, *args, **options):
+            if not other:
+                pipes = {"stdout": subprocess.PIPE, "text": True}
+                other.append(subprocess.Popen([str(word) for word in words], **pipes))
+                assert [other[0].stdout.readline() for _ in range(2)] == ["photo\n"] * 2
+            return inside._predictor.predict(*args, **options)
+
+    model._predictor = Waits()
+    ran = nearfar(*arguments, model=model)
+    rest = other[0].communicate(timeout=60)[0]
+    assert (ran.code, other[0].returncode, rest) == (0, 0, "")
+    assert len(inside._predictor.calls) == 1
+    assert outputs(tmp_path / "out") == ["a_vis.png", "b_vis.png", "c_vis.png"]
 
 
 class StopsAt:
@@ -296,8 +475,23 @@ def test_ctrl_c_while_writing_leaves_nothing_of_that_photo(nearfar, photos, tmp_
     assert no_leftovers(tmp_path)
 
 
-def test_a_real_signal_in_a_folder_run(photos, tmp_path):
-    """SIGINT to the process: no traceback, exit 130, and what is finished stays."""
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+    """Few moments here; docs/reliability.md has the command for many."""
+    script = Path(__file__).parents[1] / "kill_moments.py"
+    done = subprocess.run(
+        [sys.executable, script, "predict", tmp_path, "23"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) >= 3
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_real_signal_in_a_folder_run(photos, tmp_path, name):
+    """No traceback, a word about it, exit 130, and what is finished stays."""
     script = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's shell ignores it
@@ -311,16 +505,19 @@ from nearfar.weights.registry import find
 class Signals(FakePredictor):
     def predict(self, *args, **options):
         if len(self.calls) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), getattr(signal, sys.argv.pop()))
         return super().predict(*args, **options)
 
 model = Model(LoadedModel(Signals(), find("ppd-tiny"), "0"))
-sys.exit(run(sys.argv[2:], services=Services(load=lambda *a, **k: model)))
+sys.exit(run(sys.argv[2:-1], services=Services(load=lambda *a, **k: model)))
 """
     tests = Path(__file__).parents[1]
     arguments = [sys.executable, "-c", script, tests, "predict", photos, "-o", tmp_path / "out"]
-    done = subprocess.run([*map(str, arguments), "--save", "vis"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*map(str, arguments), "--save", "vis", name], capture_output=True, text=True
+    )
     assert done.returncode == 130, done.stderr
+    assert "interrupted, 1 of 3 done; continue with --resume" in done.stderr
     assert "Traceback" not in done.stderr
     assert outputs(tmp_path / "out") == ["a_vis.png"]
 

@@ -33,6 +33,22 @@ def test_rendered_folder_passes_check_and_is_exact(tmp_path, capsys):
     assert sheet.exists()
 
 
+@pytest.mark.parametrize("name", ["sheet.png", "000001.npy", "000000.png", "list.jsonl"])
+def test_what_is_there_is_replaced_only_when_asked(tmp_path, capsys, name):
+    own = tmp_path / name
+    own.write_text("mine")
+    arguments = ["data", "render", "-n", "2", "--size", "8x8", "--out", str(tmp_path)]
+    arguments += ["--sheet", str(tmp_path / "sheet.png")]
+    assert run(arguments) == 2
+    assert "already exists. Use --overwrite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name] and own.read_text() == "mine"
+    assert run([*arguments, "--overwrite"]) == 0
+    listed = str(tmp_path / "list.jsonl")
+    check = ["data", "check", listed, "--sheet", str(tmp_path / "sheet.png"), "--size", "8x8"]
+    assert run(check) == 2
+    assert run([*check, "--overwrite"]) == 0
+
+
 def test_render_fills_shards(tmp_path):
     arguments = ["data", "render", "-n", "1", "--shards", str(tmp_path), "--size", "8x8"]
     assert run([*arguments, "--shard-size", "2"]) == 0

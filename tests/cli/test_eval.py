@@ -139,7 +139,7 @@ def test_two_processes_give_the_numbers_of_one(nearfar, pairs, tmp_path):
     assert nearfar(*words, tmp_path / "one").code == 0
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "nearfar.cli", *words, str(tmp_path / "two")],
+            [sys.executable, "-m", "nearfar.cli", *words, str(tmp_path / "two"), "--share", "env"],
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -42,6 +42,16 @@ def test_version(nearfar):
     assert nearfar("--version")[:2] == (0, f"{__version__}\n")
 
 
+def test_a_working_folder_that_is_gone_is_one_line(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir('../gone'); from nearfar.cli import run; sys.exit(run(['-h']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path / "gone"
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("nearfar: error: working folder: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

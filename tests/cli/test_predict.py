@@ -89,7 +89,7 @@ def test_metres_of_another_model(photos, tmp_path, make_model):
     services = Services(load=load)
     assert run([*arguments, "-m", "fake"], services=services) == 0
     metres = ["-m", "fake", "--metric-from", "other"]
-    assert run([*arguments, *metres, "--resume"], services=services) == 0
+    assert run([*arguments, *metres, "--overwrite"], services=services) == 0
     assert asked == [("fake", None), ("fake", "other")]
     done = [json.loads(s) for s in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert [entry["settings"].get("metric_from") for entry in done] == [None, "other"]
@@ -120,18 +120,20 @@ def test_options_of_some_families_reach_them_and_identify_the_result(
         guided = Guided(inner)
         model = Model(LoadedModel(guided, entry, "0" * 64))
         arguments = ("predict", photos / "a.png", "-o", tmp_path / "out", "--save", "vis")
-        ran = nearfar(*arguments, "--resume", *more, model=model)
-        assert ran.code == 0, ran.err
-        return guided.asked
+        ran = nearfar(*arguments, *more, model=model)
+        return guided.asked if ran.code == 0 else ran.code
 
     assert asked() == [(None, None, None)]
-    assert asked() == []  # done
-    assert asked("--guidance-scale", 0) == [(0.0, None, None)]  # asked for: another result
-    assert asked("--guidance-scale", 0) == []
-    assert asked("--ensemble-start", "first") == [(None, None, "first")]
-    assert asked("--guidance-scale", 2, "--stop-at", 3) == [(2.0, 3, None)]
+    assert asked("--resume") == []  # done
+    zero = ("--guidance-scale", 0)
+    assert asked("--resume", *zero) == 1  # asked for: another result, and that one stays
+    assert asked("--overwrite", *zero) == [(0.0, None, None)]
+    assert asked("--resume", *zero) == []
+    assert asked("--overwrite", "--ensemble-start", "first") == [(None, None, "first")]
+    assert asked("--overwrite", *zero[:1], 2, "--stop-at", 3) == [(2.0, 3, None)]
     lines = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
     settings = [json.loads(line)["settings"] for line in lines]
+    assert len(settings) == 5  # the refusal is a line, too
     assert "stop_at" not in settings[0] and "guidance_scale" not in settings[0]
     assert (settings[-1]["guidance_scale"], settings[-1]["stop_at"]) == (2.0, 3)
 
@@ -240,17 +242,21 @@ def test_existing_results_are_counted_and_kept(nearfar, photos, tmp_path):
     assert (out / "b_vis.png").stat().st_mtime_ns > before
 
 
-def test_launcher_ranks_share_the_list(photos, tmp_path, monkeypatch):
-    shares = []
-    for rank in range(2):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("WORLD_SIZE", "2")
-        job, _ = plan(PredictOptions(inputs=[str(photos)], output=tmp_path / "out"))
-        assert job.rank == rank
-        shares.append([item.path for item in job.items])
-    assert len(shares[0]) == 2
-    assert len(shares[1]) == 1
-    assert not set(shares[0]) & set(shares[1])
+def test_shares_of_the_list_only_when_asked_for(photos, tmp_path, monkeypatch):
+    def planned(share):
+        options = PredictOptions(inputs=[str(photos)], output=tmp_path / "out", share=share)
+        job, _ = plan(options)
+        return job.rank, [item.path for item in job.items]
+
+    everything = planned(None)
+    shares = [planned("1/2"), planned("2/2")]
+    assert [rank for rank, _ in shares] == [0, 1]
+    assert [len(paths) for _, paths in shares] == [2, 1]
+    assert sorted(shares[0][1] + shares[1][1]) == everything[1]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert planned("env") == shares[1]
+    assert planned(None) == everything  # what another program left in the environment
 
 
 def test_plan_needs_no_torch(photos, tmp_path):

@@ -77,7 +77,7 @@ def test_two_steps_of_dar_are_a_model_that_predicts(tmp_path, capsys):
     assert (tmp_path / "out" / "photo_depth.png").exists()  # millimetres
     capsys.readouterr()
     out = ["-o", str(tmp_path / "other"), "--steps", "2"]
-    assert run(["predict", str(photo), "-m", str(run_folder), *out]) == 1
+    assert run(["predict", str(photo), "-m", str(run_folder), *out]) == 2
     error = capsys.readouterr().err
     assert "steps: 2, but DAR runs its K steps once" in error and error.count("\n") == 1
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import fake_rerun
 import numpy as np
@@ -79,6 +80,7 @@ def test_a_clip_becomes_the_files_asked_for(video, make_clip, tmp_path):
         "clip_side.mp4",
         "clip_video.json",
         "clip_vis.mp4",
+        "manifest.jsonl",
     ]
     assert names == sorted(files + folders)
     assert all(len(list((out / name).iterdir())) == 12 for name in folders)
@@ -129,8 +131,64 @@ def test_existing_results_are_kept_resumed_or_replaced(video, make_clip, tmp_pat
     assert (out / "clip_vis.mp4").stat().st_mtime_ns == before
     assert video(clip, "-o", out, "--overwrite", "--seed", "1").code == 0
     assert (out / "clip_vis.mp4").stat().st_mtime_ns > before
+    kept = (out / "clip_vis.mp4").read_bytes()
     ran = video(clip, "-o", out, "--resume")  # other settings than those of the files
-    assert (ran.code, "is already done" in ran.err) == (0, False)
+    assert (ran.code, "with other content or settings" in ran.err) == (1, True)
+    assert (out / "clip_vis.mp4").read_bytes() == kept
+    assert not (out / "clip_parts").exists()
+
+
+@pytest.mark.parametrize("name", ["clip_vis.mp4", "clip_exr/frame_000003_depth.exr", "clip_exr"])
+def test_a_file_of_somebody_else_stays(video, make_clip, tmp_path, name):
+    clip, out = make_clip(), tmp_path / "out"
+    own = out / name
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    for mode, code in (([], 2), (["--resume"], 1)):
+        ran = video(clip, "-o", out, "--save", "vis,exr", *mode)
+        assert (ran.code, str(own) in ran.err, len(ran.err.splitlines())) == (code, True, 1)
+        assert [p for p in out.rglob("*") if p.is_file()] == [own]
+        assert own.read_bytes() == b"mine"
+
+
+def test_a_result_is_replaced_as_a_whole(video, tmp_path, picture_frames):
+    """Of the longer clip nothing stays; what is no frame of ours in its folders does."""
+    from PIL import Image
+
+    clip, out = tmp_path / "in" / "clip", tmp_path / "out"
+    clip.mkdir(parents=True)
+    for i, picture in enumerate(picture_frames(6)):
+        Image.fromarray(picture).save(clip / f"{i}.png")
+    save = ("--save", "exr,png16,ffv1")
+    assert video(clip, "-o", out, *save).code == 0
+    (out / "clip_exr" / "notes.txt").write_text("mine")
+    (out / "clip_parts").mkdir()
+    (out / "clip_parts" / "mine.mp4").write_text("mine")
+    for i in range(2, 6):
+        (clip / f"{i}.png").unlink()
+    ran = video(clip, "-o", out, *save, "--overwrite")
+    assert ran.code == 0, ran.err
+    for kind in ("exr", "png16"):
+        frames = [p for p in (out / f"clip_{kind}").iterdir() if p.name.startswith("frame_")]
+        assert len(frames) == 2
+    assert len(list(read_depth_clip(out / "clip_depth.mkv"))) == 2
+    assert (out / "clip_exr" / "notes.txt").read_text() == "mine"
+    assert [p.name for p in (out / "clip_parts").iterdir()] == ["mine.mp4"]
+    ran = video(clip, "-o", out, *save, "--resume")
+    assert (ran.code, "is already done" in ran.err) == (0, True)
+    assert video(out / "clip_exr", out / "clip_png16", "-o", tmp_path / "more").code == 1
+
+
+def test_results_beside_frames_are_no_frames(video, nearfar, tmp_path, picture_frames):
+    from PIL import Image
+
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for i, picture in enumerate(picture_frames(3)):
+        Image.fromarray(picture).save(clip / f"{i}.png")
+    assert nearfar("predict", clip, "-o", clip, "--save", "vis").code == 0
+    ran = video(clip, "-o", tmp_path / "out", "--json")
+    assert (ran.code, json.loads(ran.out)["frames"]) == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +217,16 @@ def test_bad_clips_are_one_line_and_the_others_are_done(video, make_clip, tmp_pa
     bad.write_bytes(b"")
     ran = video(bad, good, "-o", tmp_path / "out", "-q")
     assert ran.code == 1
-    assert ran.err == f"nearfar: error: {bad}: is empty (0 bytes). Check the copy or download\n"
+    line = f"nearfar: error: {bad}: is empty (0 bytes). Check the copy or download"
+    assert ran.err.splitlines()[0] == line and "1 of 2 clips failed, 1 not tried" in ran.err
     assert not (tmp_path / "out" / "clip_vis.mp4").exists()
-    ran = video(bad, good, "-o", tmp_path / "out", "-q", "--skip-errors")
+    ran = video(bad, good, "-o", tmp_path / "out", "-q", "--skip-errors", "--json")
     assert ran.code == 1
     assert (tmp_path / "out" / "clip_vis.mp4").exists()
+    assert ran.err.splitlines()[-1] == line  # again at the end
+    told = [json.loads(text) for text in ran.out.splitlines()]
+    assert [one["error"] is None for one in told] == [False, True]
+    assert told[0]["input"] == str(bad) and "is empty" in told[0]["error"]
 
 
 def sound_only(path, make_clip):
@@ -335,6 +398,20 @@ def test_interrupted_runs_write_what_is_finished_and_go_on(how, make_clip, tmp_p
     ran = video(clip, "-o", out, "--resume")
     assert ran.code == 0, ran.err
     assert len(list(open_clip(out / "clip_vis.mp4").frames())) == 20
+
+
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+    """Few moments here; docs/reliability.md has the command for many."""
+    script = Path(__file__).parents[1] / "kill_moments.py"
+    done = subprocess.run(
+        [sys.executable, script, "video", tmp_path, "83"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) >= 3
 
 
 def test_stems(tmp_path, monkeypatch):

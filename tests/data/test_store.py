@@ -218,3 +218,17 @@ def test_damaged_places_in_a_zip_are_damage(tmp_path, field, value):
     path.write_bytes(content)
     with pytest.raises(DataError):
         open_store(path).read("a.png")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    (tmp_path / "set" / "deep").mkdir(parents=True)
+    (tmp_path / "far").mkdir()
+    for name in ("set/deep/a.png", "far/b.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "set" / "far").symlink_to(tmp_path / "far")
+    (tmp_path / "set" / "same").symlink_to("deep")
+    for name in ("loop", "more"):  # two of them are 2 ** 40 ways
+        (tmp_path / "set" / name).symlink_to(".")
+        (tmp_path / "far" / name).symlink_to(tmp_path)
+    names = open_store(tmp_path / "set").names()
+    assert {"deep/a.png", "same/a.png", "far/b.png"} <= set(names) and len(names) < 30

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mini_run import make_result
 
-from nearfar.errors import ConfigError, DataError
+from nearfar.errors import ConfigError, DataError, OutputError
 from nearfar.eval.results import (
     SKIPPED,
     EvalResult,
@@ -17,12 +17,14 @@ from nearfar.eval.results import (
     load_preview,
     load_result,
     preview_path,
+    publish,
     read_json,
     read_table,
     save_preview,
     write_json,
     write_table,
 )
+from nearfar.io.manifest import read_manifest
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,52 @@ def test_a_used_folder_needs_resume(tmp_path):
         files.begin(SETTINGS, resume=True)
     with pytest.raises(ConfigError, match=r"protocol.hash = 'a'"):
         files.begin(SETTINGS | {"model": "n", "protocol": {"hash": "b"}}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["result.json", "report.html", "samples.csv", "shares/0.csv", "previews/000000.npz"]
+)
+def test_what_no_run_explains_is_never_added_to(tmp_path, name):
+    """Somebody's own files, or those of a run whose run.json is gone."""
+    own = tmp_path / "run" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(DataError, match=r"but no run.json"):
+            RunFiles(tmp_path / "run").begin(SETTINGS, resume=resume)
+    (tmp_path / "run" / "run.json").write_text('{"jogging": "5 km"}')
+    for resume in (False, True):
+        with pytest.raises(ConfigError):
+            RunFiles(tmp_path / "run").begin(SETTINGS, resume=resume)
+    own.unlink()
+    with pytest.raises(ConfigError, match="another -o"):
+        RunFiles(tmp_path / "run").begin(SETTINGS, resume=False)
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == {"jogging": "5 km"}
+
+
+def test_a_resumed_run_replaces_only_its_own_results(tmp_path):
+    files = RunFiles(tmp_path)
+    files.begin(SETTINGS, resume=False)
+    files.table.write_text("")
+    for name in ("result.json", "report.html"):
+        publish(tmp_path, name, "first")
+        publish(tmp_path, name, "second")
+        files.begin(SETTINGS, resume=True)
+        (tmp_path / name).write_text("edited")
+        with pytest.raises(OutputError, match=rf"{name}: was changed"):
+            files.begin(SETTINGS, resume=True)
+        publish(tmp_path, name, "third")
+    (listed,) = {record.input for record in read_manifest(tmp_path / "manifest.jsonl")}
+    assert listed.startswith("dataset://")
+
+
+def test_one_process_at_a_time_writes_a_share(tmp_path):
+    files = RunFiles(tmp_path)
+    files.begin(SETTINGS, resume=False)
+    with files.alone(), pytest.raises(ConfigError, match="another process"), files.alone():
+        pass
+    with files.alone():
+        pass
 
 
 def test_long_values_do_not_fill_the_message(tmp_path):

@@ -28,7 +28,7 @@ MAY_IMPORT = {  # room -> rooms it may import besides itself
     "weights": "errors family former_name settings typed web layers models tokenizers encoders",
     "pipeline": "errors predict_config settings result geometry io models weights",
     "eval": "errors extras former_name settings result geometry io viz data tokenizers pipeline",
-    "train": "batch errors extras family settings typed sampling layers geometry data models"
+    "train": "batch errors extras family settings typed sampling layers geometry io data models"
     " tokenizers encoders weights eval",
     "export": "errors settings result models weights pipeline",
     "prune": "errors layers models data weights pipeline eval",

@@ -1,11 +1,13 @@
 import errno
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from nearfar.errors import InputError, OutputError
-from nearfar.io.atomic import atomic_path, ensure_folder, remove_leftovers
+from nearfar.io.atomic import atomic_path, ensure_folder, held, remove_leftovers, staging
 
 
 def test_replaces_when_complete(tmp_path):
@@ -58,16 +60,64 @@ def test_missing_or_impossible_folder(tmp_path):
     assert ensure_folder(tmp_path / "x" / "y").is_dir() and ensure_folder(tmp_path).is_dir()
 
 
-def test_only_temporary_files_are_left_over(tmp_path):
-    for name in (".nearfar-0123456789ab.tmp", "depth.exr", ".nearfar-notes", "other.tmp"):
+def killed_while_it_writes(folder):
+    """Run a process that dies with a temporary file and a staging folder."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from nearfar.io.atomic import atomic_path, staging
+folder = Path({str(folder)!r})
+with staging(folder, "photo") as stage, atomic_path(folder / "depth.exr") as temporary:
+    for path in (temporary, stage / "depth.png"):
+        path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code])
+    assert done.returncode == -9
+
+
+def test_what_killed_processes_left_is_removed_by_owner_and_age(tmp_path):
+    killed_while_it_writes(tmp_path)
+    left = sorted(tmp_path.iterdir())
+    assert sorted(path.is_dir() for path in left) == [False, True]
+    day = time.time() - 90_000
+    for name, age in {
+        "depth.exr": day,
+        ".nearfar-notes": day,
+        "other.tmp": day,
+        f".nearfar-elsewhere-{os.getpid()}-0.tmp": None,  # another machine's
+        ".nearfar-elsewhere-1-1.tmp": day,
+    }.items():
         (tmp_path / name).write_bytes(b"x")
-    remove_leftovers(tmp_path)
+        if age is not None:
+            os.utime(tmp_path / name, (age, age))
+    kept = ["depth.exr", ".nearfar-notes", "other.tmp", f".nearfar-elsewhere-{os.getpid()}-0.tmp"]
+    with atomic_path(tmp_path / "own") as temporary, staging(tmp_path, "photo") as stage:
+        assert stage is not None and list(stage.iterdir()) == []  # the dead one holds nothing
+        temporary.write_bytes(b"whole")
+        remove_leftovers(tmp_path)  # those of a process that lives stay
+        assert {p.name for p in tmp_path.iterdir()} == {*kept, temporary.name, stage.name}
+    assert {p.name for p in tmp_path.iterdir()} == {*kept, "own"}
     remove_leftovers(tmp_path / "missing")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".nearfar-notes",
-        "depth.exr",
-        "other.tmp",
-    ]
+
+
+def test_one_process_at_a_time_has_a_name(tmp_path):
+    code = f"""
+from pathlib import Path
+from nearfar.io.atomic import staging
+for name in ("photo", "other"):
+    with staging(Path({str(tmp_path)!r}), name) as stage:
+        print(stage is not None)
+"""
+    with staging(tmp_path, "photo") as stage:
+        assert stage is not None
+        with staging(tmp_path, "photo") as second:
+            assert second is None
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True"], done.stderr
+    assert list(tmp_path.iterdir()) == []
+    with held(tmp_path / "missing") as is_ours:
+        assert not is_ours
 
 
 def test_the_system_runs_out_of_room(tmp_path):

@@ -117,3 +117,21 @@ def test_outputs_never_leave_the_folder(tree):
     (tree / "in" / "sub" / "up.txt").write_text("../b.jpg\n../../in/a.PNG\n")
     for item in find_inputs("in/sub/up.txt"):
         assert ".." not in item.relative.parts and not item.relative.is_absolute()
+
+
+def test_linked_folders_and_files_count_once(tree, tmp_path):
+    """Links into the tree, out of it, in circles, and one file by two names."""
+    far = tmp_path / "far"
+    far.mkdir()
+    for name in ("f1.png", "f2.png"):
+        (far / name).touch()
+    once = relatives(find_inputs("in"))
+    for name in ("loop", "more"):
+        (tree / "in" / name).symlink_to(".")
+    (tree / "in" / "far").symlink_to(far)
+    (tree / "in" / "zz.png").symlink_to(far / "f1.png")
+    assert sorted(relatives(find_inputs("in"))) == sorted([*once, "far/f1", "far/f2"])
+    assert sorted(relatives(find_inputs("in/**/*.png"))) == ["far/f1", "far/f2", "out/b_vis"]
+    assert sorted(relatives(find_inputs("in/**"))) == sorted([*once, "far/f1", "far/f2"])
+    both = find_inputs([far / "f1.png", tree / "in" / "zz.png", far])
+    assert [item.relative.as_posix() for item in both] == ["f1", "f2"]

@@ -9,6 +9,7 @@ from nearfar.errors import ConfigError, OutputError, WeightsError
 from nearfar.train.checkpoint import (
     Checkpoint,
     Progress,
+    alone_in,
     list_checkpoints,
     load_checkpoint,
     open_run,
@@ -88,6 +89,32 @@ def test_used_folder_needs_a_decision(tmp_path):
     assert open_run(recipe, resume=True, overwrite=False).stem == "00000002"
     assert open_run(recipe, resume=False, overwrite=True) is None
     assert list_checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "card.json", "log.jsonl"])
+def test_what_no_run_left_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=rf"{name}: is there, but no run"):
+            open_run(micro_recipe(tmp_path), resume=resume, overwrite=False)
+    assert open_run(micro_recipe(tmp_path), resume=False, overwrite=True) is None
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["", '{"st', '{"step": 1, "group": "train"}\n'])
+def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path, content):
+    (tmp_path / "log.jsonl").write_text(content)
+    assert open_run(micro_recipe(tmp_path), resume=True, overwrite=False) is None
+
+
+def test_one_process_trains_in_a_folder(tmp_path):
+    refused = pytest.raises(ConfigError, match="another process trains in it")
+    with alone_in(tmp_path / "run"), refused, alone_in(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()  # nothing was trained
+    with alone_in(tmp_path / "run"):
+        save_checkpoint(tmp_path / "run", make(2), keep=1)
+    assert len(list_checkpoints(tmp_path / "run")) == 1
 
 
 def test_resuming_with_a_changed_recipe(tmp_path):

@@ -21,8 +21,11 @@ Nothing torch is imported before a verb needs it. Errors are one line on stderr.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -65,9 +68,16 @@ def main() -> None:
 def run(arguments: Sequence[str], *, services: Services | None = None) -> int:
     """Run one command line in this process; returns its exit code, never a traceback for misuse."""
     arguments = list(arguments) or ["--help"]
+    try:
+        os.getcwd()
+    except OSError:
+        return _complain("working folder: does not exist any more. Change into another", FAILED)
     command = typer.main.get_command(_build(_verb_of(arguments)))
     try:
-        with command.make_context("nearfar", arguments, obj=services) as context:
+        with (
+            _terminated_like_interrupted(),
+            command.make_context("nearfar", arguments, obj=services) as context,
+        ):
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as done:
@@ -82,6 +92,19 @@ def run(arguments: Sequence[str], *, services: Services | None = None) -> int:
     except NearfarError as error:
         return _complain(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
     return DONE
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A plain `kill` ends the run as Ctrl-C does: what is finished is kept, and said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _verb_of(arguments: Sequence[str]) -> str:

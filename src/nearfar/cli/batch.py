@@ -1,7 +1,8 @@
 """The run of `nearfar predict` over its inputs: one after the other, each finished or untouched.
 
-All files of a photo are written into a hidden folder beside their place and moved together, then
-the manifest gets its line. So whatever ends the run, finished photos are complete and listed.
+All files of a photo are made in a hidden folder beside their place, which only one process has at
+a time. Then the manifest gets its line and they move. So whatever ends the run, what is there is
+complete and listed, and two runs over the same photos share them.
 """
 
 from __future__ import annotations
@@ -9,33 +10,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nearfar.errors import NearfarError, OutputError
+from nearfar.errors import ConfigError, NearfarError, OutputError
 from nearfar.geometry.clouds import CloudOptions
-from nearfar.io.atomic import ensure_folder
+from nearfar.io.atomic import ensure_folder, remove_leftovers, staging, told_of_place
 from nearfar.io.fetch import fetch_bytes
 from nearfar.io.images import read_image
 from nearfar.io.inputs import InputItem, is_url
-from nearfar.io.manifest import Manifest, ManifestRecord, settings_hash
-from nearfar.io.writers import save_result
+from nearfar.io.manifest import Manifest, ManifestRecord, Origin, settings_hash
+from nearfar.io.writers import possible_names, save_result
 from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from nearfar.result import DepthResult
 from nearfar.settings import max_pixels
 
+from .options import speaking_of
 from .progress import RunProgress, one_line
 
 if TYPE_CHECKING:
     from nearfar.pipeline.predict import Model
+
+
+_PATIENCE_S = 0.2  # between two looks at photos that another run works on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +56,14 @@ class Job:
     cloud: CloudOptions = field(default_factory=CloudOptions)
     by_hand: tuple[float, float] | None = None
     extra_settings: Mapping[str, Any] = field(default_factory=dict)
-    resume: bool = False
+    overwrite: bool = False
     skip_errors: bool = False
     json_lines: bool = False
     quiet: bool = False
     rank: int = 0
 
     def settings(self, model: Model) -> dict[str, Any]:
-        """Everything that decides what the outputs are, for the manifest and --resume."""
+        """Everything that decides what is in the outputs, for the manifest and --resume."""
         asked = asdict(self.config).items()
         config = {k: v for k, v in asked if v is not None or k not in FAMILY_OPTIONS}
         config["steps"] = self.config.steps or model.default_steps
@@ -68,16 +72,24 @@ class Job:
             "weights_sha256": model.weights_sha256,
             **config,
             "by_hand": self.by_hand,
-            "save": sorted(self.formats),
             "edge_filter": self.cloud.edge_filter,
             "outlier_filter": self.cloud.outlier_filter,
             **self.extra_settings,
         }
 
+    def folder(self, item: InputItem) -> Path:
+        """Where the outputs of an input go."""
+        return self.output / item.relative.parent
+
+    def places(self, item: InputItem, *formats: str) -> list[Path]:
+        """Every file that saving these formats, or all, could write, of any kind of map."""
+        names = possible_names(formats or self.formats, stem=item.relative.name)
+        return sorted(self.folder(item) / name for name in names)
+
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """How the run ended. failures: one line each."""
+    """How the run ended. failures: one line for each input of which something is missing."""
 
     done: int = 0
     skipped: int = 0
@@ -85,105 +97,181 @@ class Outcome:
     interrupted: bool = False
 
 
+class _Ending(NamedTuple):
+    """What became of one photo. error: why it, or one of its formats, is not there."""
+
+    record: ManifestRecord
+    result: DepthResult | None = None
+    error: NearfarError | None = None
+    skipped: bool = False
+
+
 def run_job(job: Job, model: Model) -> Outcome:
     """Predict and write every photo of the job; Ctrl-C and errors leave finished photos whole.
 
-    A failed photo ends the run unless `skip_errors`; an output that cannot be written always does.
+    Photos that another run works on come last. A photo that cannot be read or predicted ends the
+    run unless `skip_errors`; an output that cannot be written always does; a format that this map
+    cannot have, or a file of somebody else at its place, is told and leaves the rest as it is.
     ConfigError, before any work, for options that the model does not have.
     """
     model.require(job.config)
     manifest = Manifest(job.output, rank=job.rank)
-    settings = job.settings(model)
+    for folder in {job.output, *map(job.folder, job.items)}:
+        remove_leftovers(folder)
+    run = _Run(job, model, manifest)
     outcome = Outcome()
+    waiting, busy = deque(job.items), 0
     with RunProgress(len(job.items), what="images", quiet=job.quiet) as progress:
         try:
-            for item in job.items:
-                if job.resume and (record := _finished(item, manifest, settings)) is not None:
-                    outcome.skipped += 1
-                    _report(job, record, None, skipped=True)
-                    progress.advance(worked=False)
+            while waiting:
+                item = waiting.popleft()
+                ending = run.one(item)
+                if ending is None:
+                    waiting.append(item)
+                    busy += 1
+                    if busy >= len(waiting):
+                        time.sleep(_PATIENCE_S)
                     continue
-                record, result, error = _one(job, item, model, manifest, settings)
-                _report(job, record, result)
-                if error is None:
-                    outcome.done += 1
-                    progress.say(_line(record, result))
-                else:
-                    outcome.failures.append(str(error))
-                    progress.say(f"nearfar: error: {error}", is_error=True)
-                    if isinstance(error, OutputError) or not job.skip_errors:
-                        break
-                progress.advance()
+                busy = 0
+                _report(job, ending)
+                if not _count(outcome, ending, progress, skip_errors=job.skip_errors):
+                    break
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome
 
 
-def _finished(
-    item: InputItem, manifest: Manifest, settings: Mapping[str, Any]
-) -> ManifestRecord | None:
-    """The manifest's record of a local file done with these settings, None if there is none."""
-    if item.path == "-" or is_url(item.path):
-        return None
-    try:
-        sha256 = hashlib.sha256(fetch_bytes(item.path)).hexdigest()
-    except NearfarError:
-        return None  # it fails again below, where failures are reported
-    return manifest.done(sha256, settings_hash(settings), relative=item.relative)
+def _count(outcome: Outcome, ending: _Ending, progress: RunProgress, *, skip_errors: bool) -> bool:
+    """Take an ending into the outcome and say it; whether the run goes on."""
+    if ending.skipped:
+        outcome.skipped += 1
+    elif ending.error is None:
+        outcome.done += 1
+    if ending.record.outputs and not ending.skipped:
+        progress.say(_line(ending))
+    if ending.error is not None:
+        outcome.failures.append(str(ending.error))
+        progress.say(f"nearfar: error: {ending.error}", is_error=True)
+    progress.advance(worked=not ending.skipped)
+    if isinstance(ending.error, OutputError):
+        return False
+    return ending.error is None or skip_errors or isinstance(ending.error, _LeftOutError)
 
 
-def _one(
-    job: Job, item: InputItem, model: Model, manifest: Manifest, settings: Mapping[str, Any]
-) -> tuple[ManifestRecord, DepthResult | None, NearfarError | None]:
-    """Predict and write one photo, and write its line into the manifest."""
-    started = time.perf_counter()
-    sha256, outputs = "", tuple[str, ...]()
-    result: DepthResult | None = None
-    error: NearfarError | None = None
-    try:
-        photo = read_image(item.path, max_pixels=max_pixels())
-        sha256 = photo.sha256
-        result = model.predict(photo, **asdict(job.config))
-        if job.by_hand is not None:
-            result = result.to_metric(scale=job.by_hand[0], shift=job.by_hand[1])
-        outputs = manifest.relative(save_together(job, item, result))
-    except NearfarError as fault:
-        error, result = fault, None
-        if item.path != "-" and one_line(item.path) not in str(fault):
-            error = _at(item.path, fault)
-    record = ManifestRecord(
-        input=item.path,
-        sha256=sha256,
-        settings=settings,
-        settings_hash=settings_hash(settings),
-        seconds=round(time.perf_counter() - started, 3),
-        peak_memory_mb=peak_memory_mb(),
-        outputs=outputs,
-        error=None if error is None else str(error),
-    )
-    if not isinstance(error, OutputError):
-        manifest.append(record)
-    return record, result, error
+class _LeftOutError(NearfarError):
+    """Some files of a photo are not written, for a reason of this photo alone."""
 
 
-def save_together(job: Job, item: InputItem, result: DepthResult) -> list[Path]:
-    """Write all formats of one photo, or none: into a hidden folder, then moved into place."""
-    folder = ensure_folder(job.output / item.relative.parent)
-    try:
-        stage = Path(tempfile.mkdtemp(prefix=".nearfar-", dir=folder))
-    except OSError as error:
-        raise OutputError(folder, f"cannot be written to ({error.strerror})") from error
-    try:
-        written = save_result(result, stage, job.formats, stem=item.relative.name, cloud=job.cloud)
-        for path in written:
-            os.replace(path, folder / path.name)
-    except OSError as error:
-        if isinstance(error, NearfarError):
+class _Run:
+    """What stays the same for all photos of a run."""
+
+    def __init__(self, job: Job, model: Model, manifest: Manifest) -> None:
+        self._job, self._model, self._manifest = job, model, manifest
+        self._settings = job.settings(model)
+        self._hash = settings_hash(self._settings)
+
+    def one(self, item: InputItem) -> _Ending | None:
+        """Predict and write one photo; None, and nothing done, while another run has it.
+
+        ConfigError for an option that fits no photo.
+        """
+        with staging(ensure_folder(self._job.folder(item)), item.relative.name) as stage:
+            if stage is None:
+                return None
+            self._manifest.refresh()
+            with speaking_of(item.path):
+                return self._locked(item, stage)
+
+    def _locked(self, item: InputItem, stage: Path) -> _Ending:
+        started = time.perf_counter()
+        record = ManifestRecord(
+            input=item.path, sha256="", settings=self._settings, settings_hash=self._hash
+        )
+        result: DepthResult | None = None
+        try:
+            if item.path != "-" and not is_url(item.path):
+                record = replace(record, sha256=hashlib.sha256(fetch_bytes(item.path)).hexdigest())
+                if (before := self._finished(item, record)) is not None:
+                    return _Ending(before, skipped=True)
+            photo = read_image(item.path, max_pixels=max_pixels())
+            record = replace(record, sha256=photo.sha256)
+            if (before := self._finished(item, record)) is not None:
+                return _Ending(before, skipped=True)
+            if not self._job.overwrite:
+                self._require_free(item, record)
+            result = self._model.predict(photo, **asdict(self._job.config))
+            if self._job.by_hand is not None:
+                scale, shift = self._job.by_hand
+                result = result.to_metric(scale=scale, shift=shift)
+            staged, error = self._made(item, result, stage)
+        except ConfigError:
             raise
-        raise OutputError(folder, f"cannot be written to ({error.strerror})") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    return [folder / path.name for path in written]
+        except NearfarError as fault:
+            staged, result, error = {}, None, fault
+        if error is not None and item.path != "-" and one_line(item.path) not in str(error):
+            error = _at(item.path, error)
+        record = replace(
+            record,
+            seconds=round(time.perf_counter() - started, 3),
+            peak_memory_mb=peak_memory_mb(),
+            error=None if error is None else str(error),
+        )
+        try:
+            if staged:
+                record = self._manifest.publish(record, staged, overwrite=self._job.overwrite)
+            elif not isinstance(error, OutputError):
+                self._manifest.append(record)
+        except OutputError as fault:
+            error, result = fault, None
+            record = replace(record, error=str(fault))
+        return _Ending(record, result, error)
+
+    def _made(
+        self, item: InputItem, result: DepthResult, stage: Path
+    ) -> tuple[dict[Path, Path], NearfarError | None]:
+        """The formats in the staging folder, final -> staged; what this map cannot have."""
+        staged: dict[Path, Path] = {}
+        faults: list[NearfarError] = []
+        for name in self._job.formats:
+            try:
+                (path,) = save_result(
+                    result, stage, [name], stem=item.relative.name, cloud=self._job.cloud
+                )
+                staged[self._job.folder(item) / path.name] = path
+            except NearfarError as fault:
+                told = told_of_place(fault, stage, self._job.folder(item))
+                if isinstance(fault, OutputError):
+                    raise told from fault
+                faults.append(_LeftOutError(f"{name}: {told.where}", told.finding, told.remedy))
+        if len(faults) < 2:
+            return staged, faults[0] if faults else None
+        text = "; ".join(f"{fault.where}: {fault.finding}" for fault in faults)
+        return staged, _LeftOutError(f"{len(faults)} formats", text, faults[0].remedy)
+
+    def _finished(self, item: InputItem, record: ManifestRecord) -> ManifestRecord | None:
+        """The record of a photo all of whose formats are there, made with these settings."""
+        if self._job.overwrite:
+            return None
+        origin, found = self._origin(record), []
+        for name in self._job.formats:
+            places = self._job.places(item, name)
+            standing = [path for path in places if self._manifest.is_result(path, origin)]
+            if not standing:
+                return None
+            found += standing
+        latest = self._manifest.latest(origin) or record
+        outputs = tuple(self._manifest.relative(path) for path in found)
+        return replace(latest, input=item.path, outputs=outputs, outputs_sha256=(), error=None)
+
+    def _require_free(self, item: InputItem, record: ManifestRecord) -> None:
+        """Pass if nothing of anybody else stands where the outputs go."""
+        try:
+            self._manifest.require_free(self._job.places(item), self._origin(record))
+        except OutputError as fault:
+            raise _LeftOutError(fault.where, fault.finding, fault.remedy) from fault
+
+    def _origin(self, record: ManifestRecord) -> Origin:
+        return self._manifest.origin(record.input, record.sha256, record.settings_hash)
 
 
 def peak_memory_mb() -> float | None:
@@ -202,13 +290,12 @@ def _at(path: str, error: NearfarError) -> NearfarError:
     return type(error)(named, error.finding, error.remedy)
 
 
-def _report(
-    job: Job, record: ManifestRecord, result: DepthResult | None, *, skipped: bool = False
-) -> None:
+def _report(job: Job, ending: _Ending) -> None:
     """Print the record, and what the map is like, as one JSON line."""
     if not job.json_lines:
         return
-    line: dict[str, Any] = {**asdict(record), "skipped": skipped}
+    record, result = ending.record, ending.result
+    line: dict[str, Any] = {**asdict(record), "skipped": ending.skipped}
     line["outputs"] = [str(job.output / output) for output in record.outputs]
     if result is not None:
         line |= {
@@ -231,9 +318,9 @@ def _range_of(result: DepthResult) -> list[float] | None:
     return [round(float(value), 4) for value in np.quantile(known, (0.02, 0.5, 0.98))]
 
 
-def _line(record: ManifestRecord, result: DepthResult | None) -> str:
+def _line(ending: _Ending) -> str:
     """photo.jpg: 1.2 s, metric (tiny), 0.8 .. 2.1 .. 9.5 m -> photo_depth.png, photo_vis.png."""
-    kind = ""
+    kind, record, result = "", ending.record, ending.result
     if result is not None:
         reference = f" ({result.metric_reference})" if result.metric_reference else ""
         kind = f", {result.kind}{reference}"
@@ -243,11 +330,13 @@ def _line(record: ManifestRecord, result: DepthResult | None) -> str:
     return one_line(f"{record.input}: {record.seconds:.1f} s{kind} -> {files}")
 
 
-def failure_list(outcome: Outcome, total: int) -> str:
-    """One line about what failed and what was left, for the end of a run."""
+def failure_list(outcome: Outcome, total: int) -> list[str]:
+    """What failed and what was left, for the end of a run: a sum, then each input in one line."""
     left = total - outcome.done - outcome.skipped - len(outcome.failures)
     rest = f", {left} not tried (continue with --resume --skip-errors)" if left else ""
-    return f"{len(outcome.failures)} of {total} inputs failed{rest}"
+    lines = [f"{len(outcome.failures)} of {total} inputs failed{rest}"]
+    is_told = len(outcome.failures) == 1 and left  # it ended the run, the line above
+    return lines if is_told else lines + outcome.failures
 
 
 def require_folder(output: Path) -> None:

@@ -15,7 +15,7 @@ from nearfar.errors import ConfigError
 from .datasets import CheckOptions, check, list_datasets, parse_size
 from .options import as_command
 from .progress import counting_bar
-from .sheets import Tiles, depth_tiles, write_sheet
+from .sheets import Tiles, depth_tiles, refuse_existing, write_sheet
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ class RenderOptions:
     textures: Annotated[
         Path | None, typer.Option(help="Folder of your own photos, used as pictures on walls.")
     ] = None
+    overwrite: Annotated[bool, typer.Option(help="Replace sheet and files that exist.")] = False
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile first: a minute, then 4 times faster.")
     ] = False
@@ -58,6 +59,11 @@ def render(context: typer.Context, chosen: RenderOptions) -> None:
             "nearfar data render", "nothing to write", "Give --sheet, --out or --shards"
         )
     size_hw = parse_size(chosen.size)
+    refuse_existing(chosen.sheet, overwrite=chosen.overwrite)
+    if chosen.out is not None:
+        stems = [f"{number:06d}" for number in range(chosen.count)]
+        for name in ("list.jsonl", *(s + end for s in stems for end in (".png", ".npy"))):
+            refuse_existing(chosen.out / name, overwrite=chosen.overwrite)
     from nearfar.data.scenes.options import SceneOptions
     from nearfar.settings import keep_freed_memory, pick_device
 

@@ -14,7 +14,7 @@ import typer
 from nearfar.errors import ConfigError, DataError
 
 from .progress import counting_bar
-from .sheets import SHEET_COLUMNS, Tiles, depth_tile, depth_tiles, write_sheet
+from .sheets import SHEET_COLUMNS, Tiles, depth_tile, depth_tiles, refuse_existing, write_sheet
 
 if TYPE_CHECKING:
     from nearfar.data.cards import DatasetCard
@@ -136,6 +136,7 @@ class CheckOptions:
     ] = field(default_factory=list)
     samples: Annotated[int, typer.Option(min=1, help="Samples read, spread over the set.")] = 20
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write (PNG).")] = None
+    overwrite: Annotated[bool, typer.Option(help="Replace a sheet that exists.")] = False
     commercial_only: CommercialOnly = False
     size: Annotated[str, typer.Option(help="Own lists: WIDTHxHEIGHT of training.")] = "256x192"
 
@@ -145,6 +146,7 @@ def check(context: typer.Context, chosen: CheckOptions) -> None:
 
     Of an own list every line is read; of a dataset --samples of them. Exit code 1 if any is broken.
     """
+    refuse_existing(chosen.sheet, overwrite=chosen.overwrite)
     is_own_list = chosen.path.suffix.lower() in LIST_SUFFIXES and not chosen.path.is_dir()
     if chosen.dataset is None and is_own_list:
         _check_list(chosen)

@@ -120,6 +120,10 @@ class EvalOptions:
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was ended early.")
     ] = False
+    share: Annotated[
+        str | None,
+        typer.Option("--share", help="Only share I/N; env: torchrun's RANK and WORLD_SIZE."),
+    ] = None
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html as well.")
     ] = True
@@ -131,8 +135,8 @@ class EvalOptions:
 def _run(context: typer.Context, options: EvalOptions) -> None:
     """Run a model through a protocol: table of samples, JSON, pictures, report.
 
-    Every finished sample is on the disk; --resume goes on after a kill. Started by torchrun or
-    accelerate, each process takes its share and the last one puts the result together.
+    Every finished sample is on the disk; --resume goes on after a kill. With --share each process
+    takes its part (env: started by torchrun or accelerate); the last puts the result together.
     """
     from nearfar.eval.protocol import load_protocol, override
     from nearfar.eval.results import load_result
@@ -146,7 +150,7 @@ def _run(context: typer.Context, options: EvalOptions) -> None:
     require_measurable(protocol)
     baseline = _baseline(protocol, options)
     dataset, facts = _dataset(protocol, options)
-    share = rank_and_world()
+    share = rank_and_world(options.share)
     chosen = select(protocol, dataset.sample_ids, options.limit)
     started = time.perf_counter()
     estimator = baseline or _estimator(context, protocol, options, share)

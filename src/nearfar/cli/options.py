@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -18,6 +20,8 @@ import typer
 
 from nearfar.pipeline.config import DEFAULT_MODEL, LARGEST_SIDE, SMALLEST_SIDE, PredictConfig
 from nearfar.settings import DEVICES, DTYPES
+
+from .progress import one_line
 
 _PREDICT = PredictConfig()
 OUTPUT, NETWORK, RUN, METRES = "Output", "Network", "Run", "Metres and 3-D"
@@ -170,6 +174,15 @@ class PredictOptions:
             "--skip-errors", help="Continue after a failed input and list it at the end.", panel=RUN
         ),
     ] = False
+    share: Annotated[
+        str | None,
+        option(
+            "--share",
+            help="Only the I-th of N shares of the inputs: I/N, or env (torchrun's RANK and "
+            "WORLD_SIZE).",
+            panel=RUN,
+        ),
+    ] = None
     json: Annotated[
         bool, option("--json", help="One JSON line per input on standard output.", panel=RUN)
     ] = False
@@ -223,7 +236,23 @@ class _StandardError(logging.Handler):
     """Writes to whatever sys.stderr is at that moment, so that a progress bar can stand below."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"nearfar: {self.format(record)}", file=sys.stderr)
+        text, subject = self.format(record), _SUBJECT.get()
+        if subject and subject not in text:
+            text = f"{subject}: {text}"
+        print(f"nearfar: {text}", file=sys.stderr)
+
+
+_SUBJECT: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def speaking_of(name: str) -> Iterator[None]:
+    """Messages within the block begin with this name: a photo or clip of many."""
+    before = _SUBJECT.set(one_line(name))
+    try:
+        yield
+    finally:
+        _SUBJECT.reset(before)
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:

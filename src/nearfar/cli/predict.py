@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,22 +29,24 @@ def _predict(context: typer.Context, options: PredictOptions) -> None:
     Exit code 0: all done; 1: some inputs failed; 2: wrong usage; 130: interrupted.
     """
     from . import FAILED, INTERRUPTED
-    from .batch import failure_list, require_folder, run_job
+    from .batch import Outcome, failure_list, require_folder, run_job
 
     set_verbosity(quiet=options.quiet, verbose=options.verbose)
     job, lost = plan(options)
     require_folder(job.output)
-    outcome = run_job(job, _load(context, options, job.rank)) if job.items else None
-    failures = lost + (outcome.failures if outcome else [])
-    if outcome and outcome.interrupted:
+    for line in lost if options.json else ():
+        print(json.dumps({"input": None, "outputs": [], "error": line}), flush=True)
+    outcome = run_job(job, _load(context, options, job.rank)) if job.items else Outcome()
+    if outcome.interrupted:
         _log(f"interrupted, {outcome.done} of {len(job.items)} done; continue with --resume")
         raise typer.Exit(INTERRUPTED)
-    if failures:
-        if len(job.items) + len(lost) > 1 and outcome is not None:
-            outcome.failures = failures
-            _log(failure_list(outcome, len(job.items) + len(lost)))
+    outcome.failures = lost + outcome.failures
+    if outcome.failures:
+        if len(job.items) + len(lost) > 1:
+            for line in failure_list(outcome, len(job.items) + len(lost)):
+                _log(line)
         raise typer.Exit(FAILED)
-    if not options.quiet and outcome and len(job.items) > 1:
+    if not options.quiet and len(job.items) > 1:
         print(f"nearfar: {outcome.done} done, {outcome.skipped} skipped", file=sys.stderr)
 
 
@@ -67,7 +71,8 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
     )
     _refuse_contradictions(options, formats)
     items, lost = _inputs(options)
-    rank, world = rank_and_world()
+    rank, world = rank_and_world(options.share)
+    _refuse_photos_as_results(items, options.output, formats)
     items = items[rank::world]
     if not (options.resume or options.overwrite):
         _refuse_existing(items, options.output, formats)
@@ -82,7 +87,7 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
         by_hand=None if options.scale is None else (options.scale, options.shift),
         extra_settings={"dtype": options.dtype}
         | ({} if options.metric_from is None else {"metric_from": options.metric_from}),
-        resume=options.resume,
+        overwrite=options.overwrite,
         skip_errors=options.skip_errors,
         json_lines=options.json,
         quiet=options.quiet,
@@ -155,9 +160,28 @@ def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -
         )
 
 
+def _refuse_photos_as_results(items: list[InputItem], output: Path, formats: list[str]) -> None:
+    """ConfigError if a result would stand where one of the photos lies, whatever --overwrite says.
+
+    A photo beside the results is no result: `a.png` and `a_depth.png` of a camera, for example.
+    """
+    from nearfar.io.writers import possible_names
+
+    photos = {os.path.realpath(item.path) for item in items}
+    for item in items:
+        folder = Path(os.path.realpath(output / item.relative.parent))
+        for name in sorted(possible_names(formats, stem=item.relative.name)):
+            if str(folder / name) in photos:
+                raise ConfigError(
+                    folder / name,
+                    f"is an input, and the place of {item.path}'s result",
+                    "Use another -o",
+                )
+
+
 def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
     """The model, on the rank's own GPU if several processes share a machine."""
-    from nearfar.settings import hint_at_cpu_build, rank_and_world, set_threads
+    from nearfar.settings import hint_at_cpu_build, set_threads
 
     if context.obj is not None:
         load = context.obj.load
@@ -166,7 +190,7 @@ def _load(context: typer.Context, options: PredictOptions, rank: int) -> Model:
     set_threads()
     hint_at_cpu_build()
     device = options.device
-    if rank_and_world()[1] > 1 and device in ("auto", "cuda"):
+    if options.share is not None and device in ("auto", "cuda"):
         import torch
 
         if torch.cuda.is_available():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import typer
 
 from nearfar.errors import ConfigError, NearfarError
 
-from .options import as_command, set_verbosity
+from .options import as_command, set_verbosity, speaking_of
 from .progress import RunProgress, one_line
 from .video_options import VideoOptions
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
 _VIDEO_MODEL, _IMAGE_MODEL = "ppvd-tiny", "ppd-tiny"
 _TELL_EVERY_S = 30.0  # where there is no bar
+_PATIENCE_S = 0.5  # between two looks at clips that another run works on
 
 
 def _video(context: typer.Context, options: VideoOptions) -> None:
@@ -42,24 +41,38 @@ def _video(context: typer.Context, options: VideoOptions) -> None:
     jobs = plan(options)
     require_folder(options.output)
     model = _load(context, options)
-    failed = 0
-    with _terminated_like_interrupted():
-        for source, job in jobs:
-            try:
+    failures: list[str] = []
+    waiting, busy = deque(jobs), 0
+    while waiting:
+        source, job = waiting.popleft()
+        try:
+            with speaking_of(source):
                 stopped = _one_clip(source, job, model, options)
-            except NearfarError as error:
-                if not options.skip_errors:
-                    raise
-                stopped = error
-            if isinstance(stopped, KeyboardInterrupt):
-                _log("interrupted; what is finished is written, continue with --resume")
-                raise typer.Exit(INTERRUPTED)
-            if stopped is not None:
-                failed += 1
-                _log(str(stopped))
-                if not options.skip_errors:
-                    break
-    if failed:
+        except BlockingIOError:  # another run has it
+            waiting.append((source, job))
+            busy += 1
+            time.sleep(_PATIENCE_S if busy >= len(waiting) else 0)
+            continue
+        except ConfigError:
+            raise
+        except NearfarError as error:
+            stopped = error
+            _report(options, {"input": source, "outputs": []}, error=error)
+        busy = 0
+        if isinstance(stopped, KeyboardInterrupt):
+            _log("interrupted; what is finished is written, continue with --resume")
+            raise typer.Exit(INTERRUPTED)
+        if stopped is not None:
+            failures.append(str(stopped))
+            _log(failures[-1])
+            if not options.skip_errors:
+                break
+    if failures:
+        if len(jobs) > 1:
+            left = f", {len(waiting)} not tried (continue with --resume --skip-errors)"
+            _log(f"{len(failures)} of {len(jobs)} clips failed{left if waiting else ''}")
+            for line in failures if not waiting else ():
+                _log(line)
         raise typer.Exit(FAILED)
 
 
@@ -99,7 +112,7 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
             choice=parse_range(options.range),
             colormap=options.colormap,
         )
-        found = [path for path in outputs.paths() if path.exists()]
+        found = outputs.existing()
         if found and not (options.resume or options.finish or options.overwrite):
             raise ConfigError(found[0], "already exists", "Use --resume, --overwrite or another -o")
         job = ClipJob(
@@ -112,6 +125,7 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
             settings={"dtype": options.dtype},
             resume=options.resume,
             only_finish=options.finish,
+            overwrite=options.overwrite,
         )
         jobs[stem] = (source, job)
     options.rate()
@@ -127,15 +141,38 @@ def stem_of(source: str) -> str:
 def _one_clip(
     source: str, job: ClipJob, model: ClipModel, options: VideoOptions
 ) -> NearfarError | KeyboardInterrupt | None:
-    """Depth of one clip; why it ended early, None if it did not."""
+    """Depth of one clip; why it ended early, None if it did not.
+
+    BlockingIOError, and nothing done, while another run works on it.
+    """
+    from nearfar.io.atomic import ensure_folder, held
     from nearfar.io.video.source import open_clip
-    from nearfar.pipeline.video.record import finished_record, write_record
-    from nearfar.pipeline.video.run import run_clip
     from nearfar.settings import max_pixels
 
     clip = open_clip(source, rate=options.rate(), max_pixels=max_pixels())
-    record = finished_record(clip, model, job) if options.resume else None
+    folder = ensure_folder(job.outputs.parts_folder)
+    with held(folder) as is_ours:
+        if not is_ours:
+            raise BlockingIOError
+        try:
+            return _held_clip(clip, job, model, options)
+        finally:
+            for place in (folder, options.output):
+                with suppress(OSError):  # not empty
+                    place.rmdir()
+
+
+def _held_clip(
+    clip: Clip, job: ClipJob, model: ClipModel, options: VideoOptions
+) -> NearfarError | KeyboardInterrupt | None:
+    from nearfar.io.video.parts import remove_parts
+    from nearfar.pipeline.video.record import finished_record, read_record
+    from nearfar.pipeline.video.run import run_clip
+
+    source = clip.info.source
+    record = None if job.overwrite else finished_record(clip, model, job)
     if record is not None:
+        remove_parts(job.outputs.parts_folder)  # of a run that was killed as it ended
         if not options.quiet:
             print(f"nearfar: {one_line(source)}: is already done", file=sys.stderr)
         _report(options, record, skipped=True)
@@ -144,11 +181,10 @@ def _one_clip(
     with RunProgress(total, what="frames", quiet=options.quiet) as progress:
         pace = _Pace(progress, source, total)
         outcome = run_clip(clip, model, job, on_frame=pace.advance)
-        record = write_record(clip, model, job, outcome)
         progress.say(_line(source, outcome))
         for note in outcome.notes:
             progress.say(f"nearfar: {one_line(source)}: {note}")
-    _report(options, record, skipped=False)
+    _report(options, read_record(job.outputs), error=outcome.stopped)
     return outcome.stopped
 
 
@@ -199,9 +235,17 @@ def _line(source: str, outcome: ClipOutcome) -> str:
     return one_line(f"{source}: {', '.join(parts)} -> {files}")
 
 
-def _report(options: VideoOptions, record: dict[str, Any], *, skipped: bool) -> None:
+def _report(
+    options: VideoOptions,
+    record: dict[str, Any],
+    *,
+    skipped: bool = False,
+    error: BaseException | None = None,
+) -> None:
+    """One JSON line about a clip."""
     if options.json:
-        print(json.dumps({**record, "skipped_clip": skipped}), flush=True)
+        told = None if error is None else str(error) or "interrupted"
+        print(json.dumps({**record, "skipped_clip": skipped, "error": told}), flush=True)
 
 
 def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
@@ -234,19 +278,6 @@ def _load(context: typer.Context, options: VideoOptions) -> ClipModel:
         per_frame=per_frame,
     )
     return model
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A plain `kill` ends the run as Ctrl-C does: what is finished is written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _log(message: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from nearfar.errors import DataError
+from nearfar.io.walk import walk_files
 
 _LOG = logging.getLogger(__name__)
 
@@ -173,12 +174,10 @@ class Store:
         top = self.root / self._prefix
         if not top.is_dir():
             return []
-        found = []
-        for folder, _, files in os.walk(top / inside, followlinks=True):
-            relative = Path(folder).relative_to(top).as_posix()
-            start = "" if relative == "." else relative + "/"
-            found += [start + name for name in files if start or not _is_archive(name)]
-        return found
+        files = (path.relative_to(top) for path in walk_files(top / inside, once=False))
+        return [
+            path.as_posix() for path in files if len(path.parts) > 1 or not _is_archive(path.name)
+        ]
 
     def _member(self, name: str) -> Member | None:
         return self._index().get(self._prefix + clean_name(name))

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.errors import NearfarError
-from nearfar.io.atomic import atomic_path
 from nearfar.io.encode import data_url
 from nearfar.viz.charts import Curve, curves_svg, histogram_svg
 from nearfar.viz.colormap import apply_colormap
@@ -25,6 +24,7 @@ from nearfar.viz.colormap import apply_colormap
 from .compare import Difference, arrow, compare, higher_is_better, shown, title_of
 from .results import (
     OK,
+    REPORT_FILE,
     SAMPLES_FILE,
     EvalResult,
     Preview,
@@ -34,10 +34,10 @@ from .results import (
     load_preview,
     load_result,
     preview_path,
+    publish,
     read_table,
 )
 
-REPORT_FILE = "report.html"
 _CASES = 4  # best and worst images shown
 _CHARTS = 6  # metrics with a histogram
 _STYLE = """
@@ -77,10 +77,7 @@ def write_report(run_folder: str | Path, *, baselines: Sequence[str | Path] = ()
         _left_out(result, table),
         _circumstances(result),
     ]
-    path = folder / REPORT_FILE
-    with atomic_path(path) as temporary:
-        temporary.write_text(_page(result.title, parts), encoding="utf-8")
-    return path
+    return publish(folder, REPORT_FILE, _page(result.title, parts))
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:

@@ -14,7 +14,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -23,10 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.errors import ConfigError, DataError, OutputError
-from nearfar.io.atomic import atomic_path, ensure_folder
+from nearfar.io.atomic import atomic_path, ensure_folder, held, remove_leftovers, staging
+from nearfar.io.manifest import Manifest, ManifestRecord, settings_hash
 
 SCHEMA = 1
 RESULT_FILE, SAMPLES_FILE, PREVIEWS = "result.json", "samples.csv", "previews"
+REPORT_FILE = "report.html"
 PREVIEW_SIDE = 192
 NOT_COMPARABLE = "not comparable"
 
@@ -114,11 +117,8 @@ class EvalResult:
         return cls(**table)
 
     def save(self, folder: str | Path) -> Path:
-        """Write `result.json` whole or not at all; returns its path."""
-        path = Path(folder) / RESULT_FILE
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-        return path
+        """Write `result.json` whole or not at all, and list it as a result; returns its path."""
+        return publish(Path(folder), RESULT_FILE, self.to_json())
 
 
 def load_result(path: str | Path) -> EvalResult:
@@ -404,23 +404,49 @@ class RunFiles:
         path = self.folder / RUN_FILE
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigError(self.folder, "is not a folder", "Choose another -o")
-        used = self.table.exists() or (self.folder / RESULT_FILE).exists()
-        if used and not resume:
-            raise ConfigError(
-                self.folder, "already holds an evaluation", "Use --resume or another -o"
-            )
-        if self.table.exists() and not path.is_file():
-            finding = f"has {self.table.name} but no {RUN_FILE}: nobody knows what made its rows"
+        found = self._found()
+        if found and not path.is_file():
+            finding = f"has {found[0]} but no {RUN_FILE}: nobody knows what made it"
             raise DataError(self.folder, finding, "Choose another -o")
+        if found and not resume:
+            raise ConfigError(
+                self.folder,
+                f"already holds an evaluation ({found[0]})",
+                "Use --resume or another -o",
+            )
+        for name in ("", SHARES, PREVIEWS):
+            remove_leftovers(self.folder / name)
         if path.is_file():
-            before = read_json(path)
-            wanted = _as_json(settings)
-            if used or self.world > 1:
+            before, wanted = read_json(path), _as_json(settings)
+            if found or self.world > 1 or set(before) != set(wanted):
                 _require_same(before, wanted, self.folder)
+                manifest, origin = Manifest(self.folder), _record(self.folder, before).origin
+                manifest.require_free([self.folder / n for n in (RESULT_FILE, REPORT_FILE)], origin)
                 return
         for name in (SHARES, PREVIEWS):
             ensure_folder(self.folder / name)
         write_json(path, settings)
+
+    def _found(self) -> list[str]:
+        """What this process would add to: files of a run, those of other shares left out."""
+        names = [RESULT_FILE, REPORT_FILE, SAMPLES_FILE, str(self.table.relative_to(self.folder))]
+        if self.world == 1:
+            names += [SHARES, PREVIEWS]
+        found = [self.folder / name for name in names]
+        return [
+            path.name
+            for path in found
+            if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
+        ]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """The table of this share is this process' own in the block; ConfigError if it is not."""
+        self.table.touch()
+        with held(self.table) as is_ours:
+            if not is_ours:
+                raise ConfigError(self.folder, "another process works on it", "Wait for its end")
+            yield
 
     def finish(self, mark: Mapping[str, Any], *, has_worked: bool = True) -> bool:
         """Mark this process' share as done; True if that makes all shares done.
@@ -458,6 +484,33 @@ def write_json(path: Path, table: Mapping[str, Any]) -> None:
     ensure_folder(path.parent)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def publish(folder: Path, name: str, text: str) -> Path:
+    """Write a text of a run whole or not at all, and list it in the folder's manifest."""
+    place = folder / name
+    with staging(ensure_folder(folder), name) as stage:
+        if stage is None:
+            raise ConfigError(place, "another process writes it", "Wait for its end")
+        with atomic_path(stage / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        run = read_json(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else {}
+        Manifest(folder).publish(_record(folder, run), {place: stage / name}, overwrite=True)
+    return place
+
+
+def _record(folder: Path, run: Mapping[str, Any]) -> ManifestRecord:
+    """What the manifest says the results of a run are made from."""
+    data = run.get("dataset", {})
+    settings = {name: value for name, value in run.items() if name not in _FREE}
+    source = f"dataset://{data.get('name', '')}/{data.get('split', '')}"
+    return ManifestRecord(
+        input=source,
+        source=source,
+        sha256=str(data.get("list_sha256", "")),
+        settings={"model": run.get("model"), "protocol": run.get("protocol", {}).get("hash")},
+        settings_hash=settings_hash(settings),
+    )
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:

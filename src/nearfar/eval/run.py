@@ -86,13 +86,44 @@ def run_protocol(
     files = RunFiles(folder, share=plan.share)
     run = _run_facts(protocol, estimator, plan, ids, chosen)
     files.begin(run, resume=plan.resume)
+    with files.alone():
+        worked = _work(protocol, dataset, estimator, chosen, files, progress)
+        # 2. the mark of this share; the last process puts the result together
+        is_last = files.finish(
+            {
+                "finished": now(),
+                "peak_rss_mb": peak_rss_mb(),
+                "peak_device_mb": _peak_device_mb(plan.device),
+                "load_seconds": plan.load_seconds,
+                "tool": run["tool"],
+                "machine": run["machine"],
+            },
+            has_worked=worked > 0,
+        )
+    if not is_last:
+        return None
+    assemble(folder)
+    return Path(folder) / RESULT_FILE
+
+
+def _work(
+    protocol: LockedProtocol,
+    dataset: Dataset,
+    estimator: Estimator,
+    chosen: Sequence[int],
+    files: RunFiles,
+    progress: Progress | None,
+) -> int:
+    """Judge this process' share of the clips (or images); how many samples that were.
+
+    Finished rows are checked, not made again.
+    """
     metrics, notes = table_columns(protocol, uncertainty=estimator.gives_uncertainty)
     writer = SampleWriter(files.table, metrics, notes)
     finished = {row.index: row for row in read_table(files.table).rows}
-    # 2. this process' share of the clips (or images); finished rows are checked, not made again
-    rank, world = plan.share
     worked = 0
-    for places in _groups(protocol, ids, chosen)[rank::world]:
+    ids = list(dataset.sample_ids)
+    for places in _groups(protocol, ids, chosen)[files.rank :: files.world]:
         records = [dataset.record(chosen[place]) for place in places]
         for place, record in zip(places, records):
             if (before := finished.get(place)) is not None:
@@ -102,27 +133,12 @@ def run_protocol(
             place = result.row.index
             if place in missing:
                 if result.preview is not None:
-                    save_preview(preview_path(folder, place), result.preview)
+                    save_preview(preview_path(files.folder, place), result.preview)
                 writer.append(result.row)
                 worked += 1
         for place in places if progress is not None else ():
             progress.advance(worked=place in missing)  # type: ignore[union-attr]
-    # 3. the mark of this share; the last process puts the result together
-    is_last = files.finish(
-        {
-            "finished": now(),
-            "peak_rss_mb": peak_rss_mb(),
-            "peak_device_mb": _peak_device_mb(plan.device),
-            "load_seconds": plan.load_seconds,
-            "tool": run["tool"],
-            "machine": run["machine"],
-        },
-        has_worked=worked > 0,
-    )
-    if not is_last:
-        return None
-    assemble(folder)
-    return Path(folder) / RESULT_FILE
+    return worked
 
 
 def require_measurable(protocol: LockedProtocol) -> None:

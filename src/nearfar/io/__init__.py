@@ -12,9 +12,10 @@ arrays.py     raw depth arrays of other people's files
 depth/        one depth format a file: png16 npz exr pfm; metadata shared by them
 video/        clips: video files and folders of frames in, videos and depth videos out
 scene/        point cloud PLY, mesh GLB
-atomic.py     files that are complete or absent
+atomic.py     files that are complete or absent, folders that one process has alone
 bounded.py    NumPy files within a stated bound of memory
-manifest.py   what was done, for resume
+walk.py       files below a folder, through links, without circles
+manifest.py   what was done and whose a file is, for resume
 """
 
 from typing import TYPE_CHECKING

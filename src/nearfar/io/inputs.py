@@ -7,11 +7,15 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from nearfar.errors import InputError
+
+from .manifest import KnownResults
+from .walk import walk_files
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,12 +45,15 @@ def find_inputs(
     """The photos of all sources in order, each once; folders are walked and mirrored.
 
     A folder gives its files with an image suffix, sorted, hidden ones and `exclude` (the output
-    folder) left out. A .txt file lists paths or URLs, one a line, '#' comments; relative paths are
-    tried from the list's folder, then from the current one. InputError if nothing is found.
+    folder) left out; linked folders are followed, a file that is there twice counts once. What a
+    manifest lists as a result is never an input. A .txt file lists paths or URLs, one a line, '#'
+    comments; relative paths are tried from the list's folder, then from the current one.
+    InputError if nothing is found.
     """
     if isinstance(sources, (str, Path)):
         sources = [sources]
     found: dict[str, InputItem] = {}
+    results, left_out = KnownResults(), 0
     for source in sources:
         text = str(source)
         if not text:
@@ -57,7 +64,14 @@ def find_inputs(
                 text, "no images found", f"Known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
             )
         for item in items:
-            found.setdefault(_identity(item.path), item)
+            if not is_url(item.path) and item.path in results:
+                left_out += 1
+            else:
+                found.setdefault(_identity(item.path), item)
+    if left_out:
+        _LOG.info("%d results of earlier runs are no inputs", left_out)
+    if not found and left_out:
+        raise InputError(sources[0], "holds only results of earlier runs", "Give the photos")
     if not found:
         raise InputError("input", "nothing was given", "Give a photo, a folder or a list file")
     return _with_distinct_names(list(found.values()))
@@ -93,18 +107,15 @@ def _walk(folder: Path, exclude: Path | None) -> Iterator[InputItem]:
         _LOG.warning("%s: cannot be listed (%s)", error.filename, error.strerror)
 
     skipped = None if exclude is None else exclude.resolve()
-    files = []
-    for place, folders, names in os.walk(folder, onerror=complain):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (Path(place) / name).resolve() != skipped
-        ]
-        files += [
-            Path(place) / name
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
+
+    def is_skipped(path: Path) -> bool:
+        return path.name.startswith(".") or (skipped is not None and path.resolve() == skipped)
+
+    files = [
+        path
+        for path in walk_files(folder, once=True, skip=is_skipped, on_error=complain)
+        if not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES
+    ]
     for file in sorted(files):
         yield InputItem(str(file), file.relative_to(folder))
 
@@ -140,16 +151,42 @@ def _globbed(pattern: str, exclude: Path | None) -> Iterator[InputItem]:
     base = Path(pattern)
     while glob.has_magic(str(base)):
         base = base.parent
-    for name in sorted(glob.glob(pattern, recursive=True)):
-        path = Path(name)
-        if exclude is not None and path.resolve().is_relative_to(exclude.resolve()):
+    skipped = None if exclude is None else exclude.resolve()
+    if skipped is not None and base.resolve().is_relative_to(skipped):
+        skipped = None  # results beside photos: the manifest tells them apart
+    for path in sorted(_matching(base, pattern)):
+        if skipped is not None and path.resolve().is_relative_to(skipped):
             continue
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             yield InputItem(str(path), path.relative_to(base))
 
 
+def _matching(base: Path, pattern: str) -> Iterator[Path]:
+    """Paths that match; ** goes through linked folders, but not in circles as glob does."""
+    parts = Path(pattern).relative_to(base).parts
+    if "**" not in parts:
+        yield from map(Path, glob.glob(pattern))
+        return
+    for path in walk_files(base, once=False, skip=lambda path: path.name.startswith(".")):
+        if _fits(path.relative_to(base).parts, parts):
+            yield path
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the names of a path match the parts of a pattern, hidden ones only by a dot."""
+    if not parts or not names:
+        return not names and all(part == "**" for part in parts)
+    is_hidden = names[0].startswith(".") and not parts[0].startswith(".")
+    if parts[0] == "**":
+        return _fits(names, parts[1:]) or (not is_hidden and _fits(names[1:], parts))
+    return not is_hidden and fnmatch(names[0], parts[0]) and _fits(names[1:], parts[1:])
+
+
 def _identity(path: str) -> str:
-    return path if path == "-" or is_url(path) else os.path.abspath(path)
+    try:
+        return path if path == "-" or is_url(path) else os.path.realpath(path)
+    except ValueError:  # a NUL inside the name: refused when it is read
+        return path
 
 
 def _url_name(url: str) -> str:

@@ -7,14 +7,18 @@ Nothing random is saved: random numbers depend on the step alone (sources.py).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from nearfar.errors import ConfigError, OutputError, WeightsError
+from nearfar.io.atomic import atomic_path, ensure_folder, held, remove_leftovers
 
 from .config import LogConfig, Recipe
+from .logging import is_log
 from .recipe import recipe_table
 
 _FORMAT = 1
@@ -49,19 +53,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write the checkpoint under its step number; older ones beyond `keep` are removed after."""
     target = folder / _FOLDER / f"{checkpoint.progress.step:08d}.pt"
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(f".tmp{os.getpid()}")
     content = checkpoint._asdict() | {
         "format": _FORMAT,
         "progress": checkpoint.progress._asdict(),
     }
     try:
-        with open(temporary, "wb") as file:
+        with atomic_path(target) as temporary, open(temporary, "wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
+    except RuntimeError as error:
         raise OutputError(target, f"checkpoint not written ({error})", "Free disk space") from error
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
@@ -97,12 +96,22 @@ def run_folder(recipe: Recipe) -> Path:
 def open_run(recipe: Recipe, *, resume: bool, overwrite: bool) -> Path | None:
     """Decide how a run starts: the checkpoint to go on from, or None for a fresh start.
 
-    A folder with checkpoints needs `resume` or `overwrite`; overwriting removes them.
+    A folder with checkpoints needs `resume` or `overwrite`; overwriting removes them. Weights, a
+    card or a log that no run of ours left need `overwrite`.
     """
-    found = list_checkpoints(run_folder(recipe))
+    folder = run_folder(recipe)
+    found = list_checkpoints(folder)
+    for place in (folder, folder / _FOLDER):
+        remove_leftovers(place)
     if not found:
+        names = ("weights.safetensors", "card.json", *(() if is_log(folder) else ("log.jsonl",)))
+        own = next((folder / n for n in names if os.path.lexists(folder / n)), None)
+        if own is not None and not overwrite:
+            raise ConfigError(own, "is there, but no run", "Use --overwrite or log.folder=OTHER")
         return None
     if resume:
+        for path in found[: -recipe.log.keep]:  # of a run that was killed before it did so
+            path.unlink(missing_ok=True)
         return found[-1]
     if not overwrite:
         raise ConfigError(
@@ -111,8 +120,23 @@ def open_run(recipe: Recipe, *, resume: bool, overwrite: bool) -> Path | None:
             "Use --resume to go on, --overwrite to start again, or log.folder=OTHER",
         )
     for path in found:
-        path.unlink()
+        path.unlink(missing_ok=True)  # by another process of the run
     return None
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """The run folder is this process' own in the block; ConfigError if another one trains there."""
+    is_new = not folder.exists()
+    with held(ensure_folder(folder)) as is_ours:
+        if not is_ours:
+            raise ConfigError(folder, "another process trains in it", "Use log.folder=OTHER")
+        try:
+            yield
+        finally:
+            if is_new:
+                with suppress(OSError):  # something is in it
+                    folder.rmdir()
 
 
 def refuse_other_model(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> list[str]:

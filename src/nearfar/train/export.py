@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nearfar import __version__
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.io.atomic import atomic_path, ensure_folder, staging
 
 from .checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from .datasets import seen_licences
@@ -43,11 +44,15 @@ def export_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "commit": card["commit"],
         "data_licences": json.dumps(card["data_licences"]),
     }
-    write_safetensors(folder / WEIGHTS, halves, metadata)
-    card["sha256"] = sha256_of(folder / WEIGHTS)
-    temporary = folder / f"{CARD}.tmp{os.getpid()}"
-    temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CARD)
+    with staging(ensure_folder(folder), WEIGHTS) as stage:
+        if stage is None:
+            raise ConfigError(folder, "another process writes its weights", "Wait for its end")
+        made = write_safetensors(stage / WEIGHTS, halves, metadata)
+        card["sha256"] = sha256_of(made)
+        with atomic_path(stage / CARD) as temporary:
+            temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        for name in (WEIGHTS, CARD):
+            os.replace(stage / name, folder / name)
     return folder / WEIGHTS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.errors import OutputError
+from nearfar.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     from .validation import Compared
@@ -103,14 +103,24 @@ def read_log(folder: Path) -> list[Record]:
     return records
 
 
+def is_log(folder: Path) -> bool:
+    """Whether the folder's log.jsonl, if there is one, is a run's; it may be cut or empty."""
+    path = folder / "log.jsonl"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+    except OSError:
+        return not path.exists()
+    return b'{"step": '.startswith(head)
+
+
 def _drop_after(path: Path, step: int) -> None:
     """Rewrite the log without records beyond the step (a fresh run starts an empty one)."""
     if not path.exists():
         return
     kept = [r for r in read_log(path.parent) if r.get("step", 0) <= step and step > 0]
-    temporary = path.with_suffix(f".tmp{os.getpid()}")
-    temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
 
 
 def _tensorboard(folder: Path, start_step: int) -> Any:

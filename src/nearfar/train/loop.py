@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from nearfar.settings import set_threads
 from .checkpoint import (
     Checkpoint,
     Progress,
+    alone_in,
     load_checkpoint,
     open_run,
     refuse_other_model,
@@ -125,9 +127,24 @@ def train(
     """
     started = time.perf_counter()
     check_licences(recipe)
-    start = open_run(recipe, resume=resume, overwrite=overwrite)
     set_threads(recipe.train.threads or None)
     accelerator = make_accelerator()
+    is_main = accelerator.is_main_process
+    with alone_in(run_folder(recipe)) if is_main else nullcontext():
+        start = open_run(recipe, resume=resume, overwrite=overwrite)
+        return _train(recipe, start, accelerator, watcher, build, make_source, views, started)
+
+
+def _train(
+    recipe: Recipe,
+    start: Path | None,
+    accelerator: Accelerator,
+    watcher: Watcher | None,
+    build: TargetBuilder,
+    make_source: SourceBuilder,
+    views: Views | None,
+    started: float,
+) -> TrainingEnd:
     recipe = settled(recipe, accelerator.device)
     networks = _networks(recipe, accelerator, build)
     source = make_source(recipe.data, accelerator.device)

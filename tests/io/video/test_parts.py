@@ -6,7 +6,14 @@ import pytest
 
 from nearfar.errors import InputError
 from nearfar.io.video.codes import DepthRange
-from nearfar.io.video.parts import PartWriter, fitting_range, part_path, read_parts, remove_parts
+from nearfar.io.video.parts import (
+    PartWriter,
+    fitting_range,
+    part_path,
+    read_parts,
+    remove_parts,
+    staged_folder,
+)
 
 
 def steady(result, low, high):
@@ -73,6 +80,9 @@ def test_an_error_leaves_no_part(tmp_path, result_of):
 
 def test_parts_can_be_removed(tmp_path, result_of):
     write(tmp_path / "parts", 0, [result_of()])
+    (staged_folder(tmp_path / "parts") / "clip_exr").mkdir(parents=True)
+    (tmp_path / "parts" / "depth_notes.txt").touch()  # somebody's own
     remove_parts(tmp_path / "parts")
     remove_parts(tmp_path / "parts")
-    assert list(tmp_path.iterdir()) == []
+    remove_parts(tmp_path / "none")
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["depth_notes.txt"]

@@ -43,7 +43,7 @@ def content(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".jsonl" and path.name != "clip_video.json"  # seconds
     }
 
 
@@ -87,7 +87,7 @@ def test_one_range_of_colors_for_the_clip(fake_video, make_job, memory_clip, pic
         run(memory_clip(frames), fake_video(), job)
         seen = [f.rgb_HW3.astype(int) for f in open_clip(job.outputs.video("vis")).frames()]
         pictures[choice] = seen
-        for path in job.outputs.paths():
+        for path in job.outputs.existing():
             path.unlink()
     changes = {name: np.abs(seen[7] - seen[0]).mean() for name, seen in pictures.items()}
     assert changes["clip"] > 1.3 * changes["running"]
@@ -115,7 +115,7 @@ def test_clouds_of_a_clip_with_metres(fake_video, make_job, memory_clip, picture
     assert names == [f"frame_{i:06d}.ply" for i in range(3)]
     assert (job.outputs.sequence_folder("png16") / "frame_000000_depth.png").exists()
     with pytest.raises(MetricError, match="3-D needs metres"):
-        run(memory_clip(picture_frames(3)), fake_video(), make_job("ply"))
+        run(memory_clip(picture_frames(3)), fake_video(), make_job("ply", overwrite=True))
 
 
 def test_a_killed_run_leaves_playable_parts_and_goes_on_to_the_same_bytes(
@@ -139,7 +139,9 @@ def test_a_killed_run_leaves_playable_parts_and_goes_on_to_the_same_bytes(
     process.communicate()
     assert not job.outputs.video("vis").exists()
     # the kill may hit the middle of a file, whose temporary one then stays
-    (job.outputs.sequence_folder("exr") / ".nearfar-0123456789ab.tmp").write_bytes(b"half")
+    staged = job.outputs.staged(job.outputs.sequence_folder("exr"))
+    (staged / ".nearfar-0123456789ab.tmp").write_bytes(b"half")
+    assert not job.outputs.sequence_folder("exr").exists()
     parts = sorted(job.outputs.parts_folder.glob("depth_*.mkv"))
     counts = []
     for part in parts:
@@ -190,8 +192,12 @@ def test_resume_refuses_other_settings(fake_video, make_job, memory_clip, two_sc
     for change in ({"predict": {"seed": 1}}, {"cuts": False}, {"settings": {"dtype": "bf16"}}):
         with pytest.raises(ConfigError, match="other settings"):
             run(memory_clip(two_scenes), fake_video(), make_job(resume=True, **change))
-    other = make_job("vis", resume=True, range="running")  # only depth must be the same
-    assert run(memory_clip(two_scenes), fake_video(), other).frames == 25
+    other = make_job("vis", resume=True, range="running")  # the depth is the same
+    with pytest.raises(OutputError, match="with other content or settings"):
+        run(memory_clip(two_scenes), fake_video(), other)
+    job = make_job("side", resume=True, range="running")
+    job.outputs.folder.joinpath("clip_video.json").unlink()
+    assert run(memory_clip(two_scenes), fake_video(), job).frames == 25
 
 
 def test_an_error_before_the_first_window_is_that_error(
@@ -199,7 +205,8 @@ def test_an_error_before_the_first_window_is_that_error(
 ):
     fault = InputError("clip", "breaks off")
     with pytest.raises(InputError, match="breaks off"):
-        run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job())
+        run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job("vis", "exr"))
+    assert [p for p in make_job().outputs.folder.rglob("*") if p.is_file()] == []
 
 
 def test_max_frames_counts_finished_ones(fake_video, make_job, memory_clip, two_scenes):

@@ -12,6 +12,7 @@ from nearfar.errors import InputError
 
 from ..images import read_image
 from ..inputs import IMAGE_SUFFIXES
+from ..manifest import KnownResults
 from .clip import ClipFrame, ClipInfo, ReadReport, fit_frame
 
 
@@ -69,12 +70,18 @@ class FolderClip:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, hidden ones left out, numbers in names sorted as such."""
+    """The pictures directly in a folder, numbers in names sorted as such.
+
+    Hidden ones are left out, and results: what a manifest there or above lists.
+    """
+    results = KnownResults()
     try:
         files = [
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not path.name.startswith(".")
+            and path not in results
         ]
     except OSError as error:
         raise InputError(folder, f"cannot be listed ({error.strerror})") from error

@@ -138,9 +138,17 @@ def read_parts(folder: Path, count: int) -> Iterator[TimedDepth]:
             ) from error
 
 
+def staged_folder(folder: Path) -> Path:
+    """Where the files of the clip are made, until all of them move to their places."""
+    return folder / ".staged"
+
+
 def remove_parts(folder: Path) -> None:
-    """Remove a folder of parts and all in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove parts, checkpoint and staged files; what else is in the folder is somebody's own."""
+    shutil.rmtree(staged_folder(folder), ignore_errors=True)
+    for pattern in ("depth_[0-9]*.mkv", "depth_[0-9]*.json", "state.npz", "overwrite"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _smallest(value: float) -> float:

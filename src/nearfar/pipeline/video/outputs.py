@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,11 +21,11 @@ from nearfar.io.atomic import ensure_folder
 from nearfar.io.depth import png16
 from nearfar.io.video.clip import Clip
 from nearfar.io.video.codes import DepthRange
-from nearfar.io.video.depth_clip import DepthClipWriter, TimedDepth
+from nearfar.io.video.depth_clip import DepthClipWriter, TimedDepth, sidecar
 from nearfar.io.video.encoder import VideoEncoder, VideoForm
-from nearfar.io.video.parts import read_parts
+from nearfar.io.video.parts import read_parts, staged_folder
 from nearfar.io.video.recording import RecordingForm, RecordingWriter
-from nearfar.io.writers import file_name
+from nearfar.io.writers import file_name, possible_names
 from nearfar.result import DepthKind, DepthResult
 
 from .checkpoint import Checkpoint
@@ -32,6 +34,7 @@ from .limits import ColorLimits
 
 VIDEO_FORMATS = ("vis", "side", "ffv1", "rrd", "exr", "npz", "png16", "pfm", "ply", "glb")
 _NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv", "rrd": ".rrd"}
+_FRAME = re.compile(r"frame_(\d{6,})")
 _WITH_PHOTO = {"side", "rrd"}
 
 
@@ -58,19 +61,44 @@ class Outputs:
         """The folder of a format that is one file per frame."""
         return self.folder / f"{self.stem}_{name}"
 
+    def staged(self, path: Path) -> Path:
+        """Where a file or folder is made before it moves to its place."""
+        return staged_folder(self.parts_folder) / path.relative_to(self.folder)
+
+    def made(self, frames: int) -> dict[Path, Path]:
+        """Every staged file with its place, of a sequence those of so many frames."""
+        top = staged_folder(self.parts_folder)
+        found = {
+            self.folder / path.relative_to(top): path
+            for path in sorted(top.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        }
+        return {
+            place: path
+            for place, path in found.items()
+            if place.parent == self.folder or _frame_of(place) < frames
+        }
+
+    def existing(self) -> list[Path]:
+        """What stands where files of this clip go, whoever made it."""
+        names = [self.video(name) for name in self.formats if name in _NAMES]
+        names += [sidecar(self.video("ffv1"))] if "ffv1" in self.formats else []
+        names.append(self.folder / f"{self.stem}_video.json")
+        found = [path for path in names if os.path.lexists(path)]
+        for name in self.formats:
+            folder = self.sequence_folder(name)
+            if name not in _NAMES and os.path.lexists(folder) and not folder.is_dir():
+                found.append(folder)
+            elif name not in _NAMES and folder.is_dir():
+                found += [p for p in sorted(folder.iterdir()) if _is_frame(p, name)]
+        return found
+
     def paths(self) -> list[Path]:
         """Everything that will be there: files of videos, folders of sequences."""
         return [
             self.video(name) if name in _NAMES else self.sequence_folder(name)
             for name in self.formats
         ]
-
-
-class Written(NamedTuple):
-    """files: videos, and folders of sequences. notes: what could not be kept, one line each."""
-
-    files: list[Path]
-    notes: list[str]
 
 
 class _Frame(NamedTuple):
@@ -91,13 +119,15 @@ def check_video_formats(names: list[str]) -> tuple[str, ...]:
 
 def write_outputs(
     clip: Clip, done: Checkpoint, outputs: Outputs, *, cloud: CloudOptions | None = None
-) -> Written:
-    """The videos, and relative PNGs, of the finished frames; older files are replaced whole.
+) -> list[str]:
+    """Make the videos, and relative PNGs, of the finished frames in the staging folder.
 
-    cloud: filters of the clouds in a recording.
+    Returns what could not be kept, one line each. cloud: filters of the clouds in a recording.
     """
     notes: list[str] = []
-    ensure_folder(outputs.folder)
+    for older in ensure_folder(staged_folder(outputs.parts_folder)).iterdir():
+        if not older.is_dir():
+            older.unlink()  # of a run that ended early and asked for other formats
     frames = _finished(clip, done, outputs, notes)
     first = next(frames)
     sinks: list[Callable[[_Frame], None]] = []
@@ -126,7 +156,7 @@ def write_outputs(
                     sink(frame)
     for file in files:
         notes += file.notes
-    return Written([path for path in outputs.paths() if path.exists()], notes)
+    return notes
 
 
 def depth_range(done: Checkpoint, choice: RangeChoice) -> DepthRange:
@@ -137,6 +167,19 @@ def depth_range(done: Checkpoint, choice: RangeChoice) -> DepthRange:
 def frame_stem(index: int) -> str:
     """The beginning of a frame's file name in a sequence."""
     return f"frame_{index:06d}"
+
+
+def _is_frame(path: Path, format_name: str) -> bool:
+    """Whether a file has the name of some frame in this format."""
+    found = _FRAME.match(path.name)
+    return found is not None and path.name in possible_names([format_name], stem=found[0])
+
+
+def _frame_of(path: Path) -> int:
+    """The number in the name of a frame's file."""
+    found = _FRAME.match(path.name)
+    assert found is not None
+    return int(found[1])
 
 
 def _finished(clip: Clip, done: Checkpoint, outputs: Outputs, notes: list[str]) -> Iterator[_Frame]:
@@ -178,7 +221,7 @@ def _color_sink(
         metadata={},
         sound=clip.info.source if clip.info.has_audio else None,
     )
-    encoder = VideoEncoder(outputs.video(name), form)
+    encoder = VideoEncoder(outputs.staged(outputs.video(name)), form)
     return encoder, lambda frame: encoder.add(picture(frame), frame.time)
 
 
@@ -188,7 +231,7 @@ def _add_depth(writer: DepthClipWriter, frame: _Frame) -> None:
 
 def _depth_writer(clip: Clip, done: Checkpoint, first: _Frame, outputs: Outputs) -> DepthClipWriter:
     return DepthClipWriter(
-        outputs.video("ffv1"),
+        outputs.staged(outputs.video("ffv1")),
         first=first.result,
         limits=depth_range(done, outputs.choice),
         rate=clip.info.rate,
@@ -199,7 +242,7 @@ def _depth_writer(clip: Clip, done: Checkpoint, first: _Frame, outputs: Outputs)
 def _recording(done: Checkpoint, outputs: Outputs, cloud: CloudOptions) -> RecordingWriter:
     farthest = done.counts.extremes().far
     form = RecordingForm(name=outputs.stem, farthest=farthest, cloud=cloud)
-    return RecordingWriter(outputs.video("rrd"), form)
+    return RecordingWriter(outputs.staged(outputs.video("rrd")), form)
 
 
 def _add_recorded(writer: RecordingWriter, frame: _Frame) -> None:
@@ -208,7 +251,7 @@ def _add_recorded(writer: RecordingWriter, frame: _Frame) -> None:
 
 def _png_sink(done: Checkpoint, outputs: Outputs) -> Callable[[_Frame], None]:
     """Relative 16-bit PNGs of one range for the clip."""
-    folder = ensure_folder(outputs.sequence_folder("png16"))
+    folder = ensure_folder(outputs.staged(outputs.sequence_folder("png16")))
     limits = depth_range(done, outputs.choice)
 
     def write(frame: _Frame) -> None:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nearfar.errors import InputError, MetricError, NearfarError, ResourceError
+from nearfar.errors import InputError, MetricError, NearfarError, OutputError, ResourceError
 from nearfar.geometry.clouds import CloudOptions
-from nearfar.io.atomic import remove_leftovers
+from nearfar.io.atomic import ensure_folder, remove_leftovers, told_of_place
 from nearfar.io.manifest import settings_hash
 from nearfar.io.video.clip import Clip, ClipFrame, ReadReport
-from nearfar.io.video.parts import PartWriter, remove_parts
+from nearfar.io.video.parts import PartWriter, remove_parts, staged_folder
 from nearfar.io.writers import save_result
 from nearfar.result import DepthKind
 
@@ -28,6 +28,7 @@ from .checkpoint import Checkpoint, load_checkpoint
 from .config import VideoConfig
 from .limits import DepthCounts
 from .outputs import Outputs, frame_stem, write_outputs
+from .record import publish_clip, require_free
 from .state import ClipModel, FrameDepth
 
 SEQUENCES = ("exr", "npz", "pfm", "ply", "glb")  # written frame by frame from the full floats
@@ -44,25 +45,28 @@ class ClipJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     only_finish: bool = False
+    overwrite: bool = False
 
     def belongs(self, clip: Clip, model: ClipModel) -> str:
         """A hash of everything that decides what depth comes out."""
+        return settings_hash(self.settings_of(clip, model))
+
+    def settings_of(self, clip: Clip, model: ClipModel) -> dict[str, Any]:
+        """Everything that decides what depth comes out."""
         predict = {**asdict(self.config.predict), "steps": model.steps(self.config)}
         sequences = [name for name in self.outputs.formats if name in (*SEQUENCES, "png16")]
-        return settings_hash(
-            {
-                "clip": clip.info.identity,
-                "rate": str(clip.info.rate),
-                "model": model.name,
-                "weights_sha256": model.weights_sha256,
-                "per_frame": model.per_frame,
-                "predict": predict,
-                "cuts": self.config.cuts,
-                "sequences": sorted(sequences),
-                "cloud": asdict(self.cloud),
-                **self.settings,
-            }
-        )
+        return {
+            "clip": clip.info.identity,
+            "rate": str(clip.info.rate),
+            "model": model.name,
+            "weights_sha256": model.weights_sha256,
+            "per_frame": model.per_frame,
+            "predict": predict,
+            "cuts": self.config.cuts,
+            "sequences": sorted(sequences),
+            "cloud": asdict(self.cloud),
+            **self.settings,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,12 +96,14 @@ def run_clip(
     """
     folder = job.outputs.parts_folder
     belongs = job.belongs(clip, model)
+    remove_leftovers(folder)  # of a run that was killed while it wrote
     done = load_checkpoint(folder, belongs=belongs) if job.resume or job.only_finish else None
     if done is None:
         remove_parts(folder)
         done = Checkpoint(belongs=belongs)
-    for own in (folder, *job.outputs.paths()):
-        remove_leftovers(own)  # of a run that was killed while it wrote
+    job = _with_rights(job, folder)
+    if not job.overwrite:
+        require_free(clip, model, job)
     on_frame(done.stream.frames)
     report = ReadReport()
     stopped: NearfarError | KeyboardInterrupt | None = None
@@ -109,22 +115,39 @@ def run_clip(
             # what was counted after the last finished part goes
             done = load_checkpoint(folder, belongs=belongs) or Checkpoint(belongs=belongs)
     if done.parts == 0 or done.kind is None:
+        remove_parts(folder)
         if stopped is not None:
             raise stopped
         raise InputError(clip.info.source, "nothing is finished yet", "Leave out --finish")
-    files, notes = write_outputs(clip, done, job.outputs, cloud=job.cloud)
-    if stopped is None and not job.only_finish:
-        remove_parts(folder)
-    return ClipOutcome(
+    try:
+        notes = write_outputs(clip, done, job.outputs, cloud=job.cloud)
+    except OutputError as fault:
+        raise told_of_place(fault, staged_folder(folder), job.outputs.folder) from fault
+    outcome = ClipOutcome(
         frames=done.stream.frames,
         skipped=report.skipped,
-        files=files,
+        files=[p for p in job.outputs.paths() if job.outputs.staged(p).exists()],
         notes=[*report.notes, *notes],
         cuts=done.cuts,
         kind=done.kind,
         seconds=done.seconds,
         stopped=stopped,
     )
+    publish_clip(clip, model, job, outcome)
+    if stopped is None and not job.only_finish:
+        remove_parts(folder)
+        with suppress(OSError):  # somebody's own files are in it
+            folder.rmdir()
+    return outcome
+
+
+def _with_rights(job: ClipJob, folder: Path) -> ClipJob:
+    """The job; one that goes on with a run that may overwrite, may, too."""
+    mark = folder / "overwrite"
+    if job.overwrite:
+        ensure_folder(folder)
+        mark.touch()
+    return replace(job, overwrite=mark.exists())
 
 
 def _draw(
@@ -183,7 +206,7 @@ def _save_sequences(item: FrameDepth, job: ClipJob) -> None:
         if name in _SCENES and not item.result.is_metric:
             continue
         if name in SEQUENCES or (name == "png16" and item.result.is_metric):
-            folder = job.outputs.sequence_folder(name)
+            folder = job.outputs.staged(job.outputs.sequence_folder(name))
             save_result(
                 item.result, folder, [name], stem=frame_stem(item.frame.index), cloud=job.cloud
             )
