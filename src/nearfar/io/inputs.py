@@ -18,8 +18,8 @@ _LOG = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png"),
-        *("ppm", "tga", "tif", "tiff", "webp"),
+        *("avif", "bmp", "exr", "gif", "hdr", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg"),
+        *("pgm", "png", "ppm", "tga", "tif", "tiff", "webp"),
     )
 )
 

@@ -7,6 +7,8 @@ header as JSON (`nearfar`), kind and model also on their own; the photo is not k
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,17 @@ def decode_channel(
     return _pick(channels, names, where)
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height that the header states; no pixel is read."""
+    low, high = _header(path)["dataWindow"]
+    return int(high[0] - low[0] + 1), int(high[1] - low[1] + 1)
+
+
+def load_channels(path: Path) -> dict[str, NDArray[np.generic]]:
+    """All channels [H,W] by name; InputError if it is damaged."""
+    return _load(path)[1]
+
+
 def _pick(
     channels: dict[str, NDArray[np.generic]], names: tuple[str, ...], where: str | Path
 ) -> NDArray[np.float32]:
@@ -99,14 +112,26 @@ def _pick(
     raise InputError(where, f"has no channel {' or '.join(names)}, only {', '.join(channels)}")
 
 
+def _header(path: Path) -> dict[str, Any]:
+    with _opened(path, header_only=True) as file:
+        return dict(file.header())
+
+
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     """Header and channels."""
+    with _opened(path, separate_channels=True) as file:
+        pixels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+        return dict(file.header()), pixels
+
+
+@contextmanager
+def _opened(path: Path, **options: bool) -> Iterator[Any]:
+    """The file; whatever is wrong with it is one InputError."""
     exr = load_extra("OpenEXR", package="OpenEXR")
     if not path.is_file():
         raise InputError(path, "no such file")
     try:
-        with exr.File(str(path), separate_channels=True) as file:
-            pixels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
-            return dict(file.header()), pixels
+        with exr.File(str(path), **options) as file:
+            yield file
     except Exception as error:  # the library raises RuntimeError, TypeError or its own on damage
         raise InputError(path, f"is damaged or not an OpenEXR file ({error})") from error
