@@ -22,8 +22,10 @@ from nearfar.geometry.upsample import guided_indices
 from nearfar.io.video.clip import ClipFrame
 from nearfar.models.base import VideoPredictor, WindowDepth
 from nearfar.result import DepthKind, DepthResult
+from nearfar.settings import own_precision
 
 from ..metres import choose_camera, plausible_range
+from ..predict import device_type
 from .config import VideoConfig
 from .cuts import CutMemory, find_cut
 from .state import FrameDepth, ShotMetres, StreamState
@@ -121,7 +123,7 @@ class Windowed:
         """One window of the network, all finite; out of memory becomes a ResourceError."""
         frames_T3hw = torch.stack(window.prepared)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), own_precision(device_type(self._predictor)):
                 found = self._predictor.predict_window(
                     frames_T3hw,
                     references=state.references,
