@@ -276,6 +276,14 @@ def test_skipped_sources_that_do_not_exist_are_listed(nearfar, photos, tmp_path)
     assert (tmp_path / "out" / "a_depth.png").exists()
 
 
+def test_wrong_lines_of_a_list_are_named_and_the_rest_runs(nearfar, photos, tmp_path):
+    (photos / "list.txt").write_text("nope.png\na.png\n")
+    ran = nearfar("predict", photos / "list.txt", "-o", tmp_path / "out", "--save", "npz")
+    assert ran.code == 1
+    assert "list.txt:1: nope.png: no such file" in ran.err and "1 of 2 inputs failed" in ran.err
+    assert files_in(tmp_path / "out") == ["a_depth.npz", "manifest.jsonl"]
+
+
 def test_plan_refuses_in_python_too(photos):
     with pytest.raises(ConfigError):
         plan(PredictOptions(inputs=[str(photos)], save=["nope"]))

@@ -1,13 +1,15 @@
 """Focal lengths of EXIF: what agrees is used, what is absurd is told and left out."""
 
+import io
 import math
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
 from nearfar.geometry.camera import fov_from_focal
-from nearfar.io.exif import focal_px_of
+from nearfar.io.exif import focal_px_of, orientation_of, turned
 
 SIZE = (400, 600)
 DENSITY = 600 / 22.3  # pixels per mm of an APS-C sensor
@@ -59,3 +61,20 @@ def test_nothing_said_is_nothing_noted(tags, caplog):
 def test_what_disagrees_is_ignored_with_a_note(tags, words, caplog):
     assert focal(tags) is None
     assert words in caplog.text
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_arrays_are_turned_as_pillow_turns_the_photo(orientation):
+    stored, exif, file = np.arange(12, dtype=np.uint8).reshape(3, 4), Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(file, "PNG", exif=exif)
+    assert orientation_of(file.getvalue()) == orientation
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    assert np.array_equal(turned(stored, orientation), shown)
+
+
+def test_no_orientation_is_upright():
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 9
+    Image.new("L", (2, 2)).save(file, "PNG", exif=exif)
+    assert orientation_of(file.getvalue()) == orientation_of(b"no photo") == 1

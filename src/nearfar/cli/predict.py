@@ -116,19 +116,24 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
 
 
 def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[str]]:
-    """All photos, and, if errors are skipped, one line for each source that gives none."""
+    """All photos, and one line for each wrong line of a list or, with --skip-errors, wrong source.
+
+    The wrong lines of a list never keep the others from being worked on.
+    """
     from nearfar.io.inputs import find_inputs
 
-    sources, lost = list(options.inputs), []
+    sources, faults = list(options.inputs), list[InputError]()
     if options.skip_errors:
         for source in options.inputs:
             try:
-                find_inputs(source, exclude=options.output)
+                find_inputs(source, exclude=options.output, faults=[])
             except InputError as error:
                 sources.remove(source)
-                lost.append(str(error))
-                _log(str(error))
-    return find_inputs(sources, exclude=options.output) if sources else [], lost
+                faults.append(error)
+    items = find_inputs(sources, exclude=options.output, faults=faults) if sources else []
+    for fault in faults:
+        _log(str(fault))
+    return items, [str(fault) for fault in faults]
 
 
 def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -> None:

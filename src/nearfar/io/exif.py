@@ -1,14 +1,19 @@
-"""The focal length that a photo's EXIF states, in pixels, where what it states agrees.
+"""What a photo's EXIF states of its camera: orientation, and the focal length where it agrees.
 
-Two ways: the 35 mm equivalent (by the diagonal), and millimetres with the focal-plane resolution.
-What is absurd, disagrees, or belongs to another crop of the photo is ignored with a note.
+The focal length is stated in two ways: as 35 mm equivalent (by the diagonal), and in millimetres
+beside the focal-plane resolution. What is absurd, disagrees, or belongs to another crop of the
+photo is ignored with a note.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nearfar.geometry.camera import focal_from_exif_35mm, fov_from_focal
 
@@ -16,7 +21,12 @@ if TYPE_CHECKING:
     from PIL.Image import Exif
 
 _LOG = logging.getLogger(__name__)
-_FOLDER = 0x8769
+_FOLDER, _ORIENTATION = 0x8769, 0x0112
+# orientation -> mirrored left to right first, then quarter turns against the clock
+_TURNS = {
+    **{1: (False, 0), 2: (True, 0), 3: (False, 2), 4: (True, 2)},
+    **{5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)},
+}
 _FOCAL, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_Y, _PLANE_UNIT = 0xA20E, 0xA20F, 0xA210
 _WIDTH, _HEIGHT = 0xA002, 0xA003
@@ -60,6 +70,25 @@ def focal_px_of(exif: Exif, size_hw: tuple[int, int], where: str) -> float | Non
     if not found and fault:
         _LOG.warning("%s: EXIF states a focal length %s: ignored", where, fault)
     return found[0] if found else None
+
+
+def orientation_of(content: bytes) -> int:
+    """The EXIF orientation (1 to 8) of an encoded photo; 1 where it states none that is known."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            stated = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whoever decodes the photo says what is wrong with it
+        return 1
+    return stated if stated in _TURNS else 1
+
+
+def turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An array [H,W,...] stored like the pixels of a photo, upright as `orientation` says."""
+    flipped, quarters = _TURNS[orientation]
+    upright = np.rot90(array[:, ::-1] if flipped else array, quarters)
+    return np.ascontiguousarray(upright)
 
 
 def _fault_of_35mm(focal_35mm: float, focal_mm: float) -> str:
