@@ -172,6 +172,17 @@ def test_filters_do_what_their_flags_say(nearfar, photos, tmp_path):
     assert sizes["both"] < sizes["no_edge"] < sizes["none"] == 60 * 90
 
 
+def test_exr_with_colors(nearfar, photos, tmp_path):
+    import OpenEXR
+
+    arguments = ("predict", photos / "a.png", "-o", tmp_path / "out", "--exr-rgb", "--save")
+    assert nearfar(*arguments, "npz").code == 2
+    ran = nearfar(*arguments, "exr,npz")
+    assert ran.code == 0, ran.err
+    with OpenEXR.File(str(tmp_path / "out/a_depth.exr"), separate_channels=True) as file:
+        assert {"R", "G", "B", "Z"} <= set(file.channels())
+
+
 def test_folder_is_mirrored(nearfar, photos, tmp_path):
     ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis", "-q")
     assert ran == (0, "", "")

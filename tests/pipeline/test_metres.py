@@ -10,6 +10,7 @@ from nearfar.pipeline.metres import (
     Reference,
     can_measure,
     choose_camera,
+    is_nearly_sky,
     note_sky,
     plausible_range,
     reference_of,
@@ -110,16 +111,19 @@ def test_transparent_pixels_do_not_count():
 
 
 def test_much_sky_is_told_with_the_photos_name(caplog):
-    metres, everywhere = truth(), np.ones((40, 50), bool)
-    valid = np.zeros(metres.shape, bool)
-    valid[:5] = True  # one eighth
-    note_sky(reference(metres, valid), everywhere, "a.jpg")
-    assert not caplog.records
-    note_sky(reference(metres, valid), ~valid, "a.jpg")
-    assert caplog.messages[-1].startswith("a.jpg: all of it is taken for sky by fake")
-    valid[2:] = False
-    note_sky(reference(metres, valid), everywhere, "a.jpg")
-    assert caplog.messages[-1].startswith("a.jpg: 95 % of it is taken for sky")
+    depth = np.ones((10, 10), np.float32)
+    for rows, words in {9: "", 10: "100 %", 5: "", 0: ""}.items():
+        sky = np.zeros(depth.shape, bool)
+        sky[:rows] = True
+        note_sky(DepthResult(depth=depth, kind=DepthKind.METRIC, valid=~sky, sky=sky), "a.jpg")
+        assert bool(caplog.messages) == bool(words)
+        assert all(words in text and text.startswith("a.jpg: ") for text in caplog.messages)
+        caplog.clear()
+    transparent = np.zeros(depth.shape, bool)
+    sky[0] = True
+    cutout = DepthResult(depth=depth, kind=DepthKind.METRIC, valid=transparent, sky=sky)
+    assert is_nearly_sky(cutout)
+    assert not is_nearly_sky(DepthResult(depth=depth, kind=DepthKind.METRIC, valid=transparent))
 
 
 def test_a_reference_measures_unless_what_is_not_sky_has_no_metres():

@@ -10,7 +10,7 @@ import typer
 
 from nearfar.errors import ConfigError, InputError
 
-from .options import PredictOptions, as_command, set_verbosity
+from .options import PredictOptions, as_command, named_formats, set_verbosity
 
 if TYPE_CHECKING:
     from nearfar.io.inputs import InputItem
@@ -61,9 +61,7 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
     from .batch import Job
 
     config = options.config()
-    formats = check_formats(
-        name for entry in options.save for name in entry.replace(" ", "").split(",") if name
-    )
+    formats = check_formats(named_formats(options.save, exr_rgb=options.exr_rgb))
     _refuse_contradictions(options, formats)
     items, lost = _inputs(options)
     rank, world = rank_and_world()

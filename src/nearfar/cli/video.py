@@ -16,7 +16,7 @@ import typer
 
 from nearfar.errors import ConfigError, NearfarError
 
-from .options import as_command, set_verbosity
+from .options import as_command, named_formats, set_verbosity
 from .progress import RunProgress, one_line
 from .video_options import VideoOptions
 
@@ -75,8 +75,7 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
     from nearfar.pipeline.video.run import ClipJob
     from nearfar.viz.colormap import COLORMAPS
 
-    names = [name for entry in options.save for name in entry.replace(" ", "").split(",") if name]
-    formats = check_video_formats(names)
+    formats = check_video_formats(named_formats(options.save, exr_rgb=options.exr_rgb))
     if options.colormap not in COLORMAPS:
         raise ConfigError("--colormap", f"no map {options.colormap!r}", ", ".join(COLORMAPS))
     if options.overwrite and (options.resume or options.finish):

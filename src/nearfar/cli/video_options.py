@@ -21,6 +21,7 @@ from .options import (
     AcceptLicense,
     Device,
     Dtype,
+    ExrRgb,
     NoEdgeFilter,
     NoOutlierFilter,
     option,
@@ -60,6 +61,7 @@ class VideoOptions:
             panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["vis,ffv1"])
+    exr_rgb: ExrRgb = False
     range: Annotated[
         str,
         option(

@@ -47,23 +47,26 @@ class Camera(NamedTuple):
     fov_x_deg: float | None
 
 
-def note_sky(reference: Reference, opaque_HW: NDArray[np.bool_], where: str) -> None:
-    """Log one line if the reference takes most of the opaque photo for sky."""
-    share = float((~reference.valid_HW[opaque_HW]).mean()) if opaque_HW.any() else 0.0
-    if share == 1:
+def note_sky(result: DepthResult, where: str) -> None:
+    """Log one line if most of a photo is taken for sky."""
+    if is_nearly_sky(result):
         _LOG.warning(
-            "%s: all of it is taken for sky by %s, so no pixel has a depth; "
+            "%s: %.3g %% of it is taken for sky and has no depth; "
             "if it shows no sky, use another model or take metres from one (--metric-from)",
             where,
-            reference.name,
+            100 * _sky_share(result),
         )
-    elif share > _MUCH_SKY:
-        _LOG.warning(
-            "%s: %.3g %% of it is taken for sky by %s, only the rest has a depth",
-            where,
-            100 * share,
-            reference.name,
-        )
+
+
+def is_nearly_sky(result: DepthResult) -> bool:
+    """Whether at most a tenth of the map is something else than sky (or transparent)."""
+    return _sky_share(result) > _MUCH_SKY
+
+
+def _sky_share(result: DepthResult) -> float:
+    if result.sky is None or not result.sky.any():
+        return 0.0
+    return float(result.sky.sum() / (result.sky | result.valid).sum())
 
 
 def can_measure(reference: Reference, opaque_HW: NDArray[np.bool_]) -> bool:

@@ -115,14 +115,23 @@ class Model:
         """
         config = predict_config(settings)
         self.require(config)
-        with own_precision(device_type(self._predictor)):
-            if isinstance(image, list | tuple):
-                return [self._depth_of(item, config) for item in image]
-            return self._depth_of(image, config)
+        if isinstance(image, list | tuple):
+            return [self._depth_of(item, config) for item in image]
+        return self._depth_of(image, config)
 
     def _depth_of(self, image: Any, config: PredictConfig) -> DepthResult:
         started = time.perf_counter()
         photo = to_photo(image, max_pixels=max_pixels())
+        result = self.of_photo(photo, config)
+        note_sky(result, photo.path or "image")
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def of_photo(self, photo: Photo, config: PredictConfig) -> DepthResult:
+        """`predict` of a photo that nobody else writes into; nothing is logged about its sky."""
+        with own_precision(device_type(self._predictor)):
+            return self._result(photo, config)
+
+    def _result(self, photo: Photo, config: PredictConfig) -> DepthResult:
         hypotheses = self._draw(photo, config)
         kind, guess = hypotheses.kind, _as_numpy(hypotheses)
         if self._metric_from is not None and config.metric:
@@ -131,8 +140,6 @@ class Model:
         opaque_hw = np.ones(size_hw, np.bool_)
         if photo.opaque_HW is not None:
             opaque_hw = upsample_nearest(photo.opaque_HW, size_hw).astype(np.bool_)
-        if guess is not None:
-            note_sky(guess, opaque_hw, photo.path or "image")
         merged = merge_hypotheses(
             hypotheses.depth_Shw.numpy(), kind=kind, spread_SHW=_own_spread(hypotheses)
         )
@@ -174,7 +181,6 @@ class Model:
             seed=config.seed,
             steps=config.steps or self.default_steps,
             licence=self.licence,
-            seconds=time.perf_counter() - started,
             image=photo.rgb_HW3,
         )
 

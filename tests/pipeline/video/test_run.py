@@ -208,15 +208,31 @@ def test_max_frames_counts_finished_ones(fake_video, make_job, memory_clip, two_
 
 
 def test_frames_without_metres_say_nothing_in_a_metric_clip(make_model, make_job, memory_clip, rgb):
-    """Two frames all sky: the model gives no metres there, the clip stays metric."""
-    sky = np.zeros((60, 90, 3), np.uint8)
-    sky[..., 2] = 255
-    clip = memory_clip(np.stack([sky, rgb, rgb, sky, rgb]))
-    outcome = run(clip, PerFrame(make_model()), make_job("ffv1", cuts=False))
+    """Of two frames the model gives no metres; the clip stays metric."""
+    model = make_model()
+    draw, drawn = model._predictor.predict, []
+
+    def some_without_metres(*arguments, **options):
+        drawn.append(draw(*arguments, **options))
+        return drawn[-1]._replace(reference=None) if len(drawn) in (1, 4) else drawn[-1]
+
+    model._predictor.predict = some_without_metres
+    clip = memory_clip(np.stack([rgb, rgb, rgb, rgb, rgb]))
+    outcome = run(clip, PerFrame(model), make_job("ffv1", cuts=False))
     assert outcome.kind == "metric"
     assert "2 frames without metres are invalid" in outcome.notes
     shares = [d.result.valid.mean() for d in read_depth_clip(make_job().outputs.video("ffv1"))]
     assert [share > 0 for share in shares] == [False, True, True, False, True]
+
+
+def test_frames_of_sky_are_told_once(make_model, make_job, memory_clip, rgb, caplog):
+    sky = np.zeros((60, 90, 3), np.uint8)
+    sky[..., 2] = 255
+    outcome = run(memory_clip(np.stack([sky, rgb, sky])), PerFrame(make_model()), make_job("ffv1"))
+    assert outcome.kind == "metric" and not outcome.notes
+    assert caplog.messages == ["2 frames are taken for sky, nearly all of it: no depth"]
+    shares = [d.result.valid.mean() for d in read_depth_clip(make_job().outputs.video("ffv1"))]
+    assert [share > 0 for share in shares] == [False, True, False]
 
 
 def test_checkpoints_stay_small(fake_video, make_job, memory_clip, picture_frames):

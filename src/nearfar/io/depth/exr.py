@@ -1,7 +1,9 @@
 """OpenEXR: channel Z float32, NaN = invalid, +Inf = sky without a depth.
 
 Where present, channels `sky` (0 or 1) and `uncertainty` stand beside Z. The other fields are in the
-header as JSON (`nearfar`), kind and model also on their own; the photo is not kept.
+header as JSON (`nearfar`), kind and model also on their own; the photo is not kept. Programs that
+read colors only see nothing of Z: for them `write_with_rgb` repeats it in R, G and B, where every
+value is finite: 0 = invalid, 65504 (the largest half float) = sky without a depth.
 """
 
 from __future__ import annotations
@@ -23,14 +25,28 @@ from nearfar.result import DepthResult
 from ..atomic import atomic_path
 from .metadata import from_json, to_json
 
+SKY_IN_RGB = 65504.0
+
 
 def write(result: DepthResult, path: Path) -> None:
     """Write Z and, where present, sky and uncertainty; ZIP compression (lossless)."""
+    _write(result, path, {})
+
+
+def write_with_rgb(result: DepthResult, path: Path) -> None:
+    """As `write`, with the map also in R, G and B, finite everywhere."""
+    color = np.where(result.valid, result.depth, np.float32(0)).astype(np.float32)
+    if result.sky is not None:
+        color[result.sky & ~result.valid] = SKY_IN_RGB
+    _write(result, path, {"R": color, "G": color, "B": color})
+
+
+def _write(result: DepthResult, path: Path, channels: dict[str, NDArray[Any]]) -> None:
     exr = load_extra("OpenEXR", package="OpenEXR")
     depth = np.where(result.valid, result.depth, np.float32(np.nan)).astype(np.float32)
     if result.sky is not None:
         depth[result.sky & ~result.valid] = np.inf
-    channels = {"Z": depth}
+    channels = {**channels, "Z": depth}
     if result.sky is not None:
         channels["sky"] = result.sky.astype(np.float16)
     if result.uncertainty is not None:

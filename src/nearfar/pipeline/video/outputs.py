@@ -30,7 +30,19 @@ from .checkpoint import Checkpoint
 from .config import RangeChoice
 from .limits import ColorLimits
 
-VIDEO_FORMATS = ("vis", "side", "ffv1", "rrd", "exr", "npz", "png16", "pfm", "ply", "glb")
+VIDEO_FORMATS = (
+    "vis",
+    "side",
+    "ffv1",
+    "rrd",
+    "exr",
+    "exr-rgb",
+    "npz",
+    "png16",
+    "pfm",
+    "ply",
+    "glb",
+)
 _NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv", "rrd": ".rrd"}
 _WITH_PHOTO = {"side", "rrd"}
 
@@ -56,7 +68,7 @@ class Outputs:
 
     def sequence_folder(self, name: str) -> Path:
         """The folder of a format that is one file per frame."""
-        return self.folder / f"{self.stem}_{name}"
+        return self.folder / f"{self.stem}_{name.removesuffix('-rgb')}"
 
     def paths(self) -> list[Path]:
         """Everything that will be there: files of videos, folders of sequences."""

@@ -30,7 +30,14 @@ from .limits import DepthCounts
 from .outputs import Outputs, frame_stem, write_outputs
 from .state import ClipModel, FrameDepth
 
-SEQUENCES = ("exr", "npz", "pfm", "ply", "glb")  # written frame by frame from the full floats
+SEQUENCES = (
+    "exr",
+    "exr-rgb",
+    "npz",
+    "pfm",
+    "ply",
+    "glb",
+)  # written frame by frame from the full floats
 _SCENES = ("ply", "glb")
 
 
