@@ -45,9 +45,13 @@ class ClipFrame:
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """What one pass over a clip met. skipped: frames that could not be decoded. notes: lines."""
+    """What one pass over a clip met. skipped: frames that could not be decoded. notes: lines.
+
+    hidden: frames that the file's edit list does not show.
+    """
 
     skipped: int = 0
+    hidden: int = 0
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
