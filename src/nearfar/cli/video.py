@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -118,8 +119,13 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
 
 
 def stem_of(source: str) -> str:
-    """The name of a clip's results: a file's name without suffix, a folder's name."""
+    """The name of a clip's results: a file's name without suffix and pattern, a folder's name."""
+    from nearfar.io.video.folder import is_pattern
+
     path = Path(source)
+    if is_pattern(path) and not path.exists():
+        fixed = re.split(r"%|\*|\?|\[", path.name)[0].rstrip("._- ")
+        return fixed or path.resolve().parent.name or "clip"
     return (path.resolve().name if path.is_dir() else path.stem) or "clip"
 
 

@@ -34,7 +34,10 @@ _PREDICT = PredictConfig()
 class VideoOptions:
     """The options of `nearfar video`."""
 
-    clips: Annotated[list[str], typer.Argument(help="Video files, or folders of frames.")]
+    clips: Annotated[
+        list[str],
+        typer.Argument(help="Video files, folders of frames, or patterns like shot.%04d.png."),
+    ]
     model: Annotated[
         str,
         option(

@@ -71,11 +71,11 @@ class Clip(Protocol):
 
 
 def fit_frame(
-    rgb_HW3: NDArray[np.uint8], info: ClipInfo, *, index: int, report: ReadReport
+    rgb_HW3: NDArray[np.uint8], info: ClipInfo, *, index: int, report: ReadReport, name: str = ""
 ) -> NDArray[np.uint8]:
     """The frame at the clip's size: scaled if only the size changed, InputError if the shape did.
 
-    A change of size is noted in the report.
+    A change of size is noted in the report. name: of the frame, for messages.
     """
     if rgb_HW3.shape[:2] == info.size_hw:
         return rgb_HW3
@@ -85,8 +85,8 @@ def fit_frame(
     if abs(ratio - 1) > _SAME_SHAPE:
         raise InputError(
             info.source,
-            f"frame {index} has another shape: {sizes}",
+            f"frame {index}{name} has another shape: {sizes}",
             "Cut the clip there; what came before is kept",
         )
-    report.note(f"frame {index} changes size, {sizes}; scaled to the first")
+    report.note(f"frame {index}{name} changes size, {sizes}; scaled to the first")
     return resize_lanczos(rgb_HW3, info.size_hw)
