@@ -214,7 +214,7 @@ def test_frames_before_a_change_of_shape_are_kept(make_model, make_job, tmp_path
     for number, picture in enumerate([rgb, rgb, rgb[:40], rgb]):
         write_picture(picture, tmp_path / "shots" / f"{number}.png")
     outcome = run(open_clip(tmp_path / "shots"), PerFrame(make_model()), make_job("ffv1"))
-    assert outcome.frames == 2 and "frame 2 has another shape" in str(outcome.stopped)
+    assert outcome.frames == 2 and "frame 2 (2.png) has another shape" in str(outcome.stopped)
     assert len(list(read_depth_clip(make_job().outputs.video("ffv1")))) == 2
 
 
