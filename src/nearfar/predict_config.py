@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from operator import index
 from types import MappingProxyType
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, SupportsFloat, SupportsIndex, TypedDict, get_args
 
 from nearfar.errors import ConfigError
 
@@ -53,6 +55,12 @@ class PredictConfig:
     )
 
     def __post_init__(self) -> None:
+        for name in ("steps", "ensemble_size", "seed", "resolution", "stop_at"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        for name in ("fov_x_deg", "guidance_scale"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if not isinstance(self.metric, bool):
+            raise ConfigError("metric", f"{self.metric!r} is not True or False", "Give one of them")
         if self.steps is not None:
             _within("steps", self.steps, 1, MAX_STEPS)
         _within("ensemble_size", self.ensemble_size, 1, MAX_HYPOTHESES)
@@ -96,11 +104,40 @@ class PredictSettings(TypedDict, total=False):
     ensemble_start: str | None
 
 
+def predict_config(settings: Mapping[str, Any]) -> PredictConfig:
+    """The settings of `Model.predict`; TypeError with the nearest name for an unknown one."""
+    names = [f.name for f in fields(PredictConfig)]
+    for name in settings:
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            remedy = f"Did you mean {near[0]}?" if near else f"Settings: {', '.join(names)}"
+            raise TypeError(f"predict: there is no setting {name!r}. {remedy}")
+    return PredictConfig(**settings)
+
+
 # option that only some families take -> what the others lack; None is not part of what identifies
 # a result
 FAMILY_OPTIONS: Mapping[str, str] = MappingProxyType(
     {f.name: f.metadata["lacks"] for f in fields(PredictConfig) if "lacks" in f.metadata}
 )
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """The value as an int (NumPy's too), None stays; ConfigError for anything else."""
+    if value is None and name not in ("ensemble_size", "seed"):
+        return None
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ConfigError(name, f"{value!r} is not a whole number", "Give an integer")
+    return index(value)
+
+
+def _number(name: str, value: Any) -> float | None:
+    """The value as a float, None stays; ConfigError for anything that is no number."""
+    if value is None:
+        return None
+    if isinstance(value, bool | str) or not isinstance(value, SupportsFloat):
+        raise ConfigError(name, f"{value!r} is not a number", "Give a number")
+    return float(value)
 
 
 def _within(name: str, value: int, low: int, high: int, note: str = "") -> None:

@@ -138,9 +138,9 @@ class DepthResult:
     ) -> list[Path]:
         """Write the map in the named formats as `folder/stem_*`; returns the files written.
 
-        Formats: png16, npz, exr, pfm, vis, side, ply, glb. `cloud` says which points enter ply and
-        glb. Errors: OutputError, MetricError (3-D of a map without scale or camera), ConfigError
-        (unknown format).
+        Formats: png16, npz, exr, exr-rgb, pfm, vis, side, ply, glb. `cloud` says which points enter
+        ply and glb. Errors: OutputError, MetricError (3-D of a map without scale or camera),
+        ConfigError (unknown format).
         """
         from nearfar.io.writers import save_result
 

@@ -10,6 +10,8 @@ import ctypes
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +70,26 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.float16
     is_slow = device.type == "mps" or (device.type == "cpu" and not has_fast_bf16())
     return torch.float32 if is_slow else torch.bfloat16
+
+
+@contextmanager
+def own_precision(device: str = "cpu") -> Iterator[None]:
+    """What is computed inside does not depend on the caller's autocast, default dtype or device.
+
+    device: the type of device it is computed on. The caller's state comes back at the end.
+    """
+    import torch
+
+    dtype, place = torch.get_default_dtype(), torch.get_default_device()
+    with ExitStack() as stack:
+        for kind in {"cpu", device}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if place.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if dtype is not torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        yield
 
 
 def has_fast_bf16() -> bool:

@@ -174,6 +174,17 @@ def test_filters_do_what_their_flags_say(nearfar, photos, tmp_path):
     assert sizes["both"] < sizes["no_edge"] < sizes["none"] == 60 * 90
 
 
+def test_exr_with_colors(nearfar, photos, tmp_path):
+    import OpenEXR
+
+    arguments = ("predict", photos / "a.png", "-o", tmp_path / "out", "--exr-rgb", "--save")
+    assert nearfar(*arguments, "npz").code == 2
+    ran = nearfar(*arguments, "exr,npz")
+    assert ran.code == 0, ran.err
+    with OpenEXR.File(str(tmp_path / "out/a_depth.exr"), separate_channels=True) as file:
+        assert {"R", "G", "B", "Z"} <= set(file.channels())
+
+
 def test_folder_is_mirrored(nearfar, photos, tmp_path):
     ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis", "-q")
     assert ran == (0, "", "")
@@ -284,6 +295,14 @@ def test_skipped_sources_that_do_not_exist_are_listed(nearfar, photos, tmp_path)
     assert "no.jpg: no such file" in ran.err
     assert "1 of 2 inputs failed" in ran.err
     assert (tmp_path / "out" / "a_depth.png").exists()
+
+
+def test_wrong_lines_of_a_list_are_named_and_the_rest_runs(nearfar, photos, tmp_path):
+    (photos / "list.txt").write_text("nope.png\na.png\n")
+    ran = nearfar("predict", photos / "list.txt", "-o", tmp_path / "out", "--save", "npz")
+    assert ran.code == 1
+    assert "list.txt:1: nope.png: no such file" in ran.err and "1 of 2 inputs failed" in ran.err
+    assert files_in(tmp_path / "out") == ["a_depth.npz", "manifest.jsonl"]
 
 
 def test_plan_refuses_in_python_too(photos):

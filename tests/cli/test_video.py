@@ -354,7 +354,7 @@ def test_a_clip_that_changes_shape_keeps_what_came_before(
     ran = video(joined, "-o", tmp_path / "out")
     assert ran.code == 1
     assert "frame 14 has another shape: 48x64 after 64x48" in ran.err
-    assert len(list(open_clip(tmp_path / "out" / "joined_vis.mp4").frames())) == 12
+    assert len(list(open_clip(tmp_path / "out" / "joined_vis.mp4").frames())) == 14
     assert not json.loads((tmp_path / "out" / "joined_video.json").read_text())["complete"]
 
 
@@ -418,6 +418,7 @@ def test_stems(tmp_path, monkeypatch):
     folder = tmp_path / "a.b"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    assert [stem_of(s) for s in ("x/shot.%04d.png", "x/a_*.png", "x/*.png")] == ["shot", "a", "x"]
     assert [stem_of(s) for s in ("x/clip.mp4", str(folder), ".")] == ["clip", "a.b", "a.b"]
 
 

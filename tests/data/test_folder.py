@@ -92,32 +92,72 @@ def test_depth_of_another_resolution_is_spread_by_nearest(folder):
         ("a.png,m.npy,feet,,", "unit 'feet'"),
         ("a.png,m.npy,-3,,", "unit '-3'"),
         ('a.png,m.npy,m,,"1,2"', "intrinsics '1,2'"),
+        ("gone.png,m.npy,m,,", "{}/gone.png: no such file"),
+        ("a.png,gone.npy,m,,", "{}/gone.npy: no such file"),
+        ("a.png,m.npy,m,,,,", "has more values than columns"),
     ],
 )
-def test_wrong_lines_are_named_at_once(folder, line, finding):
+def test_wrong_lines_are_named_and_the_rest_counts(folder, line, finding, caplog):
     path = csv_list(folder, "a.png,m.npy,m,,", line)
-    with pytest.raises(DataError) as error:
-        read_list(path)
-    assert f"list.csv:3: {finding}" in str(error.value)
+    faults, finding = [], finding.format(folder)
+    assert [entry.depth.name for entry in read_list(path, faults=faults)] == ["m.npy"]
+    assert f"list.csv:3: {finding}" in str(faults[0]) and len(faults) == 1
+    assert not caplog.records and len(FolderDataset(path, size_hw=(24, 32))) == 1
+    assert f"list.csv:3: {finding}" in caplog.text  # told where nobody asks for the faults
+    with pytest.raises(DataError, match=r"list\.csv:2"):
+        read_list(csv_list(folder, line))
 
 
 @pytest.mark.parametrize(
     ("line", "finding"),
     [
-        ("gone.png,m.npy,m,,", "gone.png"),
-        ("a.png,gone.npy,m,,", "gone.npy"),
         ("a.png,wide.npy,m,,", "differ in aspect"),
         ("a.png,zero.npy,m,,", "no known depth"),
+        ("a.png,mm.png,,,", "holds integers and nothing states their unit"),
+        ("a.png,far.npy,,,", "median depth would be 3000 m"),
+        ("a.png,far.npy,m,,", "median depth would be 3000 m"),
+        ("a.png,m.npy,mm,,", "median depth would be 0.003 m"),
     ],
 )
 def test_broken_files_are_named_with_their_line(folder, line, finding):
     np.save(folder / "wide.npy", np.ones((10, 90), np.float32))
     np.save(folder / "zero.npy", np.zeros((24, 32), np.float32))
+    np.save(folder / "far.npy", METRES * 1000)
     data = FolderDataset(csv_list(folder, line), size_hw=(24, 32))
     with pytest.raises(DataError) as error:
         data.sample(0)
     assert "list.csv:2" in str(error.value) and finding in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_number_as_unit_is_taken_as_it_is(folder):
+    np.save(folder / "far.npy", METRES * 1000)
+    sample = FolderDataset(csv_list(folder, "a.png,far.npy,1,,"), size_hw=(24, 32)).sample(0)
+    assert sample.depth_HW.max() == 5000
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_depth_and_mask_are_turned_like_their_photo(folder, orientation):
+    exif, quarters = Image.Exif(), {3: 2, 6: 1}[orientation]
+    exif[0x0112] = orientation
+    with Image.open(folder / "a.png") as photo:
+        stored = np.rot90(np.asarray(photo), quarters)
+    Image.fromarray(np.ascontiguousarray(stored)).save(folder / "phone.png", exif=exif)
+    np.save(folder / "turned.npy", np.rot90(METRES, quarters))
+    with Image.open(folder / "mask.png") as mask:
+        turned = np.ascontiguousarray(np.rot90(np.asarray(mask), quarters))
+    Image.fromarray(turned).save(folder / "m.png")
+    path = csv_list(folder, "a.png,m.npy,m,mask.png,", "phone.png,turned.npy,m,m.png,")
+    plain, phone = (FolderDataset(path, size_hw=(24, 32)).sample(i) for i in (0, 1))
+    assert torch.equal(plain.depth_HW, phone.depth_HW)
+    assert torch.equal(plain.image_3HW, phone.image_3HW)
+
+
+def test_other_dialects_of_csv(folder):
+    (folder / "sub").mkdir()
+    np.save(folder / "sub/m.npy", METRES)
+    path = csv_list(folder, "a.png;sub\\m.npy;m", header="RGB;Depth;Unit")
+    assert FolderDataset(path, size_hw=(24, 32)).sample(0).depth_HW.max() == 5
 
 
 def test_lists_that_are_no_lists(folder):

@@ -3,7 +3,14 @@ import hashlib
 import pytest
 from mini_c import put
 
-from nearfar.data.lists import fingerprint, natural_key, parse_list, read_list
+from nearfar.data.lists import (
+    fingerprint,
+    natural_key,
+    parse_list,
+    read_list,
+    right_ones,
+    table_rows,
+)
 from nearfar.data.store import open_store
 from nearfar.errors import DataError
 
@@ -77,3 +84,26 @@ def test_fingerprint_of_a_published_split():
     ]
     assert len(keys) == 20148
     assert fingerprint(keys).startswith("4eaf1a15e6135f81")
+
+
+def test_tables_with_any_separator_and_case():
+    for text in ("rgb,K\na.png,1", "RGB;k\n\na.png;1", "Rgb\tK\na.png\t1"):
+        ((line, row),) = table_rows(text, "t.csv", columns=("rgb", "K"))
+        assert line in (2, 3) and row == {"rgb": "a.png", "K": "1"}
+    assert table_rows("", "t.csv", columns=("rgb",)) == []
+    with pytest.raises(DataError, match="t.csv:1: unknown column 'rbg'. Known: rgb"):
+        table_rows("rbg\na", "t.csv", columns=("rgb",))
+
+
+def test_right_ones_go_on_after_wrong_ones(caplog):
+    def make(number):
+        if number < 0:
+            raise DataError(f"list:{number}", "is negative")
+        return number
+
+    faults = []
+    assert right_ones([1, -2, 3, -4], make, faults) == [1, 3]
+    assert [fault.where for fault in faults] == ["list:-2", "list:-4"] and not caplog.records
+    assert right_ones([1, -2], make, None) == [1] and "list:-2: is negative" in caplog.text
+    with pytest.raises(DataError, match="list:-3"):
+        right_ones([-3, -4], make, faults)

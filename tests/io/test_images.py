@@ -71,8 +71,11 @@ def test_transparent_pixels_lie_on_mid_grey(tmp_path):
     rgb = read_image(saved(tmp_path, image)).rgb_HW3[0]
     assert rgb[0].tolist() == [255, 0, 0] and rgb[1].tolist() == [128, 128, 128]
     assert abs(int(rgb[2, 0]) - 192) <= 1 and abs(int(rgb[2, 1]) - 64) <= 1
-    grey = Image.new("LA", (1, 1), (10, 0))
-    assert read_image(saved(tmp_path, grey)).rgb_HW3.tolist() == [[[128] * 3]]
+    grey = Image.new("LA", (2, 1), (10, 0))
+    grey.putpixel((1, 0), (40, 255))
+    photo = read_image(saved(tmp_path, grey))
+    assert photo.rgb_HW3.tolist() == [[[128] * 3, [40] * 3]]
+    assert photo.opaque_HW.tolist() == [[False, True]]
     palette = Image.new("P", (2, 1))
     palette.putpalette([9, 9, 9, 200, 0, 0])
     palette.putpixel((1, 0), 1)
@@ -241,7 +244,12 @@ def test_grey_arrays():
         (RGB / 255, r"\[3,H,W\]"),
         (np.full((3, 2, 2), np.nan), "0..1"),
         (np.moveaxis(RGB, 2, 0), r"\[H,W,3\]"),
-        (RGB[None], r"\[H,W,3\]"),
+        (RGB[None], "batch of 1.*image.0."),
+        (np.zeros((2, 3, 4, 4)), "batch of 2.*list"),
+        (np.full((3, 2, 2), -0.5), "normalization"),
+        (np.full((3, 2, 2), 200.0), "Divide by 255"),
+        (np.full((3, 2, 2), 2000.0), "Divide by 65535"),
+        (np.full((3, 2, 2), np.inf), "12 float values are NaN or infinite.*nan_to_num"),
         (RGB.astype(np.int64), "int64"),
         (np.zeros((0, 4, 3), np.uint8), "empty"),
         ([[1, 2]], "list"),

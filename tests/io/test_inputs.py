@@ -135,3 +135,27 @@ def test_linked_folders_and_files_count_once(tree, tmp_path):
     assert sorted(relatives(find_inputs("in/**"))) == sorted([*once, "far/f1", "far/f2"])
     both = find_inputs([far / "f1.png", tree / "in" / "zz.png", far])
     assert [item.relative.as_posix() for item in both] == ["f1", "f2"]
+
+
+def test_wrong_lines_of_a_list_are_named_and_the_rest_counts(tree):
+    lines = ["b.jpg", "nope.jpg", "-", '"a.PNG"', "a.PNG 0.5", "http://[/x.png"]
+    (tree / "in" / "list.txt").write_text("\n".join(lines))
+    faults = []
+    items = find_inputs("in/list.txt", faults=faults)
+    assert [Path(item.path).name for item in items] == ["b.jpg", "a.PNG"]
+    assert [str(fault).split(": ")[0] for fault in faults] == [
+        f"in/list.txt:{number}" for number in (2, 3, 5, 6)
+    ]
+    (tree / "in" / "list.txt").write_text("x\ny\n")
+    with pytest.raises(InputError, match=r"list\.txt:1.*1 more lines are wrong, none is right"):
+        find_inputs("in/list.txt", faults=faults)
+    assert len(faults) == 4
+
+
+def test_list_in_utf16_and_a_home_folder(tree, monkeypatch):
+    (tree / "list.txt").write_bytes("in/b.jpg\r\nin/a.PNG\r\n".encode("utf-16"))
+    assert relatives(find_inputs("list.txt")) == ["in/b", "in/a"]
+    monkeypatch.setenv("HOME", str(tree / "in"))
+    (tree / "list.txt").write_text("~/b.jpg\n")
+    items = find_inputs("list.txt")
+    assert relatives(items) == ["b"] and Path(items[0].path) == tree / "in" / "b.jpg"

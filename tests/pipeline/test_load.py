@@ -69,7 +69,8 @@ def test_a_folder_of_weights_becomes_a_model_that_predicts(tmp_path, rgb):
     content = (folder / "weights.safetensors").read_bytes()
     assert result.weights_sha256 == hashlib.sha256(content).hexdigest()
     assert result.size_hw == (60, 90)
-    assert np.array_equal(result.depth, model.predict(rgb, steps=1, resolution=48).depth)
+    again = model.predict(rgb, steps=1, resolution=48)
+    assert np.array_equal(again.depth, result.depth, equal_nan=True)
 
 
 @pytest.fixture

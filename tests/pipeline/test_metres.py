@@ -8,11 +8,13 @@ import pytest
 from nearfar.pipeline.ensemble import Ensemble
 from nearfar.pipeline.metres import (
     Reference,
+    can_measure,
     choose_camera,
+    is_nearly_sky,
+    note_sky,
     plausible_range,
     reference_of,
     to_metres,
-    trusted,
 )
 from nearfar.result import DepthKind, DepthResult
 
@@ -81,14 +83,54 @@ def test_a_useless_map_still_gives_positive_finite_metres(map_of):
     assert (found > 0).all()
 
 
-def test_a_reference_without_pixels_is_not_trusted(caplog):
+def test_one_usable_pixel_gives_metres_and_none_gives_nothing():
     metres = truth()
-    assert trusted(None) is None
-    assert trusted(reference(metres)) is not None
-    nothing = reference(metres, np.zeros(metres.shape, bool))
-    assert trusted(nothing) is None
-    assert trusted(reference(-metres)) is None
-    assert "metric reference" in caplog.text
+    valid = np.zeros(metres.shape, bool)
+    spread = np.full(metres.shape, 0.01, np.float32)
+    nothing = fit(Ensemble(latent(metres), spread), reference(metres, valid))
+    assert np.isnan(nothing.depth_HW).all() and np.isnan(nothing.uncertainty_HW).all()
+    valid[3, 4] = True
+    found = fit(Ensemble(latent(metres), None), reference(metres, valid)).depth_HW
+    assert found[3, 4] == pytest.approx(metres[3, 4], rel=1e-3)
+    assert (found > metres[3, 4] / 2.01).all() and (found < metres[3, 4] * 2.01).all()
+
+
+def test_transparent_pixels_do_not_count():
+    metres = truth()
+    opaque = np.zeros(metres.shape, bool)
+    opaque[25:] = True
+    wrong = np.where(opaque, metres, 500).astype(np.float32)
+    found = to_metres(
+        Ensemble(latent(metres), None),
+        reference(wrong),
+        kind=LOG,
+        generator=np.random.default_rng(1),
+        opaque_HW=opaque,
+    )
+    assert np.abs(found.depth_HW[opaque] / metres[opaque] - 1).max() < 1e-3
+
+
+def test_much_sky_is_told_with_the_photos_name(caplog):
+    depth = np.ones((10, 10), np.float32)
+    for rows, words in {9: "", 10: "100 %", 5: "", 0: ""}.items():
+        sky = np.zeros(depth.shape, bool)
+        sky[:rows] = True
+        note_sky(DepthResult(depth=depth, kind=DepthKind.METRIC, valid=~sky, sky=sky), "a.jpg")
+        assert bool(caplog.messages) == bool(words)
+        assert all(words in text and text.startswith("a.jpg: ") for text in caplog.messages)
+        caplog.clear()
+    transparent = np.zeros(depth.shape, bool)
+    sky[0] = True
+    cutout = DepthResult(depth=depth, kind=DepthKind.METRIC, valid=transparent, sky=sky)
+    assert is_nearly_sky(cutout)
+    assert not is_nearly_sky(DepthResult(depth=depth, kind=DepthKind.METRIC, valid=transparent))
+
+
+def test_a_reference_measures_unless_what_is_not_sky_has_no_metres():
+    metres, everywhere = truth(), np.ones((40, 50), bool)
+    assert can_measure(reference(metres), everywhere)
+    assert can_measure(reference(metres, ~everywhere), everywhere)  # all sky: nothing to measure
+    assert not can_measure(reference(-metres), everywhere)
 
 
 def test_camera_order_user_then_exif_then_reference():

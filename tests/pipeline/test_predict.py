@@ -162,14 +162,96 @@ def test_sky_is_what_the_reference_leaves_out(make_model, rgb):
         assert not (result.valid & result.sky).any()
 
 
-def test_a_reference_that_sees_only_sky_gives_neither_metres_nor_sky(make_model):
-    blue = np.zeros((20, 30, 3), np.uint8)
-    blue[..., 2] = 255
-    result = make_model().predict(blue)
-    assert result.kind is DepthKind.AFFINE_LOG_DEPTH
-    assert result.sky is None
-    assert result.valid.all()
-    assert result.fov_x_deg == 60
+@pytest.mark.parametrize("rows", [0, 1, 3, 30, 60])
+def test_sky_stays_sky_however_much_there_is(make_model, rgb, rows, caplog):
+    """No share of sky at which the meaning of the map changes."""
+    rgb[rows:] = (0, 0, 255)
+    result = make_model(default_area=60 * 90).predict(rgb)
+    assert result.kind is DepthKind.METRIC
+    assert result.sky[rows + 1 :].all() and not result.valid[rows + 1 :].any()
+    assert result.valid[: max(0, rows - 1)].all()
+    assert bool(caplog.records) == (rows < 6)
+
+
+def test_metres_that_a_reference_lacks_where_there_is_no_sky(make_model, rgb, monkeypatch):
+    model = make_model()
+    draw = model._predictor.predict
+    monkeypatch.setattr(model._predictor, "predict", lambda *a, **k: _without_metres(draw(*a, **k)))
+    result = model.predict(rgb)
+    assert result.kind is DepthKind.AFFINE_LOG_DEPTH and result.valid.all()
+
+
+def _without_metres(hypotheses):
+    broken = hypotheses.reference._replace(depth_HW=hypotheses.reference.depth_HW * 0)
+    return hypotheses._replace(reference=broken)
+
+
+def test_what_is_transparent_is_invalid_and_neither_sky_nor_metres(make_model, rgb, tmp_path):
+    alpha = np.zeros((60, 90, 1), np.uint8)
+    alpha[10:50, 20:70] = 255
+    rgba = np.concatenate([rgb, alpha], axis=2)
+    rgba[:10, :, :3] = (0, 0, 255)  # would be sky
+    Image.fromarray(rgba).save(tmp_path / "cutout.png")
+    plain = make_model().predict(rgb)
+    for source in (rgba, tmp_path / "cutout.png", Image.fromarray(rgba)):
+        result = make_model().predict(source, ensemble_size=2)
+        assert np.array_equal(result.valid, alpha[..., 0] > 0)
+        assert not result.sky.any()
+        assert np.isnan(result.uncertainty[~result.valid]).all()
+        assert (result.image[~result.valid] == 128).all()
+        assert np.abs(result.depth / plain.depth - 1)[result.valid].mean() < 0.1
+
+
+def test_a_result_keeps_its_photo_when_the_buffer_is_used_again(make_model, rgb):
+    from nearfar.io.images import Photo
+
+    model, kept = make_model(), rgb.copy()
+    for buffer in (rgb, torch.from_numpy(rgb), Photo(rgb_HW3=rgb)):
+        result = model.predict(buffer)
+        rgb[:] = 7
+        assert np.array_equal(result.image, kept)
+        rgb[:] = kept
+
+
+@pytest.mark.parametrize("ambient", ["autocast", "float64", "meta"])
+def test_the_callers_precision_changes_nothing(rgb, ambient):
+    import nearfar
+
+    plain = nearfar.load("ppd-tiny").predict(rgb, steps=1)
+    try:
+        if ambient == "float64":
+            torch.set_default_dtype(torch.float64)
+        if ambient == "meta":
+            torch.set_default_device("meta")
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=ambient == "autocast"):
+            result = nearfar.load("ppd-tiny").predict(rgb, steps=1)
+            assert torch.is_autocast_enabled("cpu") == (ambient == "autocast")
+        if ambient == "float64":
+            assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert np.array_equal(result.depth, plain.depth, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"stepz": 1}, TypeError, "no setting 'stepz'. Did you mean steps"),
+        ({"zzz": 1}, TypeError, "no setting 'zzz'. Settings: steps, "),
+        ({"steps": 1.5}, ConfigError, "steps: 1.5 is not a whole number"),
+        ({"steps": "4"}, ConfigError, "steps: '4' is not a whole number"),
+        ({"seed": None}, ConfigError, "seed: None is not a whole number"),
+        ({"seed": True}, ConfigError, "seed: True is not a whole number"),
+        ({"fov_x_deg": "60"}, ConfigError, "fov_x_deg: '60' is not a number"),
+        ({"metric": "no"}, ConfigError, "metric: 'no' is not True or False"),
+    ],
+)
+def test_settings_of_the_wrong_type_are_one_line(make_model, rgb, settings, kind, words):
+    with pytest.raises(kind) as caught:
+        make_model().predict(rgb, **settings)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert make_model().predict(rgb, steps=np.int64(3)).steps == 3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (200, 10)])

@@ -227,7 +227,10 @@ def _check_list(chosen: CheckOptions) -> None:
     from nearfar.data.folder import FolderDataset
     from nearfar.data.sample import stack_samples
 
-    data = FolderDataset(chosen.path, parse_size(chosen.size))
+    faults: list[DataError] = []
+    data = FolderDataset(chosen.path, parse_size(chosen.size), faults=faults)
+    for fault in faults:
+        typer.echo(f"nearfar: {fault}", err=True)
     tiles: list[Tiles] = []
     broken, with_camera, known = 0, 0, 0.0
     low, high = math.inf, 0.0
@@ -246,7 +249,8 @@ def _check_list(chosen: CheckOptions) -> None:
             if chosen.sheet is not None and len(tiles) < 4 * SHEET_COLUMNS:
                 tiles += depth_tiles(stack_samples([sample]))
     good = len(data) - broken
-    typer.echo(f"{good} of {len(data)} lines are valid, {with_camera} with a camera")
+    total = len(data) + len(faults)
+    typer.echo(f"{good} of {total} lines are valid, {with_camera} with a camera")
     if good:
         typer.echo(
             f"depth {low:.3f} to {high:.3f} m, known in {100 * known / good:.1f} % of pixels"
@@ -254,7 +258,7 @@ def _check_list(chosen: CheckOptions) -> None:
     if chosen.sheet is not None and tiles:
         write_sheet(tiles, chosen.sheet)
         typer.echo(f"{chosen.sheet}: contact sheet")
-    if broken:
+    if broken or faults:
         raise typer.Exit(1)
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from nearfar.errors import ConfigError
 from nearfar.pipeline.config import DEFAULT_MODEL, LARGEST_SIDE, SMALLEST_SIDE, PredictConfig
 from nearfar.settings import DEVICES, DTYPES
 
@@ -40,6 +41,12 @@ Dtype = Annotated[str, option("--dtype", help=", ".join(DTYPES) + ".", panel=NET
 AcceptLicense = Annotated[
     bool,
     option("--accept-license", help="Accept the model's non-commercial licence.", panel=NETWORK),
+]
+ExrRgb = Annotated[
+    bool,
+    option(
+        "--exr-rgb", help="Repeat the map of exr in R, G, B, for programs without Z.", panel=OUTPUT
+    ),
 ]
 NoEdgeFilter = Annotated[
     bool,
@@ -73,6 +80,7 @@ class PredictOptions:
             panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["png16,vis"])
+    exr_rgb: ExrRgb = False
     steps: Annotated[
         int | None,
         option("--steps", help="Network calls per map; default: the model's own.", panel=NETWORK),
@@ -204,6 +212,14 @@ class PredictOptions:
             stop_at=self.stop_at,
             ensemble_start=self.ensemble_start,
         )
+
+
+def named_formats(save: list[str], *, exr_rgb: bool) -> list[str]:
+    """The names in --save; ConfigError for --exr-rgb without exr."""
+    names = [name for entry in save for name in entry.replace(" ", "").split(",") if name]
+    if exr_rgb and "exr" not in names:
+        raise ConfigError("--exr-rgb", "changes exr, which is not saved", "Add exr to --save")
+    return ["exr-rgb" if exr_rgb and name == "exr" else name for name in names]
 
 
 def as_command(

@@ -13,7 +13,7 @@ import typer
 from nearfar.errors import ConfigError, InputError
 from nearfar.predict_config import MAX_BY_HAND
 
-from .options import PredictOptions, as_command, set_verbosity
+from .options import PredictOptions, as_command, named_formats, set_verbosity
 
 if TYPE_CHECKING:
     from nearfar.io.inputs import InputItem
@@ -66,9 +66,7 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
     from .batch import Job
 
     config = options.config()
-    formats = check_formats(
-        name for entry in options.save for name in entry.replace(" ", "").split(",") if name
-    )
+    formats = check_formats(named_formats(options.save, exr_rgb=options.exr_rgb))
     _refuse_contradictions(options, formats)
     items, lost = _inputs(options)
     rank, world = rank_and_world(options.share)
@@ -128,19 +126,24 @@ def _refuse_contradictions(options: PredictOptions, formats: list[str]) -> None:
 
 
 def _inputs(options: PredictOptions) -> tuple[list[InputItem], list[str]]:
-    """All photos, and, if errors are skipped, one line for each source that gives none."""
+    """All photos, and one line for each wrong line of a list or, with --skip-errors, wrong source.
+
+    The wrong lines of a list never keep the others from being worked on.
+    """
     from nearfar.io.inputs import find_inputs
 
-    sources, lost = list(options.inputs), []
+    sources, faults = list(options.inputs), list[InputError]()
     if options.skip_errors:
         for source in options.inputs:
             try:
-                find_inputs(source, exclude=options.output)
+                find_inputs(source, exclude=options.output, faults=[])
             except InputError as error:
                 sources.remove(source)
-                lost.append(str(error))
-                _log(str(error))
-    return find_inputs(sources, exclude=options.output) if sources else [], lost
+                faults.append(error)
+    items = find_inputs(sources, exclude=options.output, faults=faults) if sources else []
+    for fault in faults:
+        _log(str(fault))
+    return items, [str(fault) for fault in faults]
 
 
 def _refuse_existing(items: list[InputItem], output: Path, formats: list[str]) -> None:

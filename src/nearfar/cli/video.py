@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections import deque
@@ -14,7 +15,7 @@ import typer
 
 from nearfar.errors import ConfigError, NearfarError
 
-from .options import as_command, set_verbosity, speaking_of
+from .options import as_command, named_formats, set_verbosity, speaking_of
 from .progress import RunProgress, one_line
 from .video_options import VideoOptions
 
@@ -88,8 +89,7 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
     from nearfar.pipeline.video.run import ClipJob
     from nearfar.viz.colormap import COLORMAPS
 
-    names = [name for entry in options.save for name in entry.replace(" ", "").split(",") if name]
-    formats = check_video_formats(names)
+    formats = check_video_formats(named_formats(options.save, exr_rgb=options.exr_rgb))
     if options.colormap not in COLORMAPS:
         raise ConfigError("--colormap", f"no map {options.colormap!r}", ", ".join(COLORMAPS))
     if options.overwrite and (options.resume or options.finish):
@@ -133,8 +133,13 @@ def plan(options: VideoOptions) -> list[tuple[str, ClipJob]]:
 
 
 def stem_of(source: str) -> str:
-    """The name of a clip's results: a file's name without suffix, a folder's name."""
+    """The name of a clip's results: a file's name without suffix and pattern, a folder's name."""
+    from nearfar.io.video.folder import is_pattern
+
     path = Path(source)
+    if is_pattern(path) and not path.exists():
+        fixed = re.split(r"%|\*|\?|\[", path.name)[0].rstrip("._- ")
+        return fixed or path.resolve().parent.name or "clip"
     return (path.resolve().name if path.is_dir() else path.stem) or "clip"
 
 

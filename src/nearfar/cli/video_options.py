@@ -21,6 +21,7 @@ from .options import (
     AcceptLicense,
     Device,
     Dtype,
+    ExrRgb,
     NoEdgeFilter,
     NoOutlierFilter,
     option,
@@ -33,7 +34,10 @@ _PREDICT = PredictConfig()
 class VideoOptions:
     """The options of `nearfar video`."""
 
-    clips: Annotated[list[str], typer.Argument(help="Video files, or folders of frames.")]
+    clips: Annotated[
+        list[str],
+        typer.Argument(help="Video files, folders of frames, or patterns like shot.%04d.png."),
+    ]
     model: Annotated[
         str,
         option(
@@ -60,6 +64,7 @@ class VideoOptions:
             panel=OUTPUT,
         ),
     ] = field(default_factory=lambda: ["vis,ffv1"])
+    exr_rgb: ExrRgb = False
     range: Annotated[
         str,
         option(

@@ -1,13 +1,13 @@
 """Own photos with depth, from a CSV or JSONL list: `rgb, depth, unit, mask, intrinsics`.
 
-Paths are relative to the list. unit: m, cm, mm, or a number of stored units per metre (default m).
-mask (optional): picture, non-zero = depth usable. intrinsics (optional): "fx,fy,cx,cy" in pixels
-of the photo. Depth that is 0, negative or not finite is unknown; sparse depth is fine.
+Paths are relative to the list. unit: m, cm, mm, or a number of stored units per metre (default m
+of floats; integers must state it). mask (optional): picture, non-zero = depth usable. intrinsics
+(optional): "fx,fy,cx,cy" in pixels of the photo. Depth that is 0, negative or not finite is
+unknown; sparse depth is fine. Where EXIF turns the photo, depth and mask are turned alike.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -22,26 +22,36 @@ from torch import Tensor
 from nearfar.errors import ConfigError, DataError, InputError
 
 from .augment import whole_view
+from .benchmarks.depth_files import (
+    StoredDepth,
+    require_usual_metres,
+    stored_depth,
+    units_of,
+    upright_like,
+)
+from .lists import right_ones, table_rows
 from .sample import DepthBatch, DepthSample, stack_samples
 
-UNITS_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 COLUMNS = ("rgb", "depth", "unit", "mask", "intrinsics")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One line of a list. units_per_metre divides stored depth; fx_px is NaN where unknown."""
+    """One line of a list. unit: as stated, '' if it is not; fx_px is NaN where unknown."""
 
     where: str  # file:line, for messages
     rgb: Path
     depth: Path
     mask: Path | None
-    units_per_metre: float
+    unit: str
     fx_px: float
 
 
-def read_list(list_path: Path | str) -> list[Entry]:
-    """The entries of a list; DataError names file and line of the first that is wrong."""
+def read_list(list_path: Path | str, *, faults: list[DataError] | None = None) -> list[Entry]:
+    """The entries of a list; wrong lines, each named with its number, go to `faults` or the log.
+
+    DataError if no line is right.
+    """
     list_path = Path(list_path)
     try:
         text = list_path.read_text(encoding="utf-8-sig")
@@ -49,34 +59,37 @@ def read_list(list_path: Path | str) -> list[Entry]:
         raise DataError(
             list_path, f"cannot be read ({error})", "Give a CSV or JSONL list"
         ) from error
-    rows = _jsonl(text, list_path) if list_path.suffix in (".jsonl", ".json") else _csv(text)
-    entries = [_entry(row, f"{list_path}:{line}", list_path.parent) for line, row in rows]
-    if not entries:
+    is_json = list_path.suffix in (".jsonl", ".json")
+    rows: list[tuple[int, Any]] = (
+        [(line, row) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
+        if is_json
+        else [*table_rows(text, str(list_path), columns=COLUMNS)]
+    )
+
+    def entry(row: tuple[int, Any]) -> Entry:
+        where = f"{list_path}:{row[0]}"
+        return _entry(_object(row[1], where) if is_json else row[1], where, list_path.parent)
+
+    if not rows:
         raise DataError(list_path, "lists no samples", f"Columns are {', '.join(COLUMNS)}")
-    return entries
+    return right_ones(rows, entry, faults)
 
 
-def _csv(text: str) -> list[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    return [(reader.line_num, dict(row)) for row in reader]
-
-
-def _jsonl(text: str, list_path: Path) -> list[tuple[int, dict[str, Any]]]:
-    rows = []
-    for line, content in enumerate(text.splitlines(), 1):
-        if content.strip():
-            try:
-                row = json.loads(content)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{list_path}:{line}", f"is not JSON ({error.msg})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{list_path}:{line}", "is not a JSON object")
-            rows.append((line, row))
-    return rows
+def _object(line: str, where: str) -> dict[str, Any]:
+    """A line of JSON."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(where, f"is not JSON ({error.msg})") from error
+    if not isinstance(row, dict):
+        raise DataError(where, "is not a JSON object")
+    return row
 
 
 def _entry(row: dict[str, Any], where: str, folder: Path) -> Entry:
     """One row, checked."""
+    if None in row:
+        raise DataError(where, "has more values than columns", "Quote values that hold a comma")
     values = {str(k).strip(): str(v).strip() for k, v in row.items() if v not in (None, "", [])}
     unknown = [name for name in values if name not in COLUMNS]
     if unknown:
@@ -84,27 +97,26 @@ def _entry(row: dict[str, Any], where: str, folder: Path) -> Entry:
     for name in ("rgb", "depth"):
         if name not in values:
             raise DataError(where, f"{name} is missing", "Every line needs rgb and depth")
+    unit = values.get("unit", "")
+    units_of(unit, where)
     return Entry(
         where=where,
-        rgb=folder / values["rgb"],
-        depth=folder / values["depth"],
-        mask=folder / values["mask"] if "mask" in values else None,
-        units_per_metre=_units(values.get("unit", "m"), where),
+        rgb=_file(values["rgb"], folder, where),
+        depth=_file(values["depth"], folder, where),
+        mask=_file(values["mask"], folder, where) if "mask" in values else None,
+        unit=unit,
         fx_px=_focal(values.get("intrinsics"), where),
     )
 
 
-def _units(text: str, where: str) -> float:
-    """Stored units per metre."""
-    if text in UNITS_PER_METRE:
-        return UNITS_PER_METRE[text]
-    try:
-        units = float(text)
-    except ValueError:
-        units = math.nan
-    if not (math.isfinite(units) and units > 0):
-        raise DataError(where, f"unit {text!r} is unknown", "Use m, cm, mm or units per metre")
-    return units
+def _file(name: str, folder: Path, where: str) -> Path:
+    """The file of a line, also if it is written with backslashes; DataError if there is none."""
+    path = folder / name
+    if not path.exists():
+        path = folder / name.replace("\\", "/")
+    if not path.exists():
+        raise DataError(where, f"{folder / name}: no such file", "Correct the line")
+    return path
 
 
 def _focal(text: str | None, where: str) -> float:
@@ -124,10 +136,16 @@ def _focal(text: str | None, where: str) -> float:
 class FolderDataset:
     """Photos with depth from a list, cut to the aspect of `size_hw` and resized to it."""
 
-    def __init__(self, list_path: Path | str, size_hw: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        list_path: Path | str,
+        size_hw: tuple[int, int],
+        *,
+        faults: list[DataError] | None = None,
+    ) -> None:
         if min(size_hw) < 8:
             raise ConfigError("FolderDataset", f"size_hw {size_hw} is below 8 pixels")
-        self.entries = read_list(list_path)
+        self.entries = read_list(list_path, faults=faults)
         self.size_hw = size_hw
 
     def __len__(self) -> int:
@@ -155,21 +173,25 @@ def fitted(full: DepthSample, *, size_hw: tuple[int, int]) -> DepthSample:
 
 def read_entry(entry: Entry) -> DepthSample:
     """The photo at full size with depth in metres (0 unknown) at the same size."""
-    from nearfar.io.arrays import read_depth_array
+    from nearfar.io.exif import orientation_of
+    from nearfar.io.fetch import fetch_bytes
     from nearfar.io.images import read_image
 
     try:
         rgb = read_image(entry.rgb).rgb_HW3
-        stored = read_depth_array(entry.depth)
+        orientation = orientation_of(fetch_bytes(entry.rgb))
+        stored = stored_depth(fetch_bytes(entry.depth), entry.depth.name, str(entry.depth))
         mask = None if entry.mask is None else read_image(entry.mask).rgb_HW3.max(-1) > 0
-    except InputError as error:
+    except (InputError, DataError) as error:
         raise DataError(entry.where, f"{error.where}: {error.finding}", error.remedy) from error
     height, width = rgb.shape[:2]
-    for name, array in (("depth", stored), ("mask", mask)):
+    metres = upright_like(_metres(stored, entry), orientation, (height, width))
+    if mask is not None:
+        mask = upright_like(mask, orientation, (height, width))
+    for name, array in (("depth", metres), ("mask", mask)):
         if array is not None and abs(array.shape[1] * height / (array.shape[0] * width) - 1) > 0.02:
             sizes = f"{name} {list(array.shape)} and photo {[height, width]}"
             raise DataError(entry.where, f"{sizes} differ in aspect", "Crop them alike")
-    metres = np.where(np.isfinite(stored) & (stored > 0), stored, 0) / entry.units_per_metre
     metres = _nearest(metres, (height, width))
     if mask is not None:
         metres = np.where(_nearest(mask, (height, width)), metres, 0)
@@ -179,6 +201,18 @@ def read_entry(entry: Entry) -> DepthSample:
     fov = 2 * math.degrees(math.atan(width / 2 / entry.fx_px))
     image = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255
     return DepthSample(image, depth, depth > 0, torch.zeros_like(depth, dtype=torch.bool), fov)
+
+
+def _metres(stored: StoredDepth, entry: Entry) -> NDArray[np.float64]:
+    """Stored depth in metres, 0 where unknown; DataError if its unit is not known."""
+    units = units_of(entry.unit, entry.where) or stored.units_per_metre
+    if units is None and stored.is_integer:
+        finding = f"{entry.depth} holds integers and nothing states their unit"
+        raise DataError(entry.where, finding, "Give the column unit: mm, or units per metre")
+    known_HW = stored.known_HW & (stored.values_HW > 0)
+    metres_HW = np.where(known_HW, stored.values_HW, 0) / (units or 1.0)
+    require_usual_metres(metres_HW[known_HW], entry.unit, entry.where, str(entry.depth))
+    return metres_HW
 
 
 def _nearest(array: NDArray[Any], size_hw: tuple[int, int]) -> NDArray[Any]:

@@ -1,17 +1,22 @@
-"""List files of datasets: their lines, the order of names, and the fingerprint of a split."""
+"""List files of datasets: their lines, tables of own samples, order of names, fingerprints."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from nearfar.errors import DataError
 
 from .store import Store, clean_name
 
+_LOG = logging.getLogger(__name__)
+_Line = TypeVar("_Line")
+_Made = TypeVar("_Made")
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -79,6 +84,53 @@ def read_list(
         raise DataError(list_file, f"cannot be read ({error.strerror})", "Check --list") from error
     except UnicodeDecodeError as error:
         raise DataError(list_file, f"is not text ({error.reason})", "Give a list") from error
+
+
+def table_rows(
+    text: str, where: str, *, columns: Sequence[str]
+) -> list[tuple[int, dict[str | None, Any]]]:
+    """Line number and values of the lines of a CSV with a header, whose names may be of any case.
+
+    Between values stand commas, or semicolons or tabs where the header has no comma. DataError for
+    an unknown column; a line with more values than columns has them under None.
+    """
+    lines = text.splitlines()
+    header = lines[0] if lines else ""
+    between = next((sign for sign in ",;\t" if sign in header), ",")
+    reader = csv.DictReader(lines, delimiter=between, skipinitialspace=True)
+    known = {name.lower(): name for name in columns}
+    names = [str(name).strip() for name in reader.fieldnames or ()]
+    for name in names:
+        if name and name.lower() not in known:
+            raise DataError(
+                f"{where}:1", f"unknown column {name!r}", f"Known: {', '.join(columns)}"
+            )
+    reader.fieldnames = [known.get(name.lower(), name) for name in names]
+    return [(reader.line_num, dict(row)) for row in reader]
+
+
+def right_ones(
+    lines: Iterable[_Line], make: Callable[[_Line], _Made], faults: list[DataError] | None
+) -> list[_Made]:
+    """What `make` gives for each line; a wrong line does not keep the others from being used.
+
+    Its DataError is added to `faults`, or logged where that is None. If no line is right, the
+    DataError of the first is raised.
+    """
+    made, wrong = list[_Made](), list[DataError]()
+    for line in lines:
+        try:
+            made.append(make(line))
+        except DataError as error:
+            wrong.append(error)
+    if wrong and not made:
+        raise wrong[0]
+    if faults is None:
+        for fault in wrong:
+            _LOG.warning("%s: %s; the line is left out", fault.where, fault.finding)
+    else:
+        faults += wrong
+    return made
 
 
 def natural_key(name: str) -> tuple[tuple[bool, int, str], ...]:

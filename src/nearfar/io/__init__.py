@@ -4,6 +4,12 @@ inputs.py     which photos a path, folder, glob, list or URL means
 encode.py     pictures as bytes and data URLs
 fetch.py      bytes of a file, URL or standard input, within limits
 images.py     photo reading and picture writing (Pillow)
+pixels.py     pixel values of any type as 8-bit RGB, transparency
+linear.py     linear light (EXR, Radiance HDR) as sRGB: the tone curve
+profiles.py   colors by their ICC profile
+exif.py       the focal length that EXIF states, where it agrees
+float_tiff.py TIFF of three float channels
+foreign.py    what a file that is no photo calls itself
 resample.py   photos at another size by Pillow's filters
 silence.py    no lines of decoders beside ours
 writers.py    DepthResult -> files, table of formats

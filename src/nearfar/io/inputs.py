@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import logging
 import os
@@ -22,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png"),
-        *("ppm", "tga", "tif", "tiff", "webp"),
+        *("avif", "bmp", "exr", "gif", "hdr", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg"),
+        *("pgm", "png", "ppm", "tga", "tif", "tiff", "webp"),
     )
 )
 
@@ -40,15 +41,19 @@ class InputItem(NamedTuple):
 
 
 def find_inputs(
-    sources: str | Path | Sequence[str | Path], *, exclude: str | Path | None = None
+    sources: str | Path | Sequence[str | Path],
+    *,
+    exclude: str | Path | None = None,
+    faults: list[InputError] | None = None,
 ) -> list[InputItem]:
     """The photos of all sources in order, each once; folders are walked and mirrored.
 
     A folder gives its files with an image suffix, sorted, hidden ones and `exclude` (the output
     folder) left out; linked folders are followed, a file that is there twice counts once. What a
     manifest lists as a result is never an input. A .txt file lists paths or URLs, one a line, '#'
-    comments; relative paths are tried from the list's folder, then from the current one.
-    InputError if nothing is found.
+    comments; relative paths are tried from the list's folder, then from the current one. InputError
+    if nothing is found, or at the first wrong line of a list; with `faults` these are added to it
+    and the other lines count.
     """
     if isinstance(sources, (str, Path)):
         sources = [sources]
@@ -58,7 +63,15 @@ def find_inputs(
         text = str(source)
         if not text:
             raise InputError("input", "the path is empty")
-        items = list(_expand(text, None if exclude is None else Path(exclude)))
+        wrong: list[InputError] = []
+        items = list(_expand(text, None if exclude is None else Path(exclude), wrong))
+        if wrong and (faults is None or not items):
+            finding = wrong[0].finding
+            if len(wrong) > 1 and not items:
+                finding = f"{finding}; {len(wrong) - 1} more lines are wrong, none is right"
+            raise InputError(wrong[0].where, finding, wrong[0].remedy)
+        if faults is not None:
+            faults += wrong
         if not items:
             raise InputError(
                 text, "no images found", f"Known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
@@ -82,8 +95,8 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def _expand(text: str, exclude: Path | None) -> Iterator[InputItem]:
-    """The items of one source."""
+def _expand(text: str, exclude: Path | None, wrong: list[InputError]) -> Iterator[InputItem]:
+    """The items of one source; wrong lines of a list are added to `wrong`."""
     if text == "-":
         yield InputItem("-", Path("stdin"))
     elif is_url(text):
@@ -91,7 +104,7 @@ def _expand(text: str, exclude: Path | None) -> Iterator[InputItem]:
     elif os.path.isdir(text):
         yield from _walk(Path(text), exclude)
     elif text.lower().endswith(".txt"):
-        yield from _listed(Path(text), exclude)
+        yield from _listed(Path(text), exclude, wrong)
     elif os.path.lexists(text):
         yield InputItem(text, Path(Path(text).name))
     elif glob.has_magic(text):
@@ -120,30 +133,48 @@ def _walk(folder: Path, exclude: Path | None) -> Iterator[InputItem]:
         yield InputItem(str(file), file.relative_to(folder))
 
 
-def _listed(path: Path, exclude: Path | None) -> Iterator[InputItem]:
-    """The items of a list file."""
+def _listed(path: Path, exclude: Path | None, wrong: list[InputError]) -> Iterator[InputItem]:
+    """The items of a list file; lines that name nothing are added to `wrong`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(path, f"list cannot be read ({error.strerror})") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_text_of(content).splitlines(), 1):
         entry = line.strip()
+        if len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "\"'":
+            entry = entry[1:-1]
         if not entry or entry.startswith("#"):
             continue
-        if is_url(entry):
-            yield from _expand(entry, exclude)
-            continue
-        beside = path.parent / entry
-        if entry == "-" or entry.lower().endswith(".txt"):
-            raise InputError(f"{path}:{number}", f"{entry} is not allowed in a list")
-        target = beside if os.path.lexists(beside) else Path(entry)
-        if not os.path.lexists(target):
-            raise InputError(f"{path}:{number}", f"{entry}: no such file", "Correct the list")
-        if target.is_dir():
-            yield from _walk(target, exclude)
-            continue
-        below = Path(entry) if not Path(entry).is_absolute() else Path(target.name)
-        yield InputItem(str(target), Path(below.name) if ".." in below.parts else below)
+        try:
+            yield from _of_line(entry, path, exclude)
+        except InputError as error:
+            wrong.append(InputError(f"{path}:{number}", error.finding, error.remedy))
+
+
+def _of_line(entry: str, path: Path, exclude: Path | None) -> Iterator[InputItem]:
+    """The items of one line of a list; InputError if it names nothing."""
+    if is_url(entry):
+        yield from _expand(entry, exclude, [])
+        return
+    beside = path.parent / os.path.expanduser(entry)
+    if entry == "-" or entry.lower().endswith(".txt"):
+        raise InputError(path, f"{entry} is not allowed in a list", "Write paths of photos")
+    target = beside if os.path.lexists(beside) else Path(entry)
+    if not os.path.lexists(target):
+        raise InputError(path, f"{entry}: no such file", "Correct the line: one path on each")
+    if target.is_dir():
+        yield from _walk(target, exclude)
+        return
+    below = Path(entry) if not Path(entry).is_absolute() else Path(target.name)
+    inside = below.parts and below.parts[0] != "~" and ".." not in below.parts
+    yield InputItem(str(target), below if inside else Path(below.name))
+
+
+def _text_of(content: bytes) -> str:
+    """The text of a list in UTF-8, or in UTF-16 with its mark."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    return content.decode("utf-8-sig", errors="surrogateescape")
 
 
 def _globbed(pattern: str, exclude: Path | None) -> Iterator[InputItem]:

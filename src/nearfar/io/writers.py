@@ -76,6 +76,7 @@ WRITERS = {
     "png16": Writer(suffix=".png", write=_depth(png16.write), names_kind=True),
     "npz": Writer(suffix="_depth.npz", write=_depth(npz.write)),
     "exr": Writer(suffix="_depth.exr", write=_depth(exr.write)),
+    "exr-rgb": Writer(suffix="_depth.exr", write=_depth(exr.write_with_rgb)),
     "pfm": Writer(suffix=".pfm", write=_depth(pfm.write), names_kind=True),
     "vis": Writer(suffix="_vis.png", write=_write_vis),
     "side": Writer(suffix="_side.png", write=_write_side),
@@ -111,8 +112,13 @@ def save_result(
 
 
 def check_formats(formats: Iterable[str]) -> list[str]:
-    """The formats, each once; ConfigError names the first unknown one and its likely meaning."""
+    """The formats, each once; ConfigError names the first unknown one and its likely meaning.
+
+    exr-rgb holds all that exr does in a file of the same name, and takes its place.
+    """
     names = list(dict.fromkeys(formats))
+    if "exr-rgb" in names:
+        names = [name for name in names if name != "exr"]
     for name in names:
         if name not in WRITERS:
             near = get_close_matches(name, WRITERS, n=1)

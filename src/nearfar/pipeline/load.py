@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nearfar.errors import ConfigError
-from nearfar.settings import pick_device, pick_dtype
+from nearfar.settings import own_precision, pick_device, pick_dtype
 from nearfar.weights.load import load_predictor
 
 from .config import DEFAULT_MODEL
@@ -30,13 +30,14 @@ def load(
     others), WeightsError.
     """
     place = pick_device(device)
-    loaded = load_predictor(
-        name,
-        device=place,
-        dtype=pick_dtype(dtype, place),
-        accept_license=accept_license,
-        encoder=encoder,
-    )
+    with own_precision(place.type):
+        loaded = load_predictor(
+            name,
+            device=place,
+            dtype=pick_dtype(dtype, place),
+            accept_license=accept_license,
+            encoder=encoder,
+        )
     if loaded.is_video:
         raise ConfigError(
             loaded.entry.name,

@@ -20,7 +20,7 @@ from .ensemble import Ensemble
 
 _LOG = logging.getLogger(__name__)
 _SLACK = 2.0  # how far beyond the reference's own range the fitted metres may go
-_LEAST_SHARE = 0.01  # of the pixels must be usable in the reference
+_MUCH_SKY = 0.9  # share of a photo from which on its sky is worth a note
 _NEAREST_M = 1e-3
 
 
@@ -47,24 +47,32 @@ class Camera(NamedTuple):
     fov_x_deg: float | None
 
 
-def trusted(reference: Reference | None) -> Reference | None:
-    """The reference, or None (and a warning) if it is usable on under 1 % of the photo.
-
-    An encoder that takes nearly everything for sky, or whose points no camera sees, is lost, and so
-    would be its sky mask.
-    """
-    if reference is None:
-        return None
-    share = float(_usable(reference).mean())
-    if share < _LEAST_SHARE:
+def note_sky(result: DepthResult, where: str) -> None:
+    """Log one line if most of a photo is taken for sky."""
+    if is_nearly_sky(result):
         _LOG.warning(
-            "the metric reference %s knows %.3g %% of the photo (all sky, or points that fit no "
-            "camera): no metres, no sky given",
-            reference.name,
-            100 * share,
+            "%s: %.3g %% of it is taken for sky and has no depth; "
+            "if it shows no sky, use another model or take metres from one (--metric-from)",
+            where,
+            100 * _sky_share(result),
         )
-        return None
-    return reference
+
+
+def is_nearly_sky(result: DepthResult) -> bool:
+    """Whether at most a tenth of the map is something else than sky (or transparent)."""
+    return _sky_share(result) > _MUCH_SKY
+
+
+def _sky_share(result: DepthResult) -> float:
+    if result.sky is None or not result.sky.any():
+        return 0.0
+    return float(result.sky.sum() / (result.sky | result.valid).sum())
+
+
+def can_measure(reference: Reference, opaque_HW: NDArray[np.bool_]) -> bool:
+    """Whether the reference has metres for what is not sky (nothing is needed where all is sky)."""
+    seen_HW = reference.valid_HW & opaque_HW
+    return bool((_usable(reference) & opaque_HW).any() or not seen_HW.any())
 
 
 def reference_of(result: DepthResult, size_hw: tuple[int, int]) -> Reference:
@@ -79,15 +87,26 @@ def reference_of(result: DepthResult, size_hw: tuple[int, int]) -> Reference:
 
 
 def to_metres(
-    merged: Ensemble, reference: Reference, *, kind: DepthKind, generator: np.random.Generator
+    merged: Ensemble,
+    reference: Reference,
+    *,
+    kind: DepthKind,
+    generator: np.random.Generator,
+    opaque_HW: NDArray[np.bool_] | None = None,
 ) -> Metres:
-    """The merged map in metres, positive everywhere.
+    """The merged map in metres, positive everywhere; NaN where the reference sees nothing but sky.
 
     RANSAC of the map against the reference in the kind's space, then clipped to half the
     reference's nearest and twice its farthest depth. Released code: clipped to the range itself,
     which flattens what a blurred reference has averaged away. Uncertainty: times the local slope.
+    opaque_HW: the pixels that count for the fit, all by default.
     """
     usable_HW = _usable(reference)
+    if opaque_HW is not None:
+        usable_HW &= opaque_HW
+    if not usable_HW.any():
+        nothing_HW = np.full(merged.depth_HW.shape, np.nan, np.float32)
+        return Metres(nothing_HW, None if merged.uncertainty_HW is None else nothing_HW)
     fit = fit_affine_ransac(
         merged.depth_HW, reference.depth_HW, usable_HW, kind=kind, generator=generator
     )

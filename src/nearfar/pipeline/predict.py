@@ -14,16 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar.errors import ConfigError, NearfarError, ResourceError, WeightsError
-from nearfar.geometry.upsample import guided_indices
+from nearfar.geometry.upsample import guided_indices, upsample_nearest
 from nearfar.io.images import Photo, to_photo
 from nearfar.models.base import Hypotheses
-from nearfar.predict_config import FAMILY_OPTIONS, PredictConfig, PredictSettings
+from nearfar.predict_config import (
+    FAMILY_OPTIONS,
+    PredictConfig,
+    PredictSettings,
+    predict_config,
+)
 from nearfar.result import DepthKind, DepthResult
-from nearfar.settings import max_pixels
+from nearfar.settings import max_pixels, own_precision
 
 from .calibration import calibrated, calibration_of
 from .ensemble import merge_hypotheses
-from .metres import Metres, Reference, choose_camera, reference_of, to_metres, trusted
+from .metres import (
+    Metres,
+    Reference,
+    can_measure,
+    choose_camera,
+    note_sky,
+    reference_of,
+    to_metres,
+)
 
 if TYPE_CHECKING:
     from nearfar.weights.load import LoadedModel
@@ -100,7 +113,7 @@ class Model:
         depend on neither batch nor order. metric=True gives metres where the model has a metric
         reference, else the map keeps its kind. Errors: InputError, ConfigError, ResourceError.
         """
-        config = PredictConfig(**settings)
+        config = predict_config(settings)
         self.require(config)
         if isinstance(image, list | tuple):
             return [self._depth_of(item, config) for item in image]
@@ -109,11 +122,24 @@ class Model:
     def _depth_of(self, image: Any, config: PredictConfig) -> DepthResult:
         started = time.perf_counter()
         photo = to_photo(image, max_pixels=max_pixels())
+        result = self.of_photo(photo, config)
+        note_sky(result, photo.path or "image")
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def of_photo(self, photo: Photo, config: PredictConfig) -> DepthResult:
+        """`predict` of a photo that nobody else writes into; nothing is logged about its sky."""
+        with own_precision(device_type(self._predictor)):
+            return self._result(photo, config)
+
+    def _result(self, photo: Photo, config: PredictConfig) -> DepthResult:
         hypotheses = self._draw(photo, config)
         kind, guess = hypotheses.kind, _as_numpy(hypotheses)
         if self._metric_from is not None and config.metric:
             guess = self._measured(self._metric_from, photo, hypotheses)
-        reference = trusted(guess)
+        size_hw = (hypotheses.depth_Shw.shape[-2], hypotheses.depth_Shw.shape[-1])
+        opaque_hw = np.ones(size_hw, np.bool_)
+        if photo.opaque_HW is not None:
+            opaque_hw = upsample_nearest(photo.opaque_HW, size_hw).astype(np.bool_)
         merged = merge_hypotheses(
             hypotheses.depth_Shw.numpy(), kind=kind, spread_SHW=_own_spread(hypotheses)
         )
@@ -121,15 +147,18 @@ class Model:
         low, metric_reference = Metres(*merged), None
         if kind is DepthKind.METRIC:
             metric_reference = self.name
-        elif config.metric and reference is not None:
+        elif config.metric and guess is not None and can_measure(guess, opaque_hw):
             stream = np.random.default_rng([config.seed, _ALIGNMENT])
-            low = to_metres(merged, reference, kind=kind, generator=stream)
-            kind, metric_reference = DepthKind.METRIC, reference.name
+            low = to_metres(merged, guess, kind=kind, generator=stream, opaque_HW=opaque_hw)
+            kind, metric_reference = DepthKind.METRIC, guess.name
         # one choice of cells for every map: depth, spread and sky of a pixel belong together
         cells_HW = guided_indices(hypotheses.guide_hw3.numpy(), photo.rgb_HW3)
-        sky_HW = None if reference is None else ~reference.valid_HW.ravel()[cells_HW]
+        sky_HW = None if guess is None else ~guess.valid_HW.ravel()[cells_HW]
         depth_HW = low.depth_HW.ravel()[cells_HW]
         valid_HW = np.isfinite(depth_HW) if sky_HW is None else np.isfinite(depth_HW) & ~sky_HW
+        if photo.opaque_HW is not None:
+            valid_HW &= photo.opaque_HW
+            sky_HW = None if sky_HW is None else sky_HW & photo.opaque_HW
         depth_HW[~valid_HW] = np.nan
         spread_HW = None
         if low.uncertainty_HW is not None:
@@ -152,7 +181,6 @@ class Model:
             seed=config.seed,
             steps=config.steps or self.default_steps,
             licence=self.licence,
-            seconds=time.perf_counter() - started,
             image=photo.rgb_HW3,
         )
 
@@ -194,6 +222,12 @@ class Model:
                 "The weights may be damaged; try dtype fp32",
             )
         return hypotheses
+
+
+def device_type(predictor: object) -> str:
+    """The type of device that a predictor's networks are on; cpu without networks."""
+    parts = [part for part in vars(predictor).values() if isinstance(part, torch.nn.Module)]
+    return next((p.device.type for part in parts for p in part.parameters()), "cpu")
 
 
 def _first_name(modules: dict[str, torch.nn.Module], part: torch.nn.Module) -> str:

@@ -18,7 +18,7 @@ from mini_d1 import (
     write_kit,
     write_stems,
 )
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nearfar.data.catalog import open_dataset
 from nearfar.errors import DataError
@@ -135,10 +135,10 @@ def test_sky_of_log_coded_depth(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("metric", 0.015), ("scale", 0.015), ("affine", 1.5), ("disparity", 1.5)]
+    ("kind", "expected"), [("metric", 0.15), ("scale", 0.15), ("affine", 15), ("disparity", 15)]
 )
 def test_units_apply_to_kinds_that_have_them(tmp_path, kind, expected):
-    write_one(tmp_path, np.full((H, W), 1.5), unit="cm", depth_kind=kind)
+    write_one(tmp_path, np.full((H, W), 15.0), unit="cm", depth_kind=kind)
     record = one(tmp_path)
     assert record.depth_kind == kind and record.depth_HW[0, 0] == np.float32(expected)
 
@@ -211,9 +211,51 @@ def test_broken_files_are_named(tmp_path, values, finding):
 
 
 def test_wrong_lines_and_empty_folders(tmp_path):
-    write(tmp_path / "f/index.csv", "rgb,depth\na.png,a.npy\nb.png,\n")
-    with pytest.raises(DataError, match=r"f/index\.csv:3: depth is missing"):
+    write(tmp_path / "f/index.csv", "rgb,depth\nb.png,\n")
+    with pytest.raises(DataError, match=r"f/index\.csv:2: depth is missing"):
         open_dataset("folder", tmp_path / "f")
     (tmp_path / "e").mkdir()
     with pytest.raises(DataError, match=r"no index\.csv .* no rgb/ with depth/"):
         open_dataset("folder", tmp_path / "e")
+
+
+@pytest.mark.parametrize(("values", "unit"), [(3000.0, None), (3000.0, "m"), (0.003, "cm")])
+def test_a_map_whose_median_is_no_distance_asks_for_its_unit(tmp_path, values, unit):
+    write_one(tmp_path, np.full((H, W), values), unit=unit)
+    with pytest.raises(DataError, match=r"index\.jsonl:1: .*median depth would be .*its unit"):
+        one(tmp_path)
+    write_one(tmp_path, np.full((H, W), values), unit=1)  # a number is meant
+    assert one(tmp_path).depth_HW[0, 0] == np.float32(values)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "is_upright"),
+    [*((n, False) for n in range(1, 9)), *((n, True) for n in range(5, 9))],
+)
+def test_depth_and_mask_are_turned_like_their_photo(tmp_path, orientation, is_upright):
+    """Maps are stored like the photo's pixels; where the shape says upright, they stay so."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    depth, mask = np.arange(12.0).reshape(3, 4) + 1, np.eye(3, 4, dtype=np.uint8)
+    (tmp_path / "a").mkdir()
+    stored = np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4)[..., None], 3, 2)
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))[..., 0]
+    if is_upright:
+        depth, mask = depth.reshape(4, 3), np.eye(4, 3, dtype=np.uint8)
+    np.save(tmp_path / "d.npy", depth)
+    save(tmp_path / "m.png", mask)
+    row = {"rgb": "a.png", "depth": "d.npy", "mask": "m.png"}
+    write(tmp_path / "index.jsonl", json.dumps(row))
+    record = one(tmp_path)
+    expected = depth if is_upright else shown + 1.0
+    kept = mask > 0 if is_upright else np.isin(shown, [0, 5, 10])
+    np.testing.assert_array_equal(record.valid_HW, kept)
+    np.testing.assert_array_equal(record.depth_HW, np.where(kept, expected, 0))
+
+
+def test_absolute_paths_and_other_dialects(tmp_path):
+    write_one(tmp_path)
+    write(tmp_path / "index.jsonl", "")
+    write(tmp_path / "index.csv", f"RGB;Depth;Unit\n{tmp_path}/a.png;.\\d.npy;m\n")
+    assert one(tmp_path).sources == ("a.png", "d.npy")

@@ -24,7 +24,7 @@ def test_both_dialects_of_csv_and_json_lines():
     lines = entries('\n{"rgb":"a.png","depth":"a.png","depth_scale":1000,"mask":"m.png",'
                     '"K":[9,8,4,3]}\n', "index.jsonl")  # fmt: skip
     for found in (ours, spec, lines):
-        assert found[0]._replace(where="") == ours[0]._replace(where="")
+        assert found[0]._replace(where="", unit="") == ours[0]._replace(where="", unit="")
     assert ours[0].camera == (9, 8, 4.5, 3.5) and ours[0].units_per_metre == 1000
     assert ours[0].files == {"rgb": "a.png", "depth": "a.png", "mask": "m.png"}
     assert (ours[0].where, lines[0].where) == ("index.csv:2", "index.jsonl:2")
@@ -76,10 +76,13 @@ def test_defaults_fill_what_is_not_stated():
         ("a.png,a.npy,m,,,,,,", "has more columns than the first line"),
     ],
 )
-def test_wrong_lines_are_named(line, finding):
-    with pytest.raises(DataError) as error:
-        entries(f"rgb,depth,unit,fx,fy,cx,cy\n\nok.png,ok.npy,,,,,\n{line}\n")
-    assert str(error.value).startswith("index.csv:4: ") and finding in str(error.value)
+def test_wrong_lines_are_named_and_the_rest_counts(line, finding, caplog):
+    found = entries(f"rgb,depth,unit,fx,fy,cx,cy\n\nok.png,ok.npy,,,,,\n{line}\n")
+    assert [entry.photo for entry in found] == ["ok.png"]
+    (told,) = caplog.messages
+    assert told.startswith("index.csv:4: ") and finding in told and "left out" in told
+    with pytest.raises(DataError, match="^index.csv:2: "):
+        entries(f"rgb,depth,unit,fx,fy,cx,cy\n{line}\n")
 
 
 @pytest.mark.parametrize(
@@ -109,8 +112,7 @@ def test_lists_that_are_no_lists():
         ("\n[1]\n", "index.jsonl", "index.jsonl:2: is not a JSON object"),
         ('{"pairs": 3}', "index.json", "index.json: has no list `pairs`"),
         ('{"pairs": [\n{"npz": "a"}]}', "index.json", "index.json: pair 1: has neither"),
-        ("rgb,depth\na.png,d\nb/../a.jpg,d\n", "index.csv", "index.csv:3: rgb"),
-        ("rgb,depth\na.png,d\na.jpg,d\n", "index.csv", "index.csv:3: folder/a is also index.csv:2"),
+        ("rgb,depht\na.png,d\n", "index.csv", "index.csv:1: unknown column 'depht'"),
     ):
         with pytest.raises(DataError) as error:
             entries(text, name)
@@ -146,3 +148,9 @@ def test_stems(tmp_path):
     (tmp_path / "depth/10.npy").unlink()
     with pytest.raises(DataError, match=r"rgb/10\.png: there is no depth/10"):
         stem_rows(open_store(tmp_path))
+
+
+def test_two_lines_of_one_sample(caplog):
+    found = entries("rgb,depth\na.png,d\na.jpg,d\nb.png,d\n", "index.csv")
+    assert [entry.photo for entry in found] == ["a.png", "b.png"]
+    assert "index.csv:3: folder/a is also index.csv:2" in caplog.text

@@ -3,7 +3,7 @@ import OpenEXR
 import pytest
 
 from nearfar.errors import InputError
-from nearfar.io.depth.exr import read, read_channel, write
+from nearfar.io.depth.exr import read, read_channel, write, write_with_rgb
 
 
 @pytest.mark.parametrize("kind", ["metric", "affine_log_depth", "scale_invariant"])
@@ -33,6 +33,21 @@ def test_other_programs_see_nan_and_infinite_sky(result_of, tmp_path):
     assert z.dtype == np.float32 and np.isposinf(z[result.sky]).all()
     assert np.isnan(z[~result.valid & ~result.sky]).all()
     assert np.array_equal(z[result.valid], result.depth[result.valid])
+
+
+def test_colors_repeat_the_map_with_finite_values(result_of, tmp_path):
+    result = result_of()
+    write_with_rgb(result, tmp_path / "a.exr")
+    with OpenEXR.File(str(tmp_path / "a.exr"), separate_channels=True) as file:
+        channels = {name: channel.pixels.copy() for name, channel in file.channels().items()}
+    expected = np.where(result.valid, result.depth, 0)
+    expected[result.sky & ~result.valid] = 65504
+    for name in "RGB":
+        assert channels[name].dtype == np.float32
+        np.testing.assert_array_equal(channels[name], expected)
+    back = read(tmp_path / "a.exr")
+    np.testing.assert_array_equal(back.depth, result.depth)
+    np.testing.assert_array_equal(back.sky, result.sky)
 
 
 def test_sky_with_a_depth_keeps_it(result_of, tmp_path):

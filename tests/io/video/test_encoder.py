@@ -148,3 +148,61 @@ def test_a_missing_encoder_is_one_line(tmp_path, monkeypatch):
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sound_of_transport_streams_keeps_its_moment(tmp_path, make_clip, picture_frames):
+    source = make_clip("a.ts", picture_frames(12), sound="aac", container="mpegts")
+    form = VideoForm(
+        codec="h264",
+        size_hw=(48, 64),
+        rate=Fraction(12),
+        time_base=Fraction(1, 12),
+        metadata={},
+        sound=str(source),
+    )
+    with VideoEncoder(tmp_path / "b.mp4", form) as encoder:
+        for number, picture in enumerate(picture_frames(12)):
+            encoder.add(picture, Fraction(number, 12))
+    assert encoder.notes == []
+    with av.open(str(tmp_path / "b.mp4")) as file:
+        heard = list(file.decode(audio=0))
+    assert len(heard) >= 14 and abs(heard[0].time) < 0.2  # the source begins at 1.4 s
+
+
+def test_sound_that_fails_on_the_way_does_not_lose_the_pictures(
+    tmp_path, make_clip, picture_frames, monkeypatch
+):
+    from nearfar.io.video import encoder as module
+
+    source = make_clip("a.mp4", picture_frames(12), sound="aac")
+    form = VideoForm(
+        codec="h264",
+        size_hw=(48, 64),
+        rate=Fraction(12),
+        time_base=Fraction(1, 12),
+        metadata={},
+        sound=str(source),
+    )
+
+    class Refusing:
+        format = type("Format", (), {"name": "mp4"})
+
+        def __init__(self, target):
+            self._target = target
+
+        def add_stream_from_template(self, stream):
+            return self._target.add_stream_from_template(stream)
+
+        def mux(self, packet):
+            raise PermissionError(1, "Operation not permitted")
+
+    copy = module._SoundCopy
+    monkeypatch.setattr(
+        module, "_SoundCopy", lambda source, target, notes: copy(source, Refusing(target), notes)
+    )
+    with VideoEncoder(tmp_path / "b.mp4", form) as encoder:
+        for number, picture in enumerate(picture_frames(12)):
+            encoder.add(picture, Fraction(number, 12))
+    assert len(encoder.notes) == 1 and "sound cannot be copied further" in encoder.notes[0]
+    with av.open(str(tmp_path / "b.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 12

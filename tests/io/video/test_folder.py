@@ -5,7 +5,7 @@ from PIL import Image
 
 from nearfar.errors import InputError
 from nearfar.io.video.clip import ReadReport
-from nearfar.io.video.folder import FolderClip, frame_files
+from nearfar.io.video.folder import FolderClip, frame_files, is_pattern, notes_of_names
 
 
 @pytest.fixture
@@ -56,3 +56,54 @@ def test_folders_without_pictures_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
     with pytest.raises(InputError, match="no picture can be read"):
         clip_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "numbers"),
+    [("f%d.png", range(12)), ("f%04d.png", range(12)), ("f1*.png", (1, 10, 11)), ("g%d.png", ())],
+)
+def test_patterns_name_pictures(folder, pattern, numbers):
+    (folder / "f3_depth.png").write_bytes((folder / "f3.png").read_bytes())
+    (folder / "f[1].png").write_bytes((folder / "f1.png").read_bytes())
+    assert is_pattern(folder / pattern)
+    if not numbers:
+        with pytest.raises(InputError, match="names no pictures"):
+            clip_of(folder / pattern)
+        return
+    clip = clip_of(folder / pattern)
+    assert [path.name for path in clip._files] == [f"f{number}.png" for number in numbers]
+    assert clip.info.frames == len(list(clip.frames()))
+
+
+def test_digits_of_other_scripts_are_letters(folder):
+    for number in "\u00b2\u0663":
+        (folder / "f0.png").rename(folder / f"f{number}.png")
+        assert len(frame_files(folder)) == 12
+        (folder / f"f{number}.png").rename(folder / "f0.png")
+
+
+@pytest.mark.parametrize(
+    ("names", "note"),
+    [
+        ("s1001 s1002 s1004 s1009", "numbers 1003, 1005 to 1008 are missing"),
+        ("s1 s2 s3", ""),
+        ("s2 s4 s6", ""),  # every second one
+        ("s9 s10 s011", ""),
+        ("take2_1 take2_3 take2_4", "numbers 2 are missing"),
+        ("001 001_depth 002 002_depth", "pictures named in 2 ways (2 like #.png, 2 like #_depth"),
+        ("a", ""),
+        ("a b", "2 ways"),
+    ],
+)
+def test_unusual_names_are_told(names, note):
+    found = notes_of_names([f"{name}.png" for name in names.split()])
+    assert len(found) == bool(note) and all(note in line for line in found)
+
+
+def test_a_new_size_is_told_with_the_file(folder):
+    Image.new("RGB", (65, 48)).save(folder / "f2.png")
+    Image.new("RGB", (48, 64)).save(folder / "f4.png")
+    report, frames = ReadReport(), []
+    with pytest.raises(InputError, match=r"frame 4 \(f4\.png\) has another shape: 48x64"):
+        frames.extend(clip_of(folder).frames(report=report))
+    assert any("frame 2 (f2.png) changes size, 65x48 after 64x48" in note for note in report.notes)

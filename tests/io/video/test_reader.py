@@ -211,3 +211,24 @@ def test_a_new_size_is_scaled_and_a_new_shape_ends_the_clip(tmp_path, make_clip,
 def test_large_frames_are_refused_before_they_are_decoded(make_clip):
     with pytest.raises(ResourceError, match="64 x 48, the limit is 3000"):
         open_clip(make_clip(), max_pixels=3000)
+
+
+def test_an_edit_list_hides_frames_without_a_note(make_clip, picture_frames):
+    path = make_clip(frames=picture_frames(24), options={"crf": "4", "bf": "0", "g": "24"})
+    content = bytearray(path.read_bytes())
+    place, clock = content.index(b"elst") + 12, content.index(b"mdhd") + 16
+    ticks = int.from_bytes(content[clock : clock + 4], "big")
+    length = int.from_bytes(content[place : place + 4], "big")
+    trimmed = np.array([length * 16 // 24, 8 * ticks // 12], ">i4").tobytes()
+    content[place : place + 8] = trimmed
+    path.write_bytes(content)
+    frames, report = read(path)
+    assert len(frames) == 16 and report.notes == []
+    wrong = np.abs(frames[0].rgb_HW3.astype(int) - picture_frames(24)[8])
+    assert wrong.mean() < 4
+
+
+def test_times_count_from_the_beginning_of_the_file(make_clip):
+    path = make_clip("late.mkv", times=[12 * 500 + i for i in range(12)])
+    frames, _ = read(path)
+    assert [round(float(frame.time) * 12) for frame in frames] == list(range(12))

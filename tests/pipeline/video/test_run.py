@@ -11,6 +11,7 @@ import pytest
 
 import nearfar
 from nearfar.errors import ConfigError, InputError, MetricError, OutputError
+from nearfar.io.images import write_picture
 from nearfar.io.video.depth_clip import read_depth_clip
 from nearfar.io.video.source import open_clip
 from nearfar.pipeline.video.per_frame import PerFrame
@@ -155,16 +156,19 @@ def test_a_killed_run_leaves_playable_parts_and_goes_on_to_the_same_bytes(
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("fault", [KeyboardInterrupt(), InputError("clip", "breaks off")])
+@pytest.mark.parametrize(
+    ("fault", "kept"), [(KeyboardInterrupt(), 10), (InputError("clip", "breaks off"), 12)]
+)
 def test_what_is_finished_is_written_when_the_clip_breaks_off(
-    fake_video, make_job, memory_clip, two_scenes, fault
+    fake_video, make_job, memory_clip, two_scenes, fault, kept
 ):
+    """Ctrl-C keeps whole windows; a fault of the clip loses no frame before it."""
     job = make_job(resume=True)
     outcome = run(memory_clip(two_scenes, broken_at=12, fault=fault), fake_video(), job)
     assert outcome.stopped is fault
-    assert outcome.frames == 10
-    assert len(list(open_clip(job.outputs.video("vis")).frames())) == 10
-    assert len(list(read_depth_clip(job.outputs.video("ffv1")))) == 10
+    assert outcome.frames == kept
+    assert len(list(open_clip(job.outputs.video("vis")).frames())) == kept
+    assert len(list(read_depth_clip(job.outputs.video("ffv1")))) == kept
     rest = run(memory_clip(two_scenes), fake_video(), job)
     assert (rest.frames, rest.stopped) == (25, None)
     assert len(list(open_clip(job.outputs.video("vis")).frames())) == 25
@@ -200,13 +204,24 @@ def test_resume_refuses_other_settings(fake_video, make_job, memory_clip, two_sc
     assert run(memory_clip(two_scenes), fake_video(), job).frames == 25
 
 
-def test_an_error_before_the_first_window_is_that_error(
+def test_an_error_before_the_first_frame_is_that_error(
     fake_video, make_job, memory_clip, two_scenes
 ):
     fault = InputError("clip", "breaks off")
     with pytest.raises(InputError, match="breaks off"):
-        run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job("vis", "exr"))
-    assert [p for p in make_job().outputs.folder.rglob("*") if p.is_file()] == []
+        run(memory_clip(two_scenes, broken_at=0, fault=fault), fake_video(), make_job())
+    outcome = run(memory_clip(two_scenes, broken_at=3, fault=fault), fake_video(), make_job())
+    assert (outcome.frames, outcome.stopped) == (3, fault)
+
+
+def test_frames_before_a_change_of_shape_are_kept(make_model, make_job, tmp_path, rgb):
+    """Also where the model looks at one frame after the other, and in a folder of pictures."""
+    (tmp_path / "shots").mkdir()
+    for number, picture in enumerate([rgb, rgb, rgb[:40], rgb]):
+        write_picture(picture, tmp_path / "shots" / f"{number}.png")
+    outcome = run(open_clip(tmp_path / "shots"), PerFrame(make_model()), make_job("ffv1"))
+    assert outcome.frames == 2 and "frame 2 (2.png) has another shape" in str(outcome.stopped)
+    assert len(list(read_depth_clip(make_job().outputs.video("ffv1")))) == 2
 
 
 def test_max_frames_counts_finished_ones(fake_video, make_job, memory_clip, two_scenes):
@@ -215,15 +230,31 @@ def test_max_frames_counts_finished_ones(fake_video, make_job, memory_clip, two_
 
 
 def test_frames_without_metres_say_nothing_in_a_metric_clip(make_model, make_job, memory_clip, rgb):
-    """Two frames all sky: the model gives no metres there, the clip stays metric."""
-    sky = np.zeros((60, 90, 3), np.uint8)
-    sky[..., 2] = 255
-    clip = memory_clip(np.stack([sky, rgb, rgb, sky, rgb]))
-    outcome = run(clip, PerFrame(make_model()), make_job("ffv1", cuts=False))
+    """Of two frames the model gives no metres; the clip stays metric."""
+    model = make_model()
+    draw, drawn = model._predictor.predict, []
+
+    def some_without_metres(*arguments, **options):
+        drawn.append(draw(*arguments, **options))
+        return drawn[-1]._replace(reference=None) if len(drawn) in (1, 4) else drawn[-1]
+
+    model._predictor.predict = some_without_metres
+    clip = memory_clip(np.stack([rgb, rgb, rgb, rgb, rgb]))
+    outcome = run(clip, PerFrame(model), make_job("ffv1", cuts=False))
     assert outcome.kind == "metric"
     assert "2 frames without metres are invalid" in outcome.notes
     shares = [d.result.valid.mean() for d in read_depth_clip(make_job().outputs.video("ffv1"))]
     assert [share > 0 for share in shares] == [False, True, True, False, True]
+
+
+def test_frames_of_sky_are_told_once(make_model, make_job, memory_clip, rgb, caplog):
+    sky = np.zeros((60, 90, 3), np.uint8)
+    sky[..., 2] = 255
+    outcome = run(memory_clip(np.stack([sky, rgb, sky])), PerFrame(make_model()), make_job("ffv1"))
+    assert outcome.kind == "metric" and not outcome.notes
+    assert caplog.messages == ["2 frames are taken for sky, nearly all of it: no depth"]
+    shares = [d.result.valid.mean() for d in read_depth_clip(make_job().outputs.video("ffv1"))]
+    assert [share > 0 for share in shares] == [False, True, False]
 
 
 def test_checkpoints_stay_small(fake_video, make_job, memory_clip, picture_frames):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from nearfar.errors import ConfigError, ResourceError, WeightsError
 from nearfar.pipeline.config import PredictConfig
@@ -99,3 +100,23 @@ def test_faults_of_the_network_are_one_line(stream, fake_video, picture_frames):
         stream(frames, model=model)
     with pytest.raises(ConfigError, match="one map per frame"):
         stream(frames, ensemble_size=2)
+
+
+def test_a_shot_that_begins_with_sky_gets_its_metres_later(stream, fake_video, picture_frames):
+    model = fake_video(metres=True)
+    draw, drawn = model._predictor.predict_window, []
+
+    def sky_at_first(*arguments, **options):
+        found = draw(*arguments, **options)
+        drawn.append(found)
+        if len(drawn) > 1:
+            return found
+        sky = tuple(g._replace(valid_HW=torch.zeros_like(g.valid_HW)) for g in found.metres)
+        return found._replace(metres=sky)
+
+    model._predictor.predict_window = sky_at_first
+    items = stream(picture_frames(14), model=model, cuts=False)
+    assert not any(item.result.valid.any() for item in items[:6])
+    assert all(item.result.kind is DepthKind.METRIC for item in items[6:])
+    fits = {item.state.metres for item in items[6:] if item.state is not None}
+    assert len(fits) == 1 and None not in fits

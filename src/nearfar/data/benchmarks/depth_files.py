@@ -7,6 +7,7 @@ the millimetre PNG that Nearfar writes.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +24,14 @@ from nearfar.data.decode import (
 )
 from nearfar.errors import DataError
 from nearfar.former_name import under_either_name
+from nearfar.io.exif import turned
 
 from .moge_eval import log_depth_of
 
 DEPTH_SUFFIXES = (".exr", ".npy", ".npz", ".pfm", ".pgm", ".png", ".tif", ".tiff")
 _MILLIMETRES = 1000.0
+UNITS_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
+_USUAL_MEDIANS_M = (0.05, 500.0)
 
 
 class StoredDepth(NamedTuple):
@@ -68,6 +72,53 @@ def stored_depth(content: bytes, name: str, where: str) -> StoredDepth:
         if values.dtype.kind in "iu":
             values = png16_of(content, where)
     return _plain(values, where)
+
+
+def units_of(stated: Any, where: str) -> float | None:
+    """Stored units per metre of a column `unit`: m, cm, mm or a number; None where it is empty."""
+    if stated is None or stated == "":
+        return None
+    if stated in UNITS_PER_METRE:
+        return UNITS_PER_METRE[stated]
+    try:
+        units = float(stated)
+    except (TypeError, ValueError):
+        units = math.nan
+    if not (math.isfinite(units) and units > 0):
+        raise DataError(where, f"unit {stated!r} is unknown", "Use m, cm, mm or units per metre")
+    return units
+
+
+def require_usual_metres(known_m: NDArray[Any], unit: Any, where: str, name: str) -> None:
+    """DataError if the median of a map's metres speaks of another unit.
+
+    unit: as stated; a number of units per metre is taken as it is.
+    """
+    median = float(np.median(known_m)) if known_m.size else 1.0
+    low, high = _USUAL_MEDIANS_M
+    if low <= median <= high or not (unit in (None, "") or unit in UNITS_PER_METRE):
+        return
+    finding = f"{name}: its median depth would be {median:.4g} m, not {low:g} to {high:g}"
+    remedy = "State its unit: mm, cm, m, or a number of units per metre"
+    raise DataError(where, finding, remedy)
+
+
+def upright_like(
+    stored_HW: NDArray[Any], orientation: int, photo_hw: tuple[int, int]
+) -> NDArray[Any]:
+    """A depth map or mask turned as its photo was, unless its shape says that it is upright.
+
+    orientation: of the photo's EXIF; photo_hw: its size when upright. A map has no EXIF, and
+    cameras store it like the photo's pixels; where both ways fit, that is how it is taken.
+    """
+    if orientation == 1:
+        return stored_HW
+    height, width = stored_HW.shape[:2]
+    upright = photo_hw[1] / photo_hw[0]
+    pixels = 1 / upright if orientation >= 5 else upright
+    if abs(width / height / pixels - 1) > abs(width / height / upright - 1):
+        return stored_HW
+    return turned(stored_HW, orientation)
 
 
 def _png(content: bytes, where: str) -> StoredDepth:

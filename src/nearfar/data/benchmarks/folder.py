@@ -7,6 +7,7 @@ its size. A larger photo of the same aspect is averaged down to it; masks go by 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from nearfar.data.decode import npz_of, picture_of, rgb_of
 from nearfar.data.record import DepthRecord
 from nearfar.data.store import Store
 from nearfar.errors import DataError
+from nearfar.io.exif import orientation_of
 
-from .depth_files import StoredDepth, stored_depth
+from .depth_files import StoredDepth, require_usual_metres, stored_depth, upright_like
 from .folder_index import Defaults, FolderEntry, Row, entries_of, rows_of, stem_rows
 from .frames import FrameDataset, in_list_order, where_known
 
@@ -49,20 +51,20 @@ def open_folder(
 
 def _own_rows(store: Store, list_file: str) -> list[Row]:
     """The rows of an index that the user names, on disk or in the store."""
-    path = Path(list_file)
+    path, root = Path(list_file), store.root.resolve()
     try:
         if path.is_file() or not store.exists(list_file):
-            return rows_of(path.read_bytes(), list_file, list_file)
+            return rows_of(path.read_bytes(), list_file, list_file, root)
     except OSError as error:
         raise DataError(list_file, f"cannot be read ({error.strerror})") from error
-    return rows_of(store.read(list_file), list_file, store.where(list_file))
+    return rows_of(store.read(list_file), list_file, store.where(list_file), root)
 
 
 def _found_rows(store: Store) -> list[Row]:
     """The rows of the first index in the folder, or of its files."""
     for name in INDEXES:
         if store.exists(name):
-            return rows_of(store.read(name), name, store.where(name))
+            return rows_of(store.read(name), name, store.where(name), store.root.resolve())
     rows = stem_rows(store)
     if not rows:
         raise store.nothing_found(*INDEXES, "rgb/ with depth/")
@@ -80,7 +82,8 @@ class _Found(NamedTuple):
 
 def _read(store: Store, entry: FolderEntry) -> DepthRecord:
     """One sample."""
-    rgb = rgb_of(store.read(entry.photo), store.where(entry.photo))
+    content = store.read(entry.photo)
+    rgb, orientation = rgb_of(content, store.where(entry.photo)), orientation_of(content)
     found = _depth(store, entry)
     masks: dict[str, NDArray[np.bool_]] = {}
     for name in ("mask", "sky", "alpha"):
@@ -91,9 +94,11 @@ def _read(store: Store, entry: FolderEntry) -> DepthRecord:
         size_hw = (rgb.shape[0], rgb.shape[1])
         nothing = np.zeros(size_hw)
         found = _Found(StoredDepth(nothing, nothing > 0), entry.where, None, None)
+    photo_hw = (rgb.shape[0], rgb.shape[1])
+    found = _upright(found, orientation, photo_hw)
+    masks = {name: upright_like(mask, orientation, photo_hw) for name, mask in masks.items()}
     values_HW, where = found.stored.values_HW, found.where
     size_hw = (values_HW.shape[0], values_HW.shape[1])
-    photo_hw = (rgb.shape[0], rgb.shape[1])
     rgb = _photo_at(rgb, size_hw, where)
     masks = {
         name: _nearest(mask, size_hw, store.where(entry.files[name]))
@@ -109,11 +114,14 @@ def _read(store: Store, entry: FolderEntry) -> DepthRecord:
     if sky is not None:
         valid &= ~sky
     camera = entry.camera or found.camera
+    metres_HW = values_HW / _units(entry, found)
+    if entry.kind == "metric":
+        require_usual_metres(metres_HW[valid], entry.unit, entry.where, where)
     return DepthRecord(
         sample_id=entry.sample_id,
         scene=entry.scene,
         rgb_HW3=rgb,
-        depth_HW=where_known(values_HW / _units(entry, found), valid),
+        depth_HW=where_known(metres_HW, valid),
         valid_HW=valid,
         sky_HW=sky,
         intrinsics_33=None if camera is None else _matrix(camera, photo_hw, size_hw),
@@ -125,6 +133,18 @@ def _read(store: Store, entry: FolderEntry) -> DepthRecord:
         sources=tuple(entry.files.values()),
         notes={"listed_at": entry.where},
     )
+
+
+def _upright(found: _Found, orientation: int, photo_hw: tuple[int, int]) -> _Found:
+    """The depth turned as its photo was."""
+    turn = partial(upright_like, orientation=orientation, photo_hw=photo_hw)
+    stored, usable = found.stored, found.usable_HW
+    stored = stored._replace(
+        values_HW=turn(stored.values_HW),
+        known_HW=turn(stored.known_HW),
+        sky_HW=None if stored.sky_HW is None else turn(stored.sky_HW),
+    )
+    return found._replace(stored=stored, usable_HW=None if usable is None else turn(usable))
 
 
 def _depth(store: Store, entry: FolderEntry) -> _Found | None:

@@ -18,22 +18,21 @@ scene_id, kind; other keys are left alone. Without an index, `rgb/` and `depth/`
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nearfar.data.decode import json_of, text_of
-from nearfar.data.lists import natural_key
+from nearfar.data.lists import natural_key, right_ones, table_rows
 from nearfar.data.record import DEPTH_KINDS
 from nearfar.data.store import Store, clean_name
 from nearfar.errors import DataError
 
-from .depth_files import DEPTH_SUFFIXES
+from .depth_files import DEPTH_SUFFIXES, units_of
 
-UNITS_PER_METRE = {"m": 1.0, "cm": 100.0, "mm": 1000.0}
 CENTERS = ("auto", "half", "integer")
 FILE_COLUMNS = ("rgb", "depth", "npz", "mask", "sky", "alpha")
 COLUMNS = (
@@ -48,8 +47,8 @@ _CAMERA = ("fx", "fy", "cx", "cy")
 
 
 class FolderEntry(NamedTuple):
-    """One sample. where: file and line. files: column -> name. camera: fx, fy, cx, cy with pixel
-    centers at +0.5; archive_shift: what to add to cx, cy of a K inside an npz."""
+    """One sample. where: file and line. files: column -> name. unit: as stated. camera: fx, fy, cx,
+    cy with pixel centers at +0.5; archive_shift: what to add to cx, cy of a K inside an npz."""
 
     sample_id: str
     photo: str
@@ -57,6 +56,7 @@ class FolderEntry(NamedTuple):
     scene: str
     files: Mapping[str, str]
     kind: str
+    unit: Any
     units_per_metre: float | None
     invalid: float | None
     camera: tuple[float, ...] | None
@@ -81,17 +81,20 @@ class Defaults(NamedTuple):
     center: str = "auto"
 
 
-def rows_of(content: bytes, name: str, where: str) -> list[Row]:
-    """The lines of a CSV, JSONL or JSON index; DataError names file and line of a wrong one."""
+def rows_of(content: bytes, name: str, where: str, root: Path | None = None) -> list[Row]:
+    """The lines of a CSV, JSONL or JSON index; root: the folder that absolute paths may lie in.
+
+    A wrong line is logged with its number and left out; DataError if none is right.
+    """
     text = text_of(content, where)
     if name.endswith(".json"):
-        rows = _kit_rows(json_of(content, where), text, where)
-    elif name.endswith(".jsonl"):
+        return _kit_rows(json_of(content, where), text, where, root)
+    if name.endswith(".jsonl"):
         lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-        rows = [_json_row(line, f"{where}:{number}") for number, line in lines]
+        rows = right_ones(lines, lambda line: _json_row(line[1], f"{where}:{line[0]}", root), None)
     else:
-        reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-        rows = [_checked(f"{where}:{reader.line_num}", row) for row in reader]
+        table = table_rows(text, where, columns=COLUMNS)
+        rows = right_ones(table, lambda row: _checked(f"{where}:{row[0]}", row[1], root), None)
     if not rows:
         raise DataError(where, "lists no samples", f"Columns are {', '.join(COLUMNS)}")
     return rows
@@ -121,28 +124,35 @@ def stem_rows(store: Store) -> list[Row]:
 
 
 def entries_of(rows: Sequence[Row], defaults: Defaults) -> list[FolderEntry]:
-    """The samples of an index; DataError names the line that contradicts itself.
+    """The samples of an index; a line that contradicts itself or another is logged and left out.
 
     Without a scene, it is the sub-folder below what all photos share, else each photo is its own.
+    DataError if no line is right.
     """
     shared = _shared_folder([row.values.get("rgb", "") for row in rows])
-    entries: dict[str, FolderEntry] = {}
-    for row in rows:
-        entry = _entry(row, shared, defaults)
-        if entry.sample_id in entries:
-            finding = f"{entry.sample_id} is also {entries[entry.sample_id].where}"
+    seen: dict[str, str] = {}
+
+    def entry(row: Row) -> FolderEntry:
+        made = _entry(row, shared, defaults)
+        if made.sample_id in seen:
+            finding = f"{made.sample_id} is also {seen[made.sample_id]}"
             raise DataError(row.where, finding, "Give each sample its own frame")
-        entries[entry.sample_id] = entry
-    return list(entries.values())
+        seen[made.sample_id] = row.where
+        return made
+
+    return right_ones(rows, entry, None)
 
 
-def _kit_rows(stated: Any, text: str, where: str) -> list[Row]:
+def _kit_rows(stated: Any, text: str, where: str, root: Path | None) -> list[Row]:
     """The pairs of a kit; a pair stands on the line of its name."""
     pairs = stated.get("pairs") if isinstance(stated, dict) else None
     if not isinstance(pairs, list):
         raise DataError(where, "has no list `pairs`", "Or write index.csv or index.jsonl")
-    rows = []
-    for number, pair in enumerate(pairs, 1):
+    if not pairs:
+        raise DataError(where, "lists no samples", "Fill its list `pairs`")
+
+    def row(numbered: tuple[int, Any]) -> Row:
+        number, pair = numbered
         name = pair.get("name", pair.get("rgb")) if isinstance(pair, dict) else None
         place = text.find(json.dumps(name)) if isinstance(name, str) else -1
         line = 1 + text.count("\n", 0, place) if place >= 0 else f" pair {number}"
@@ -152,21 +162,22 @@ def _kit_rows(stated: Any, text: str, where: str) -> list[Row]:
         if "scene_id" not in pair:
             renamed.pop("scene", None)  # in kits this is a kind of place
         known = {key: value for key, value in renamed.items() if key in COLUMNS}
-        rows.append(_checked(f"{where}:{line}", known))
-    return rows
+        return _checked(f"{where}:{line}", known, root)
+
+    return right_ones(enumerate(pairs, 1), row, None)
 
 
-def _json_row(line: str, where: str) -> Row:
+def _json_row(line: str, where: str, root: Path | None) -> Row:
     try:
         stated = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(where, f"is not JSON ({error.msg})") from error
     if not isinstance(stated, dict):
         raise DataError(where, "is not a JSON object")
-    return _checked(where, stated)
+    return _checked(where, stated, root)
 
 
-def _checked(where: str, stated: Mapping[Any, Any]) -> Row:
+def _checked(where: str, stated: Mapping[Any, Any], root: Path | None) -> Row:
     """The row without empty values, its columns known, its paths clean."""
     values = {str(key).strip(): _stripped(value) for key, value in stated.items()}
     if "None" in values:
@@ -178,7 +189,7 @@ def _checked(where: str, stated: Mapping[Any, Any]) -> Row:
     for name in FILE_COLUMNS:
         if name in values:
             try:
-                values[name] = clean_name(str(values[name]))
+                values[name] = clean_name(_inside(str(values[name]), root))
             except DataError as error:
                 raise DataError(where, f"{name} {values[name]!r} leaves the folder") from error
     if "rgb" not in values:
@@ -186,6 +197,13 @@ def _checked(where: str, stated: Mapping[Any, Any]) -> Row:
     if not {"depth", "npz", "alpha"} & set(values):
         raise DataError(where, "depth is missing", "Every line needs rgb and depth")
     return Row(where, values)
+
+
+def _inside(name: str, root: Path | None) -> str:
+    """A path in the folder as relative to it, any other as it is."""
+    if root is not None and Path(name).is_absolute() and Path(name).is_relative_to(root):
+        return str(Path(name).relative_to(root))
+    return name
 
 
 def _stripped(value: Any) -> Any:
@@ -218,6 +236,7 @@ def _entry(row: Row, shared: str, defaults: Defaults) -> FolderEntry:
         scene=str(scene or path.rpartition("/")[0].partition("/")[0] or path),
         files={name: values[name] for name in FILE_COLUMNS if name in values},
         kind=str(kind),
+        unit=values.get("unit", values.get("depth_scale", defaults.unit)),
         units_per_metre=_units(values, defaults, where),
         invalid=_number(values.get("invalid"), "invalid", where),
         camera=_camera(values, defaults.center, where),
@@ -233,17 +252,7 @@ def _units(values: Mapping[str, Any], defaults: Defaults, where: str) -> float |
     if "unit" in values and "depth_scale" in values:
         raise DataError(where, "has both unit and depth_scale", "They are the same: keep one")
     stated = values.get("unit", values.get("depth_scale", defaults.unit or None))
-    if stated is None:
-        return None
-    if stated in UNITS_PER_METRE:
-        return UNITS_PER_METRE[stated]
-    try:
-        units = float(stated)
-    except (TypeError, ValueError):
-        units = float("nan")
-    if not (np.isfinite(units) and units > 0):
-        raise DataError(where, f"unit {stated!r} is unknown", "Use m, cm, mm or units per metre")
-    return units
+    return units_of(stated, where)
 
 
 def _camera(values: Mapping[str, Any], center: str, where: str) -> tuple[float, ...] | None:

@@ -2,6 +2,7 @@
 
 clip.py       what a clip and one of its frames are
 reader.py     a video file as a stream of upright RGB frames with times (PyAV)
+picture.py    a decoded frame as upright sRGB: mirrored, interlaced, HDR
 folder.py     a folder of pictures as the same stream
 source.py     which of both a path means; the clip's identity
 codes.py      depth as 16-bit codes and back

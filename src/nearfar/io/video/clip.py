@@ -45,9 +45,13 @@ class ClipFrame:
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """What one pass over a clip met. skipped: frames that could not be decoded. notes: lines."""
+    """What one pass over a clip met. skipped: frames that could not be decoded. notes: lines.
+
+    hidden: frames that the file's edit list does not show.
+    """
 
     skipped: int = 0
+    hidden: int = 0
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -67,11 +71,11 @@ class Clip(Protocol):
 
 
 def fit_frame(
-    rgb_HW3: NDArray[np.uint8], info: ClipInfo, *, index: int, report: ReadReport
+    rgb_HW3: NDArray[np.uint8], info: ClipInfo, *, index: int, report: ReadReport, name: str = ""
 ) -> NDArray[np.uint8]:
     """The frame at the clip's size: scaled if only the size changed, InputError if the shape did.
 
-    A change of size is noted in the report.
+    A change of size is noted in the report. name: of the frame, for messages.
     """
     if rgb_HW3.shape[:2] == info.size_hw:
         return rgb_HW3
@@ -81,8 +85,8 @@ def fit_frame(
     if abs(ratio - 1) > _SAME_SHAPE:
         raise InputError(
             info.source,
-            f"frame {index} has another shape: {sizes}",
+            f"frame {index}{name} has another shape: {sizes}",
             "Cut the clip there; what came before is kept",
         )
-    report.note(f"frame {index} changes size, {sizes}; scaled to the first")
+    report.note(f"frame {index}{name} changes size, {sizes}; scaled to the first")
     return resize_lanczos(rgb_HW3, info.size_hw)

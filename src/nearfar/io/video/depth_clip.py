@@ -21,7 +21,7 @@ from ..atomic import atomic_path
 from ..depth.metadata import from_json, to_json
 from .codes import DepthRange, decode_depth, encode_depth
 from .encoder import VideoEncoder, VideoForm
-from .reader import load_av
+from .picture import load_av
 
 _MEANING = "0 invalid, 65535 sky, else near + (code - 1) / 65533 * (far - near)"
 

@@ -6,6 +6,7 @@ in MP4. ffv1: 16-bit grey, lossless, in Matroska. The source's sound is copied, 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from nearfar.errors import NearfarError, OutputError
 
 from ..atomic import atomic_path
-from .reader import load_av
+from .picture import load_av
+from .reader import start_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -54,6 +56,7 @@ _FORMS: dict[str, _Form] = {
     ),
 }
 _BT709, _LIMITED = 1, 1
+_DISK_FAULTS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +93,7 @@ class VideoEncoder:
         try:
             temporary = self._stack.enter_context(atomic_path(self._target))
             with self._one_error():
-                options = {"fflags": "bitexact"}
+                options = {"fflags": "+bitexact"}  # "+" keeps autobsf, which repacks AAC of TS
                 container = av.open(str(temporary), "w", format=form.container, options=options)
                 self._container: OutputContainer = container
                 self._stack.callback(self._close_quietly)
@@ -200,6 +203,7 @@ class _SoundCopy:
         self._target: OutputContainer = target
         self._streams: dict[int, Any] = {}
         self._source: InputContainer = av.open(source)
+        self._begin = start_of(self._source)
         for stream in self._source.streams.audio:
             try:
                 copy = target.add_stream_from_template(stream)
@@ -228,11 +232,19 @@ class _SoundCopy:
             if packet.dts is None or packet.pts is None:
                 self._waiting = None
                 continue
-            if packet.pts * packet.time_base >= end:
+            begin = round(self._begin / packet.time_base)
+            if (packet.pts - begin) * packet.time_base >= end:
                 return
+            packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
             packet.stream = self._streams[packet.stream.index]
-            self._target.mux(packet)
             self._waiting = None
+            try:
+                self._target.mux(packet)
+            except (OSError, ValueError, av.error.FFmpegError) as error:
+                if getattr(error, "errno", None) in _DISK_FAULTS:
+                    raise
+                self._notes.append(f"sound cannot be copied further ({error})")
+                self._packets = iter(())
 
     def close(self) -> None:
         """Give the source back."""

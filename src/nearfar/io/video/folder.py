@@ -1,11 +1,19 @@
-"""A folder of pictures as a clip: sorted as people count (2 before 10), at a given rate."""
+"""Pictures of a folder as a clip: sorted as people count (2 before 10), at a given rate.
+
+All of the folder, or those that a pattern names: `shot.%04d.png` (any number of digits) or
+`shot.*.png`. Numbers that are missing are told, not waited for.
+"""
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from nearfar.errors import InputError
@@ -15,17 +23,20 @@ from ..inputs import IMAGE_SUFFIXES
 from ..manifest import KnownResults
 from .clip import ClipFrame, ClipInfo, ReadReport, fit_frame
 
+_NUMBERED = re.compile("%0?[0-9]*d")
+
 
 class FolderClip:
-    """The pictures directly in a folder; those that cannot be read are left out and counted."""
+    """The pictures of a folder or pattern; those that cannot be read are left out and counted."""
 
     def __init__(self, folder: str | Path, *, rate: Fraction, max_pixels: int) -> None:
         self._folder, self._max_pixels = Path(folder), max_pixels
-        self._files = frame_files(self._folder)
+        by_name = not self._folder.is_dir()
+        self._files = pattern_files(self._folder) if by_name else frame_files(self._folder)
         if not self._files:
-            raise InputError(
-                folder, "holds no pictures", f"Known suffixes: {' '.join(sorted(IMAGE_SUFFIXES))}"
-            )
+            finding = "names no pictures" if by_name else "holds no pictures"
+            known = " ".join(sorted(IMAGE_SUFFIXES))
+            raise InputError(folder, finding, f"Known suffixes: {known}; sub-folders do not count")
         self.info = ClipInfo(
             source=str(folder),
             size_hw=self._first_size(),
@@ -39,6 +50,8 @@ class FolderClip:
     def frames(self, *, start: int = 0, report: ReadReport | None = None) -> Iterator[ClipFrame]:
         """The pictures from number `start` on; time = place in the folder / rate."""
         report = ReadReport() if report is None else report
+        for note in notes_of_names([path.name for path in self._files]):
+            report.note(note)
         index = 0
         for place, path in enumerate(self._files):
             try:
@@ -48,7 +61,9 @@ class FolderClip:
                 report.note(str(error))
                 continue
             if index >= start:
-                rgb_HW3 = fit_frame(rgb_HW3, self.info, index=index, report=report)
+                rgb_HW3 = fit_frame(
+                    rgb_HW3, self.info, index=index, report=report, name=f" ({path.name})"
+                )
                 yield ClipFrame(index=index, time=place / self.info.rate, rgb_HW3=rgb_HW3)
             index += 1
 
@@ -88,7 +103,51 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: (_counted(path.name), path.name))
 
 
+def is_pattern(source: str | Path) -> bool:
+    """Whether a path names pictures by a pattern (`%04d`, `*`), not one file."""
+    name = Path(source).name
+    return _NUMBERED.search(name) is not None or glob.has_magic(name)
+
+
+def pattern_files(pattern: Path) -> list[Path]:
+    """The pictures whose names fit a pattern, sorted as those of a folder."""
+    name = pattern.name
+    parts = [glob.escape(part) for part in _NUMBERED.split(name)]
+    wanted = name if len(parts) == 1 else "*".join(parts)
+    numbers = re.compile("([0-9]+)".join(re.escape(part) for part in _NUMBERED.split(name)))
+    folder = pattern.parent
+    files = frame_files(folder) if folder.is_dir() else []
+    return [
+        path
+        for path in files
+        if fnmatch.fnmatchcase(path.name, wanted)
+        and (len(parts) == 1 or numbers.fullmatch(path.name))
+    ]
+
+
+def notes_of_names(names: list[str]) -> list[str]:
+    """What is unusual about the names of a sequence: missing numbers, several ways of naming."""
+    ways = Counter(re.sub("[0-9]+", "#", name) for name in names)
+    if len(ways) > 1:
+        shown = ", ".join(f"{count} like {way}" for way, count in ways.most_common(3))
+        return [f"pictures named in {len(ways)} ways ({shown}): all are taken, or give a pattern"]
+    runs = [[int(number) for number in re.findall("[0-9]+", name)] for name in names]
+    moving = [i for i in range(len(runs[0])) if len({run[i] for run in runs}) > 1]
+    if len(moving) != 1:
+        return []
+    have = sorted({run[moving[0]] for run in runs})
+    gaps = [(low + 1, high - 1) for low, high in pairwise(have) if high > low + 1]
+    if not gaps or len({high - low for low, high in pairwise(have)}) == 1:  # every second, say
+        return []
+    shown = ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in gaps[:4])
+    more = ", ..." if len(gaps) > 4 else ""
+    return [f"numbers {shown}{more} are missing; the others follow each other"]
+
+
 def _counted(name: str) -> list[tuple[int, str]]:
     """Pieces of the name that compare by number where they are digits."""
-    pieces = re.split(r"(\d+)", name.lower())
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
+    pieces = re.split(r"([0-9]+)", name.lower())
+    return [
+        (int(piece), "") if piece.isascii() and piece.isdecimal() else (-1, piece)
+        for piece in pieces
+    ]

@@ -26,7 +26,7 @@ from ..depth.metadata import from_json, to_json
 from .codes import DepthRange, decode_depth, encode_depth
 from .depth_clip import TimedDepth
 from .encoder import VideoEncoder, VideoForm
-from .reader import load_av
+from .picture import load_av
 
 _RATE = Fraction(25)
 _MARGIN, _LEAST_USE = 0.1, 0.25

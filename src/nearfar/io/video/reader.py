@@ -1,8 +1,9 @@
 """A video file as a stream of upright 8-bit RGB frames with times, whatever FFmpeg can decode.
 
-The display rotation is applied, pixels become square, more than 8 bits are scaled down, alpha lies
-over mid-grey as in photos. Times are the file's own, so variable frame rates stay; where they are
-missing or fall, the mean rate goes on. Frames that do not decode are left out and counted.
+How a frame becomes pixels (rotation, mirroring, interlacing, HDR): picture.py. Times are the file's
+own, so variable frame rates stay; where they are missing or fall, the mean rate goes on. They count
+from the first of picture and sound. Frames that do not decode are left out and counted, those that
+an edit list hides are not shown.
 """
 
 from __future__ import annotations
@@ -11,33 +12,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearfar.errors import InputError, ResourceError
-from nearfar.extras import load_extra
 
 from .clip import ClipFrame, ClipInfo, ReadReport, fit_frame
+from .picture import load_av, pixels_of_frame, progressive, usual_ratio
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_GREY = 128  # what shows through transparent pixels
-_UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED
-_HD_HEIGHT = 720  # from here on untagged colors are BT.709, below BT.601
 _FALLBACK_RATE = Fraction(25)
 _FINEST = Fraction(1, 90000)  # times are kept on this grid where the file's own is finer
 _HOPELESS = 8  # failed reads in a row after which the rest is given up
 _MISSING = 0.01  # share of the promised frames that an edit list may hide
-
-
-def load_av() -> Any:
-    """PyAV, or MissingExtraError."""
-    return load_extra("av", package="av")
 
 
 class VideoClip:
@@ -53,15 +46,18 @@ class VideoClip:
         report = ReadReport() if report is None else report
         index, first, last = 0, None, None
         with self._opened() as (container, stream):
-            for frame in _decoded(container, stream, report):
-                time = _time(frame, index, last, self.info)
+            begin = start_of(container)
+            for frame in progressive(_decoded(container, stream, report)):
+                time = _time(frame, index, last, self.info, begin)
                 if index >= start:
-                    picture = _rgb(frame, stream.sample_aspect_ratio)
+                    picture = _pixels(frame, stream)
                     rgb_HW3 = fit_frame(picture, self.info, index=index, report=report)
                     yield ClipFrame(index=index, time=time, rgb_HW3=rgb_HW3)
                 index, last = index + 1, time
                 first = time if first is None else first
-            promised, found = stream.frames, index + report.skipped
+            promised, found = stream.frames, index + report.skipped + report.hidden
+            if usual_ratio(stream.sample_aspect_ratio) != (stream.sample_aspect_ratio or 1):
+                report.note(f"pixels of shape {stream.sample_aspect_ratio} taken as square")
             stated = 0.0 if promised else _stated_seconds(container, stream)
         if promised - found > max(2, _MISSING * promised):
             report.note(f"ends after {found} of {promised} frames")
@@ -79,7 +75,7 @@ class VideoClip:
             raise InputError(
                 self._path, f"has no frame that can be decoded{lost}", "Get a complete copy"
             )
-        picture = _rgb(first, stream.sample_aspect_ratio)
+        picture = _pixels(first, stream)
         rate = stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
         base = stream.time_base or 1 / rate
         frames = stream.frames or None
@@ -163,6 +159,7 @@ def _decoded(
         if packet is None:
             return
         failed = 0
+        report.hidden += packet.is_discard
         try:
             frames = packet.decode()
         except faults:
@@ -175,27 +172,22 @@ def _decoded(
                 yield frame
 
 
-def _time(frame: VideoFrame, index: int, last: Fraction | None, info: ClipInfo) -> Fraction:
-    """The frame's time, after the last one's."""
+def start_of(container: InputContainer) -> Fraction:
+    """When the first of picture and sound begins, seconds; 0 where that is before 0 or unknown."""
+    return Fraction(max(0, container.start_time or 0), 1_000_000)
+
+
+def _pixels(frame: VideoFrame, stream: VideoStream) -> NDArray[np.uint8]:
+    return pixels_of_frame(frame, stream.sample_aspect_ratio, stream.codec_context.color_trc)
+
+
+def _time(
+    frame: VideoFrame, index: int, last: Fraction | None, info: ClipInfo, begin: Fraction
+) -> Fraction:
+    """The frame's time since the beginning of the file, after the last one's."""
     time = index / info.rate
     if frame.pts is not None and frame.time_base:
-        time = frame.pts * frame.time_base
+        time = (frame.pts - round(begin / frame.time_base)) * frame.time_base
     if last is not None and time <= last:
         time = last + 1 / info.rate
     return Fraction(time)
-
-
-def _rgb(frame: VideoFrame, pixel_ratio: Fraction | None) -> NDArray[np.uint8]:
-    """Pixels [H,W,3] uint8, upright and square; pixel_ratio: width by height of the file's own."""
-    av = load_av()
-    untagged = frame.colorspace == _UNTAGGED and frame.height >= _HD_HEIGHT
-    has_alpha = any(part.is_alpha for part in frame.format.components)
-    picture = frame.reformat(
-        width=max(1, round(frame.width * (pixel_ratio or 1))),
-        format="rgba" if has_alpha else "rgb24",
-        src_colorspace=av.video.reformatter.Colorspace.ITU709 if untagged else None,
-    ).to_ndarray()
-    if has_alpha:
-        alpha = picture[..., 3:].astype(np.float32) / 255
-        picture = np.rint(picture[..., :3] * alpha + _GREY * (1 - alpha)).astype(np.uint8)
-    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90) % 4))

@@ -10,19 +10,20 @@ from pathlib import Path
 from nearfar.errors import InputError
 
 from ..images import DEFAULT_MAX_PIXELS
-from ..inputs import is_url
+from ..inputs import IMAGE_SUFFIXES, is_url
 from .clip import Clip
-from .folder import FolderClip
+from .folder import FolderClip, is_pattern
 from .reader import VideoClip
 
 FOLDER_RATE = Fraction(24)
 _SAMPLE_BYTES = 1 << 20
+_MOVING = frozenset({".avif", ".gif", ".heic", ".heif", ".webp"})  # may hold a clip
 
 
 def open_clip(
     source: str | Path, *, rate: Fraction | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Clip:
-    """The clip of a video file, or of a folder of pictures shown at `rate` (default 24 a second).
+    """The clip of a video file, or of a folder or pattern of pictures (default 24 a second).
 
     InputError if it is missing, empty, without pictures or not decodable; ResourceError if its
     frames are larger than `max_pixels`.
@@ -30,13 +31,25 @@ def open_clip(
     path = Path(source)
     if is_url(str(source)) or str(source) == "-":
         raise InputError(source, "is not a file", "Save the video first")
-    if path.is_dir():
+    if path.is_dir() or (is_pattern(path) and not os.path.lexists(path)):
         return FolderClip(path, rate=rate or FOLDER_RATE, max_pixels=max_pixels)
     if not os.path.lexists(path):
         raise InputError(source, "no such file or folder", "Check the path")
     if not path.is_file():
         raise InputError(source, "is not a regular file", "Give a video or a folder of pictures")
+    if path.suffix.lower() in IMAGE_SUFFIXES - _MOVING and not _is_moving_png(path):
+        raise InputError(
+            source,
+            "is one picture, not a clip",
+            "Use nearfar predict, or give its folder or a pattern like shot.%04d.png",
+        )
     return VideoClip(path, identity=file_identity(path), max_pixels=max_pixels)
+
+
+def _is_moving_png(path: Path) -> bool:
+    """Whether a PNG is an animated one."""
+    with open(path, "rb") as file:
+        return b"acTL" in file.read(4096)
 
 
 def file_identity(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nearfar.errors import ConfigError
-from nearfar.settings import pick_device, pick_dtype
+from nearfar.settings import own_precision, pick_device, pick_dtype
 from nearfar.weights.load import load_predictor
 
 from ..config import DEFAULT_MODEL
@@ -35,9 +35,10 @@ def load_video(
     Errors: ConfigError (the other sort of model), WeightsError.
     """
     place = pick_device(device)
-    loaded = load_predictor(
-        name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
-    )
+    with own_precision(place.type):
+        loaded = load_predictor(
+            name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
+        )
     return clip_model(loaded, per_frame=per_frame)
 
 
@@ -50,9 +51,10 @@ def load_either(
 ) -> Model | Windowed:
     """The model of a name or file of weights: for photos, or, of a video model, for clips."""
     place = pick_device(device)
-    loaded = load_predictor(
-        name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
-    )
+    with own_precision(place.type):
+        loaded = load_predictor(
+            name, device=place, dtype=pick_dtype(dtype, place), accept_license=accept_license
+        )
     if loaded.is_video:
         return Windowed(cast("VideoPredictor", loaded.predictor), loaded)
     return Model(loaded)

@@ -32,7 +32,19 @@ from .checkpoint import Checkpoint
 from .config import RangeChoice
 from .limits import ColorLimits
 
-VIDEO_FORMATS = ("vis", "side", "ffv1", "rrd", "exr", "npz", "png16", "pfm", "ply", "glb")
+VIDEO_FORMATS = (
+    "vis",
+    "side",
+    "ffv1",
+    "rrd",
+    "exr",
+    "exr-rgb",
+    "npz",
+    "png16",
+    "pfm",
+    "ply",
+    "glb",
+)
 _NAMES = {"vis": "_vis.mp4", "side": "_side.mp4", "ffv1": "_depth.mkv", "rrd": ".rrd"}
 _FRAME = re.compile(r"frame_(\d{6,})")
 _WITH_PHOTO = {"side", "rrd"}
@@ -59,7 +71,7 @@ class Outputs:
 
     def sequence_folder(self, name: str) -> Path:
         """The folder of a format that is one file per frame."""
-        return self.folder / f"{self.stem}_{name}"
+        return self.folder / f"{self.stem}_{name.removesuffix('-rgb')}"
 
     def staged(self, path: Path) -> Path:
         """Where a file or folder is made before it moves to its place."""

@@ -6,16 +6,20 @@ frame's own; what flickers is what the model says.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from nearfar.io.images import Photo
 from nearfar.io.video.clip import ClipFrame
 
+from ..metres import is_nearly_sky
 from ..predict import Model
 from .config import PER_FRAME_PART, VideoConfig
 from .cuts import find_cut
 from .state import FrameDepth, StreamState
+
+_LOG = logging.getLogger(__name__)
 
 
 class PerFrame:
@@ -38,7 +42,8 @@ class PerFrame:
         """Depth of every frame in order, one frame in memory."""
         state = state or StreamState()
         memory, fov_x_deg = state.cuts, state.fov_x_deg
-        settings = asdict(config.predict)
+        self._model.require(config.predict)
+        sky_frames = 0
         # a frame is held back until the next is there, so that the last one is known as such
         waiting: FrameDepth | None = None
         for count, frame in enumerate(frames, start=state.frames + 1):
@@ -49,10 +54,9 @@ class PerFrame:
             if is_cut:
                 fov_x_deg = None
             photo = Photo(rgb_HW3=frame.rgb_HW3)
-            result = self._model.predict(
-                photo, **{**settings, "fov_x_deg": settings["fov_x_deg"] or fov_x_deg}
-            )
-            result = replace(result, seconds=None)  # files do not depend on how fast it was
+            fov_x_deg = config.predict.fov_x_deg or fov_x_deg
+            result = self._model.of_photo(photo, replace(config.predict, fov_x_deg=fov_x_deg))
+            sky_frames += is_nearly_sky(result)
             fov_x_deg = result.fov_x_deg
             if waiting is not None:
                 yield waiting
@@ -65,3 +69,5 @@ class PerFrame:
                 last = after
         if waiting is not None:
             yield waiting._replace(state=last)
+        if sky_frames:
+            _LOG.warning("%d frames are taken for sky, nearly all of it: no depth", sky_frames)

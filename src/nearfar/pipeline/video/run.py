@@ -31,7 +31,14 @@ from .outputs import Outputs, frame_stem, write_outputs
 from .record import publish_clip, require_free
 from .state import ClipModel, FrameDepth
 
-SEQUENCES = ("exr", "npz", "pfm", "ply", "glb")  # written frame by frame from the full floats
+SEQUENCES = (
+    "exr",
+    "exr-rgb",
+    "npz",
+    "pfm",
+    "ply",
+    "glb",
+)  # written frame by frame from the full floats
 _SCENES = ("ply", "glb")
 
 
@@ -158,15 +165,19 @@ def _draw(
     report: ReadReport,
     on_frame: Callable[[int], None],
 ) -> None:
-    """Depth of all frames after the checkpoint, into parts and sequences; moves `done` on."""
+    """Depth of all frames after the checkpoint, into parts and sequences; moves `done` on.
+
+    A fault of the clip is raised when the frames before it are finished.
+    """
     started, before = time.perf_counter(), done.seconds
     frames: Iterator[ClipFrame] = clip.frames(start=done.stream.frames, report=report)
     if job.config.max_frames is not None:
         frames = islice(frames, max(0, job.config.max_frames - done.stream.frames))
     parts_folder = job.outputs.parts_folder
+    faults: list[InputError | ResourceError] = []
     with ExitStack() as open_part:
         part: PartWriter | None = None
-        for item in model.stream(frames, job.config, state=done.stream):
+        for item in model.stream(_until_fault(frames, faults), job.config, state=done.stream):
             if part is None:
                 part = open_part.enter_context(
                     PartWriter(
@@ -187,6 +198,18 @@ def _draw(
                 part = None
                 _require_metres(done, job)
             on_frame(1)
+    if faults:
+        raise faults[0]
+
+
+def _until_fault(
+    frames: Iterator[ClipFrame], faults: list[InputError | ResourceError]
+) -> Iterator[ClipFrame]:
+    """The frames up to the first that the clip cannot give; why goes to `faults`."""
+    try:
+        yield from frames
+    except (InputError, ResourceError) as fault:
+        faults.append(fault)
 
 
 def _count(done: Checkpoint, item: FrameDepth) -> None:

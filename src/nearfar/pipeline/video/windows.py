@@ -22,8 +22,10 @@ from nearfar.geometry.upsample import guided_indices
 from nearfar.io.video.clip import ClipFrame
 from nearfar.models.base import VideoPredictor, WindowDepth
 from nearfar.result import DepthKind, DepthResult
+from nearfar.settings import own_precision
 
 from ..metres import choose_camera, plausible_range
+from ..predict import device_type
 from .config import VideoConfig
 from .cuts import CutMemory, find_cut
 from .state import FrameDepth, ShotMetres, StreamState
@@ -94,9 +96,11 @@ class Windowed:
         """Depth of the window's frames; returns the state after them."""
         found = self._predict(window, state, config)
         metres, fov_x_deg = state.metres, state.fov_x_deg
-        if state.references is None and found.metres and config.predict.metric:
+        guesses = found.metres if config.predict.metric else ()
+        if guesses and state.references is None:
+            fov_x_deg = float(np.median([guess.fov_x_deg for guess in guesses]))
+        if guesses and metres is None:  # also where the shot began with nothing but sky
             metres = _shot_metres(found, seed=config.predict.seed)
-            fov_x_deg = float(np.median([guess.fov_x_deg for guess in found.metres]))
         after = StreamState(
             frames=state.frames + len(window.frames),
             cuts=window.memory,
@@ -121,7 +125,7 @@ class Windowed:
         """One window of the network, all finite; out of memory becomes a ResourceError."""
         frames_T3hw = torch.stack(window.prepared)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), own_precision(device_type(self._predictor)):
                 found = self._predictor.predict_window(
                     frames_T3hw,
                     references=state.references,
@@ -205,8 +209,9 @@ def _shot_metres(found: WindowDepth, *, seed: int) -> ShotMetres | None:
     metres = np.concatenate([guess.depth_HW.float().cpu().numpy() for guess in found.metres])
     usable = np.concatenate([guess.valid_HW.cpu().numpy() for guess in found.metres])
     usable &= np.isfinite(metres) & (metres > 0)
+    name = found.metres[0].name
     if usable.mean() < _LEAST_SHARE:
-        _LOG.warning("the metric reference says nothing about this shot")
+        _LOG.warning("%s sees hardly anything but sky in a window: no metres yet", name)
         return None
     stream = np.random.default_rng([seed, _ALIGNMENT])
     fit = fit_affine_ransac(depth, metres, usable, kind=found.kind, generator=stream)
@@ -216,7 +221,7 @@ def _shot_metres(found: WindowDepth, *, seed: int) -> ShotMetres | None:
         shift=float(fit.shift),
         low=low,
         high=high,
-        reference=found.metres[0].name,
+        reference=name,
     )
 
 
