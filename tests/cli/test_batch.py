@@ -369,6 +369,19 @@ def test_a_format_that_a_map_cannot_have_leaves_the_others(nearfar, photos, tmp_
     assert left.startswith("nearfar: error: ")
 
 
+def test_uncertainty_is_written_by_default_where_there_is_one(nearfar, photos, tmp_path):
+    """Without one nothing is missed, resuming included; asked for by name, it is told."""
+    photo, out = photos / "a.png", tmp_path / "out"
+    command = ("predict", photo, "-o", out)
+    assert nearfar(*command).code == 0
+    assert outputs(out) == ["a_depth.png", "a_vis.png"]
+    assert "1 skipped" in nearfar(*command, photos / "sub" / "b.jpg", "--resume").err
+    assert nearfar(*command, "--ensemble-size", 3, "--overwrite").code == 0
+    assert "a_uncertainty.png" in outputs(out)
+    ran = nearfar("predict", photo, "-o", tmp_path / "asked", "--save", "uncertainty")
+    assert (ran.code, "gives none from one hypothesis" in ran.err) == (1, True)
+
+
 def test_a_notice_names_its_photo(nearfar, photos, tmp_path):
     Image.fromarray(np.full((30, 40, 3), (0, 0, 255), np.uint8)).save(photos / "blue.png")
     ran = nearfar("predict", photos, "-o", tmp_path / "out", "--save", "vis")

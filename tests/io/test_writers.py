@@ -8,7 +8,7 @@ from nearfar.geometry.clouds import CloudOptions
 from nearfar.io.writers import WRITERS, check_formats, existing_outputs, save_result
 from nearfar.result import DepthKind, DepthResult
 
-ALL = ["png16", "npz", "exr", "pfm", "vis", "side", "ply", "glb"]
+ALL = ["png16", "npz", "exr", "pfm", "uncertainty", "vis", "side", "ply", "glb"]
 
 
 def smooth_metric(result_of):
@@ -17,19 +17,21 @@ def smooth_metric(result_of):
     fields = {name: result[name] for name in ("image", "intrinsics", "sky")}
     depth = (3 + 0.01 * u + 0.01 * v).astype(np.float32)
     depth[:, 20:] += 2
-    return DepthResult(depth=depth, kind="metric", valid=~result.sky, **fields)
+    return DepthResult(
+        depth=depth, kind="metric", valid=~result.sky, uncertainty=depth / 10, **fields
+    )
 
 
 def test_all_formats_under_their_names(result_of, tmp_path):
     assert [name for name in WRITERS if name != "exr-rgb"] == ALL
     files = save_result(smooth_metric(result_of), tmp_path / "o", ALL, stem="my photo.v2")
     assert [f.name.removeprefix("my photo.v2") for f in files] == [
-        *("_depth.png", "_depth.npz", "_depth.exr", "_depth.pfm", "_vis.png", "_side.png"),
-        *(".ply", ".glb"),
+        *("_depth.png", "_depth.npz", "_depth.exr", "_depth.pfm", "_uncertainty.png"),
+        *("_vis.png", "_side.png", ".ply", ".glb"),
     ]
     assert sorted(files) == sorted((tmp_path / "o").iterdir())
-    assert Image.open(files[4]).size == (31, 23) and Image.open(files[5]).size[0] > 62
-    assert len(trimesh.load(files[7]).geometry) == 1
+    assert Image.open(files[5]).size == (31, 23) and Image.open(files[6]).size[0] > 62
+    assert len(trimesh.load(files[8]).geometry) == 1
 
 
 @pytest.mark.parametrize("kind", ["scale_invariant", "affine_depth", "affine_log_depth"])

@@ -46,13 +46,15 @@ _PATIENCE_S = 0.2  # between two looks at photos that another run works on
 class Job:
     """What to do: the photos of this process, how to predict, what to write and to report.
 
-    by_hand: (scale, shift) that turn the map into metres, None = as the model gives it.
+    by_hand: (scale, shift) that turn the map into metres, None = as the model gives it. optional:
+    formats that are written where the map has what they show, and not missed where it has not.
     """
 
     items: list[InputItem]
     config: PredictConfig
     formats: list[str]
     output: Path
+    optional: frozenset[str] = frozenset()
     cloud: CloudOptions = field(default_factory=CloudOptions)
     by_hand: tuple[float, float] | None = None
     extra_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -233,6 +235,8 @@ class _Run:
         staged: dict[Path, Path] = {}
         faults: list[NearfarError] = []
         for name in self._job.formats:
+            if name in self._job.optional and result.uncertainty is None:
+                continue
             try:
                 (path,) = save_result(
                     result, stage, [name], stem=item.relative.name, cloud=self._job.cloud
@@ -256,7 +260,7 @@ class _Run:
         for name in self._job.formats:
             places = self._job.places(item, name)
             standing = [path for path in places if self._manifest.is_result(path, origin)]
-            if not standing:
+            if not standing and name not in self._job.optional:
                 return None
             found += standing
         latest = self._manifest.latest(origin) or record

@@ -25,6 +25,7 @@ from nearfar.settings import DEVICES, DTYPES
 from .progress import one_line
 
 _PREDICT = PredictConfig()
+DEFAULT_SAVE = ("png16,vis,uncertainty",)
 OUTPUT, NETWORK, RUN, METRES = "Output", "Network", "Run", "Metres and 3-D"
 
 Options = TypeVar("Options")
@@ -76,10 +77,11 @@ class PredictOptions:
         list[str],
         option(
             "--save",
-            help="Formats, comma-separated: png16, npz, exr, pfm, vis, side, ply, glb.",
+            help="Formats, comma-separated: png16, npz, exr, pfm, uncertainty, vis, side, ply, "
+            "glb. By default the uncertainty is left out where a model gives none.",
             panel=OUTPUT,
         ),
-    ] = field(default_factory=lambda: ["png16,vis"])
+    ] = field(default_factory=lambda: list(DEFAULT_SAVE))
     exr_rgb: ExrRgb = False
     steps: Annotated[
         int | None,

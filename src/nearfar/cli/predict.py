@@ -13,7 +13,7 @@ import typer
 from nearfar.errors import ConfigError, InputError
 from nearfar.predict_config import MAX_BY_HAND
 
-from .options import PredictOptions, as_command, named_formats, set_verbosity
+from .options import DEFAULT_SAVE, PredictOptions, as_command, named_formats, set_verbosity
 
 if TYPE_CHECKING:
     from nearfar.io.inputs import InputItem
@@ -78,6 +78,7 @@ def plan(options: PredictOptions) -> tuple[Job, list[str]]:
         items=items,
         config=config,
         formats=formats,
+        optional=frozenset({"uncertainty"} if options.save == list(DEFAULT_SAVE) else ()),
         output=options.output,
         cloud=CloudOptions(
             edge_filter=not options.no_edge_filter, outlier_filter=not options.no_outlier_filter

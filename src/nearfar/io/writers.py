@@ -78,6 +78,7 @@ WRITERS = {
     "exr": Writer(suffix="_depth.exr", write=_depth(exr.write)),
     "exr-rgb": Writer(suffix="_depth.exr", write=_depth(exr.write_with_rgb)),
     "pfm": Writer(suffix=".pfm", write=_depth(pfm.write), names_kind=True),
+    "uncertainty": Writer(suffix="_uncertainty.png", write=_depth(png16.write_uncertainty)),
     "vis": Writer(suffix="_vis.png", write=_write_vis),
     "side": Writer(suffix="_side.png", write=_write_side),
     "ply": Writer(suffix=".ply", write=_write_ply, is_scene=True),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearfar.errors import InputError
-from nearfar.io.depth.png16 import read, write
+from nearfar.errors import ConfigError, InputError
+from nearfar.io.depth.png16 import read, write, write_uncertainty
 from nearfar.result import DepthKind, DepthResult
 
 
@@ -82,3 +82,24 @@ def test_maps_of_a_series_share_given_ends(result_of, tmp_path):
     assert (float(text["near"]), float(text["far"])) == (10.0, 40.0)
     expected = np.clip(result.depth[result.valid], 10, 40)
     assert np.abs(read(path).depth[result.valid] - expected).max() <= 0.51 * 30 / 65534
+
+
+def test_the_uncertainty_has_a_file_of_its_own(tmp_path):
+    spread = np.array([[0.0001, 0.25, 90.0, np.nan]], np.float32)
+    depth = np.array([[1, 2, 3, np.nan]], np.float32)
+    given = {"depth": depth, "valid": np.isfinite(depth), "uncertainty": spread, "model": "m"}
+    write_uncertainty(DepthResult(kind=DepthKind.METRIC, **given), tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.array(image).tolist() == [[1, 250, 65535, 0]]  # millimetres
+        assert image.text["unit"] == "millimetre" and "deviation" in image.text["content"]
+    with pytest.raises(InputError, match="does not state unit and kind"):
+        read(tmp_path / "a.png")  # never taken for depth
+    write_uncertainty(DepthResult(kind=DepthKind.AFFINE_DEPTH, **given), tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as image:
+        codes, far = np.array(image).astype(np.float64), float(image.text["far"])
+    np.testing.assert_allclose((codes[0, :3] - 1) / 65534 * far, spread[0, :3], atol=1e-3)
+    with pytest.raises(ConfigError, match="m gives none"):
+        write_uncertainty(
+            DepthResult(kind=DepthKind.METRIC, **given | {"uncertainty": None}), tmp_path / "c.png"
+        )
+    assert not (tmp_path / "c.png").exists()

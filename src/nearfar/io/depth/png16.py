@@ -4,6 +4,7 @@ Metric values are rounded to whole millimetres (at least 1); pixels of 65.5355 m
 told and are written as 0 = invalid, which is logged. Other kinds: v in 1..65535 stands for
 near + (v - 1) / 65534 * (far - near), 0 = invalid; near, far and kind are PNG text. Both carry the
 result's other fields as PNG text `nearfar`; sky, uncertainty and the photo are not kept.
+The uncertainty has a file of its own (`write_uncertainty`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar.errors import InputError
+from nearfar.errors import ConfigError, InputError
 from nearfar.former_name import under_either_name
 from nearfar.result import DepthKind, DepthResult
 
@@ -51,6 +52,39 @@ def write(result: DepthResult, path: Path, *, limits: tuple[float, float] | None
         text.add_text("near", repr(near))
         text.add_text("far", repr(far))
     text.add_text("nearfar", to_json(result))
+    with atomic_path(path) as temporary:
+        Image.fromarray(codes).save(temporary, format="PNG", pnginfo=text)
+
+
+def write_uncertainty(result: DepthResult, path: Path) -> None:
+    """Write the standard deviation of every pixel as a 16-bit PNG, 0 = invalid.
+
+    Metric: millimetres, at least 1, at most 65535. Other kinds: v in 1..65535 stands for
+    (v - 1) / 65534 * far in the unit of the map; far is PNG text. ConfigError if there is none.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    if result.uncertainty is None:
+        raise ConfigError(
+            "uncertainty",
+            f"{result.model} gives none from one hypothesis",
+            "Use --ensemble-size 4, or leave it out",
+        )
+    known = result.uncertainty[result.valid].astype(np.float64)
+    text = PngInfo()
+    text.add_text("content", "standard deviation of the depth")
+    text.add_text("kind", result.kind.value)
+    text.add_text("model", result.model)
+    if result.kind is DepthKind.METRIC:
+        text.add_text("unit", "millimetre")
+        values = np.rint(np.minimum(known * 1000, 65535))
+    else:
+        far = float(known.max(initial=0.0))
+        text.add_text("far", repr(far))
+        values = 1 + np.rint(known / far * _STEPS) if far > 0 else np.ones(len(known))
+    codes = np.zeros(result.size_hw, np.uint16)
+    codes[result.valid] = np.maximum(values, 1).astype(np.uint16)
     with atomic_path(path) as temporary:
         Image.fromarray(codes).save(temporary, format="PNG", pnginfo=text)
 
