@@ -81,8 +81,8 @@ class Pooled(DARNetwork):
 
     def encode(self, image_B3HW: Tensor) -> Encoded:
         encoded = super().encode(image_B3HW)
-        assert encoded.tiny is not None
-        self.grid_hw = encoded.tiny.grid_hw
+        assert encoded.small is not None
+        self.grid_hw = encoded.small.grid_hw
         return encoded
 
     def begin(self, memory_BMD: Tensor, sizes_hw: list[GridSize]) -> PooledRun:  # type: ignore[override]

@@ -65,7 +65,7 @@ class Pool(NamedTuple):
 class StoredSemantics:
     """An encoder that gives semantics computed before."""
 
-    name = "stored"
+    name, stride = "stored", 8  # pixels of the squares a token
 
     def __init__(self, semantics_BLD: Tensor) -> None:
         self.semantics_BLD, self.width = semantics_BLD, semantics_BLD.shape[-1]

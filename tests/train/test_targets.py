@@ -12,7 +12,7 @@ from nearfar.tokenizers.presets import PRESETS as TOKENIZERS
 from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
 from nearfar.train.config import ModelConfig, Recipe
 from nearfar.train.frozen_parts import packaged_backbone
-from nearfar.train.recipe import recipe_table
+from nearfar.train.recipe import load_recipe, recipe_table
 from nearfar.train.sources import stream
 from nearfar.train.targets import (
     TrainedObjective,
@@ -22,9 +22,11 @@ from nearfar.train.targets import (
     read_initial,
 )
 from nearfar.weights.published import read_weights
+from nearfar.weights.registry import find
 from nearfar.weights.safe import sha256_of
 
 CPU = torch.device("cpu")
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def recipe_of(tmp_path, model: ModelConfig, objective: dict | None = None) -> Recipe:
@@ -204,6 +206,31 @@ def test_initial_weights_may_be_a_published_var(tmp_path):
     assert not any(name.startswith("tokenizer.") for name in state)
     save_file({"a": torch.ones(1)}, tmp_path / "own.safetensors")
     assert list(read_initial(tmp_path / "own.safetensors")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("depthart", ("semantic_prefix.embed.weight",)),
+        ("var_depth", ("condition.", "ladder.skip.weight")),
+    ],
+)
+def test_photo_recipes_start_from_the_embedded_model_on_another_encoder(name, new):
+    recipe = load_recipe(RECIPES / f"{name}_photo.toml")
+    target = build_target(recipe, CPU)
+    state = read_initial(Path(recipe.train.init_from))
+    faults = load_initial(target.network, state, strict=False)
+    assert target.encoder == "photo"
+    assert all(fault.startswith(new) and "shape" in fault for fault in faults)
+    tokenizer = target.network.tokenizer.state_dict()
+    assert all(torch.equal(t, state[f"tokenizer.{n}"].to(t)) for n, t in tokenizer.items())
+
+
+def test_the_photo_recipe_of_dar_freezes_the_embedded_encoder():
+    target = build_target(load_recipe(RECIPES / "dar_photo.toml"), CPU)
+    assert target.encoder_sha256 == find("photo-encoder").sha256
+    trained = {name for name, p in target.network.named_parameters() if p.requires_grad}
+    assert trained and not any(name.startswith("encoder.backbone.") for name in trained)
 
 
 def test_dar_starts_from_the_encoder_file_and_freezes_it_on_demand(tmp_path):

@@ -9,8 +9,10 @@ from micro_weights import filled, own_metadata
 
 from nearfar.encoders.tiny_video import TinyVideoConfig, TinyVideoEncoder
 from nearfar.errors import WeightsError
+from nearfar.models.dar.network import new_network
+from nearfar.models.dar.presets import MICRO_PHOTO
 from nearfar.weights import registry
-from nearfar.weights.load import load_encoder
+from nearfar.weights.load import load_encoder, load_predictor
 from nearfar.weights.safe import read_safetensors, sha256_of, write_safetensors
 from nearfar.weights.shared_stem import with_stem, without_stem
 
@@ -79,13 +81,31 @@ def test_dar_shares_its_frozen_photo_encoder(stem_file, tiny):
     whole = with_stem(stem_file, "dar", kept, sha256_of(stem_file))
     assert whole.keys() == state.keys()
     assert all(torch.equal(t, state[n]) for n, t in whole.items())
-    with pytest.raises(WeightsError, match="leaves its stem to tiny-encoder"):
+    with pytest.raises(WeightsError, match="leaves its stem to tiny-encoder or photo-encoder"):
         with_stem(stem_file, "dar", kept, "0" * 64)
+
+
+def test_dar_shares_the_photo_encoder_too(tmp_path, stem_file):
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    backbone = network.encoder.backbone.half().float()  # as an embedded file holds it
+    path = stem_file.with_name("photo_encoder.safetensors")
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in backbone.state_dict().items()}
+    write_safetensors(path, halves, own_metadata("photo_encoder", "photo"))
+    state = network.state_dict()
+    kept = without_stem("dar", state, sha256_of(path))
+    assert kept and not any(name.startswith("encoder.backbone.") for name in kept)
+    metadata = own_metadata(
+        "dar", "", asdict(MICRO_PHOTO), preset="custom", encoder_sha256=sha256_of(path)
+    )
+    file = write_safetensors(tmp_path / "dar.safetensors", kept, metadata)
+    found = load_predictor(file).predictor.network.state_dict()
+    assert found.keys() == state.keys()
+    assert all(torch.equal(t, state[n]) for n, t in found.items())
 
 
 def test_another_stem_in_the_package_is_refused(tmp_path, stem_file, network):
     path = written(tmp_path, network, sha256_of(stem_file))
     state = {name: tensor + 1 for name, tensor in network.stem.state_dict().items()}
     write_safetensors(stem_file, state, own_metadata("tiny_encoder", "tiny"))
-    with pytest.raises(WeightsError, match="leaves its stem to tiny-encoder, file .* not the one"):
+    with pytest.raises(WeightsError, match="leaves its stem to .*, file .* which is not here"):
         load_encoder(path)

@@ -5,7 +5,7 @@ licences.py   which non-commercial licences this user has accepted
 safe.py       reading and writing files: damage, code in pickles, NaN and zeros are refused
 published.py  what a file is: ours by its metadata, or a released checkpoint
 released.py   released checkpoints: nesting, prefixes, kind by names, config from shapes
-shared_stem.py  the tiny encoder inside others' files: left out, and taken from tiny-encoder's
+shared_stem.py  an encoder inside others' files: left out, and taken from the embedded one
 families.py   every family by its own description (nearfar/family.py); no torch
 networks.py   network of a kind on the meta device, tensors put in, faults named and counted
 convert.py    released checkpoint to our safetensors

@@ -1,8 +1,8 @@
-"""Files leave out the stem that they share with the embedded tiny encoder.
+"""Files leave out the stem that they share with an embedded encoder.
 
-The video encoder stands on it, DAR's photo encoder begins as it; both keep it frozen, and its
-tensors would be most of the file again. The sha256 of the stem's file stands in the metadata;
-another tiny encoder in the package is refused.
+The video encoder stands on the tiny encoder, DAR begins with that or with the photo encoder; they
+keep it frozen, and its tensors would be most of the file again. The sha256 of the stem's file
+stands in the metadata; a package without that very file is refused.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor
 from nearfar.errors import WeightsError
 
 from .families import NETWORKS
-from .registry import ENTRIES, converted_path, find
-from .safe import read_safetensors, require_sha256
+from .registry import ENTRIES, converted_path
+from .safe import read_safetensors, sha256_of
 
-STEM = "tiny-encoder"
+STEMS = ("tiny-encoder", "photo-encoder")
 
 
 def without_stem(family: str, tensors: Mapping[str, Tensor], stem_sha256: str) -> dict[str, Tensor]:
     """What a file must hold: everything but a stem that is still the embedded one in fp16."""
     prefix = _prefix_of(family)
-    if prefix is None or not stem_sha256 or stem_sha256 != find(STEM).sha256:
+    if prefix is None or (path := _stem_file(stem_sha256)) is None:
         return dict(tensors)
-    stem, _ = read_safetensors(converted_path(ENTRIES[STEM]))
+    stem, _ = read_safetensors(path)
     inside = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
     if inside.keys() != stem.keys() or not all(_is_same(t, stem[n]) for n, t in inside.items()):
         return dict(tensors)
@@ -41,16 +41,21 @@ def with_stem(
     prefix = _prefix_of(family)
     if prefix is None or any(name.startswith(prefix) for name in tensors):
         return tensors
-    stem = converted_path(ENTRIES[STEM])
-    try:
-        require_sha256(stem, stem_sha256)
-    except WeightsError as error:
+    stem = _stem_file(stem_sha256)
+    if stem is None:
         raise WeightsError(
             path,
-            f"leaves its stem to {STEM}, file {stem_sha256[:12]}..., which is not the one here",
+            f"leaves its stem to {' or '.join(STEMS)}, file {stem_sha256[:12]}..., "
+            "which is not here",
             "Install the version of nearfar it was trained with, or train it again",
-        ) from error
+        )
     return tensors | {prefix + name: tensor for name, tensor in read_safetensors(stem)[0].items()}
+
+
+def _stem_file(sha256: str) -> Path | None:
+    """The embedded encoder's file that has this hash; None if none has."""
+    files = (converted_path(ENTRIES[name]) for name in STEMS)
+    return next((path for path in files if path.is_file() and sha256_of(path) == sha256), None)
 
 
 def _prefix_of(family: str) -> str | None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from nearfar.encoders.photo import PhotoEncoderConfig
 from nearfar.errors import ConfigError
 from nearfar.models.dar.config import DARConfig
 from nearfar.models.dar.presets import RELEASED, SMALL, TINY
@@ -24,6 +25,7 @@ def test_defaults_are_sound_and_faults_are_found_at_once():
         ({"layers": 4}, "4 is even"),
         ({"heads": 7}, "7 do not divide width 960"),
         ({"vit": None}, "one photo encoder"),
+        ({"photo": PhotoEncoderConfig()}, "one photo encoder"),
         ({"bins": 2}, "2 cannot narrow"),
         ({"width": 0}, "0 is not a positive integer"),
         ({"fractions": (0.5, 0.25)}, "must rise to 1"),
@@ -35,7 +37,7 @@ def test_defaults_are_sound_and_faults_are_found_at_once():
         ({"hidden_width": 190}, "no multiple of 4"),
         ({"spacing": "log", "bin_rule": "elastic"}, "paper's rule only"),
         ({"token_width": 1538}, "no multiple of 4"),
-        ({"has_prior": True}, "needs the tiny encoder's depth"),
+        ({"has_prior": True}, "needs a small encoder's depth"),
     ],
 )
 def test_impossible_configs_are_named(changes, words):

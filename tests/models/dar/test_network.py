@@ -37,8 +37,9 @@ def test_presets_have_the_exact_sizes(meta, name):
     assert own - ours + dead_parameters(network.config) == spec
 
 
-def test_tiny_fits_into_its_file(meta):
-    assert 2 * count(meta(PRESETS["tiny"])) < 25e6
+@pytest.mark.parametrize("name", ["tiny", "tiny_photo"])
+def test_tiny_fits_into_its_file(meta, name):
+    assert 2 * count(meta(PRESETS[name])) < 25e6
 
 
 def test_parts_of_the_released_network(meta):

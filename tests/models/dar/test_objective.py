@@ -112,7 +112,7 @@ def test_frozen_encoder_and_refusals(micro):
     with pytest.raises(ConfigError, match=r"cut_depth: 1\.5"):
         DARObjective(network, cut_depth=1.5)
     network.encoder = torch.nn.Identity()
-    with pytest.raises(ConfigError, match="only the tiny encoder"):
+    with pytest.raises(ConfigError, match="only a small encoder"):
         DARObjective(network, freeze_encoder=True)
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.models.dar.network import new_network
 from nearfar.models.dar.photo_encoder import VitEncoder
-from nearfar.models.dar.presets import RELEASED
+from nearfar.models.dar.presets import MICRO_PHOTO, RELEASED
+from nearfar.models.dar.sample import at_size, sample_steps
 
 CONFIG = replace(
     RELEASED,
@@ -48,7 +50,7 @@ def test_memory_is_made_of_the_last_four_blocks(encoder, monkeypatch):
     )
     encoded = encoder(torch.rand(1, 3, 28, 84, generator=torch.Generator().manual_seed(0)))
     assert [*asked[0]] == [1, 2, 3, 4]
-    assert encoded.memory_BMD.shape == (1, 12, 32) and encoded.tiny is None
+    assert encoded.memory_BMD.shape == (1, 12, 32) and encoded.small is None
     assert encoded.context_BChw.shape == (1, 16, 8, 24)
 
 
@@ -78,7 +80,7 @@ def test_shapes_and_scale(micro):
         encoder.backbone.maps.bias[0] += 1  # e times as far everywhere
         farther = encoder(image)
     assert (farther.memory_BMD - encoded.memory_BMD).abs().max() > 1e-3
-    assert torch.allclose(farther.tiny.log_depth_BHW, encoded.tiny.log_depth_BHW + 1, atol=1e-5)
+    assert torch.allclose(farther.small.log_depth_BHW, encoded.small.log_depth_BHW + 1, atol=1e-5)
 
 
 def test_a_frozen_backbone_keeps_weights_and_statistics(micro):
@@ -107,4 +109,57 @@ def test_bfloat16_beside_a_float32_backbone(micro):
     encoder.backbone.float()
     encoded = encoder(torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0)))
     assert encoded.memory_BMD.dtype == encoded.context_BChw.dtype == torch.bfloat16
-    assert encoded.tiny.log_depth_BHW.dtype == torch.float32
+    assert encoded.small.log_depth_BHW.dtype == torch.float32
+
+
+@pytest.fixture
+def photo_network():
+    """A small network on the photo encoder, fresh."""
+    return new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0)).eval()
+
+
+def test_the_photo_encoder_gives_memory_context_and_its_own_depth(photo_network):
+    image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        encoded = photo_network.encode(image)
+        said = photo_network.encoder.backbone(image)
+    h, w = said.grid_hw
+    assert encoded.memory_BMD.shape == (2, h * w, MICRO_PHOTO.memory_width)
+    assert encoded.context_BChw.shape == (2, 8, 32, 48)
+    assert torch.equal(encoded.small.log_depth_BHW, said.log_depth_BHW)
+    assert said.tokens_BLD.std() > 1e-3  # fresh weights let the photo through
+
+
+def test_tokens_of_the_photo_encoder_are_told_where_they_lie(photo_network, monkeypatch):
+    encoder, image = photo_network.encoder, torch.full((1, 3, 64, 64), 0.5)
+    with torch.no_grad():
+        said = encoder.backbone(image)
+        before = encoder(image).context_BChw
+        tokens_BLD = said.tokens_BLD.clone()
+        tokens_BLD[:, 0] += 10  # the upper left corner
+        monkeypatch.setattr(
+            encoder.backbone, "forward", lambda image_B3HW: said._replace(tokens_BLD=tokens_BLD)
+        )
+        moved = (encoder(image).context_BChw - before).abs().amax(dim=(0, 1))
+    assert moved[:4, :4].max() > 1e-3 and moved[8:, 8:].max() == 0
+
+
+def test_a_frozen_photo_encoder_keeps_its_statistics(photo_network):
+    network = photo_network
+    network.encoder.freeze()
+    before = {n: t.clone() for n, t in network.encoder.backbone.state_dict().items()}
+    encoded = network.train().encode(torch.rand(2, 3, 64, 64, generator=torch.Generator()))
+    (encoded.memory_BMD.sum() + encoded.context_BChw.sum()).backward()
+    assert all(torch.equal(t, before[n]) for n, t in network.encoder.backbone.state_dict().items())
+    assert network.encoder.local.weight.grad.abs().sum() > 0
+
+
+def test_a_fresh_network_on_the_photo_encoder_answers_with_its_depth(photo_network):
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        photo_network.encoder.backbone.decoder.globals[-1].bias[0] = 1.0  # about e metres
+        sizes_hw = photo_network.sizes((64, 64))
+        encoded = photo_network.encode(image)
+        steps = sample_steps(photo_network, encoded, sizes_hw, stop_at=len(sizes_hw))
+        said = at_size(encoded.small.log_depth_BHW[:, None], steps[-1].depth_B1hw.shape[-2:])
+    assert (steps[-1].depth_B1hw.log() - said).abs().max() < 0.05

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from nearfar.errors import ConfigError
+from nearfar.models.dar.network import new_network
 from nearfar.models.dar.predictor import DARPredictor
+from nearfar.models.dar.presets import MICRO_PHOTO
 from nearfar.pipeline.predict import Model
 from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
@@ -93,6 +95,16 @@ def test_bfloat16_stays_close(predictor, micro):
     found = low.predict(photo(), asked(1), area=1536, generators=seeds(1)).depth_Shw
     assert found.dtype == torch.float32
     assert (found.log() - exact.log()).abs().median() < 0.05
+
+
+def test_on_the_photo_encoder():
+    network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
+    predictor = DARPredictor(network, dtype=torch.bfloat16)
+    assert predictor.default_area == 64 * 64
+    assert network.encoder.backbone.decoder.maps.weight.dtype == torch.float32
+    out = predictor.predict(photo(), asked(1), area=64 * 64, generators=seeds(2))
+    assert out.depth_Shw.shape == out.spread_Shw.shape == (2, 64, 64)
+    assert out.reference.name == "photo" and out.reference.depth_HW.shape == (64, 64)
 
 
 def test_extreme_photos(predictor):

@@ -144,7 +144,7 @@ def test_with_a_prior_a_fresh_network_says_what_its_encoder_says(micro):
             encoded = network.encode(image)
             sizes = network.sizes((32, 48))
             steps = sample_steps(network, encoded, sizes, stop_at=len(sizes))
-        said = at_size(encoded.tiny.log_depth_BHW[:, None], steps[0].depth_B1hw.shape[-2:])
+        said = at_size(encoded.small.log_depth_BHW[:, None], steps[0].depth_B1hw.shape[-2:])
         for step in steps:
             assert (step.depth_B1hw.log() - said).abs().max() < 0.03
 

@@ -9,7 +9,6 @@ import torch
 from nearfar.errors import ConfigError
 from nearfar.models.depthart.network import DepthARTNetwork, fold_modulation, new_network
 from nearfar.models.depthart.presets import MICRO, TINY
-from nearfar.tokenizers.presets import TINY as TINY_TOKENIZER
 
 
 def close(actual, expected, tolerance=1e-5):
@@ -69,13 +68,15 @@ def test_one_masked_pass_equals_the_cached_run(networks, photo, name, dtype):
 
 
 class FakeEncoder:
-    name, width, stride = "fake", TINY.semantics_width, 8
+    name, width = "fake", TINY.semantics_width
 
-    def __init__(self, tokens=TINY_TOKENIZER.grid**2):
-        self.tokens = tokens
+    def __init__(self, stride=8):
+        self.stride = stride
 
     def semantics(self, image):
-        return torch.linspace(-1, 1, self.width).expand(len(image), self.tokens, -1)
+        """The photo's own means, a token every stride pixels."""
+        cells = torch.nn.functional.avg_pool2d(image[:, :1], self.stride)
+        return cells.flatten(2).transpose(1, 2).expand(-1, -1, self.width)
 
 
 def test_semantics_as_photo_tokens():
@@ -85,10 +86,16 @@ def test_semantics_as_photo_tokens():
     assert photo.shape == (1, 144, 208) and network.prefix_count == 144
     prefill = network.begin(photo)
     assert prefill.logits_BLV.shape == (1, 1, 1024) and prefill.cache.length == 145
-    with pytest.raises(ConfigError, match="100 semantic tokens, 144 feature cells"):
-        network.photo_vectors(image, FakeEncoder(100))
     with pytest.raises(ConfigError, match="no encoder, semantics 208 wide"):
         network.photo_vectors(image, None)
+
+
+def test_an_encoder_of_another_stride_gives_a_token_a_cell_too():
+    network = new_network(TINY, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, 192, 256, generator=torch.Generator().manual_seed(0))
+    fine, coarse = (network.photo_vectors(image, FakeEncoder(stride)) for stride in (8, 16))
+    assert fine.shape == coarse.shape == (1, 144, 208)
+    torch.testing.assert_close(fine, coarse)  # area means of the same photo
 
 
 def test_fresh_networks_repeat_and_leave_the_global_state():

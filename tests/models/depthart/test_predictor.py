@@ -11,7 +11,7 @@ from nearfar.errors import ConfigError
 from nearfar.models.depthart import predictor as module
 from nearfar.models.depthart.network import new_network
 from nearfar.models.depthart.predictor import DepthARTPredictor
-from nearfar.models.depthart.presets import TINY
+from nearfar.models.depthart.presets import TINY, TINY_PHOTO
 from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
@@ -96,6 +96,19 @@ def test_encoder_prefix_log_curve_and_metres(seeds):
     assert encoder.size_hw[1] > 1.8 * encoder.size_hw[0]  # seen in the photo's own shape
     with pytest.raises(ConfigError, match="no encoder"):
         DepthARTPredictor(network)
+
+
+def test_an_encoder_of_larger_stride_sees_more_and_tells_metres_from_more(seeds):
+    network = new_network(TINY_PHOTO, generator=torch.Generator().manual_seed(0))
+    encoder = FakeEncoder()
+    encoder.width, encoder.stride, seen = 144, 16, []
+    encoder.semantics = lambda image: seen.append(image) or torch.zeros(1, 144, 144)
+    predictor = DepthARTPredictor(network, encoder, metric_encoder=encoder)
+    out = run(predictor, seeds(1), photo(300, 400))
+    assert predictor.default_area == 96 * 96 and seen[0].shape == (1, 3, 192, 192)
+    assert out.depth_Shw.shape == (1, 96, 96) and out.guide_hw3.shape == (96, 96, 3)
+    assert encoder.size_hw == (160, 224)  # near 192 x 192 pixels, in the photo's own shape
+    assert out.reference.depth_HW.shape == (96, 96)
 
 
 def test_what_has_no_meaning_is_refused_with_the_reason(make, seeds):

@@ -32,7 +32,7 @@ def test_published_sizes(name, transformer):
     assert config.tokenizer.token_count == (2240 if name == "d36" else 680)
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny_rgb"])
+@pytest.mark.parametrize("name", ["tiny", "tiny_photo", "tiny_rgb"])
 def test_ours_are_small_in_fp16(name):
     with torch.device("meta"):
         network = DepthARTNetwork(PRESETS[name])

@@ -4,8 +4,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nearfar.models.depthart.presets import DEPTHART, MICRO, TINY
-from nearfar.models.depthart.square import squash, squash_photo
+from nearfar.encoders.photo import PRESETS as PHOTO_ENCODERS
+from nearfar.encoders.photo import PhotoEncoder
+from nearfar.encoders.tiny import PRESETS as TINY_ENCODERS
+from nearfar.encoders.tiny import TinyEncoder
+from nearfar.models.depthart.presets import DEPTHART, MICRO, TINY, TINY_PHOTO
+from nearfar.models.depthart.square import photo_side, squash_depth, squash_photo
 
 
 def test_photos_shrink_by_area_and_grow_by_bicubic():
@@ -25,26 +29,33 @@ def test_photos_of_the_published_network_shrink_by_pillows_bicubic():
     assert apart.abs().mean() < 0.4
 
 
+def test_an_encoder_sees_a_token_a_cell_whatever_its_stride():
+    encoder = PhotoEncoder(PHOTO_ENCODERS["micro"])
+    assert squash_photo(torch.zeros(1, 3, 192, 256), TINY_PHOTO, encoder).shape[-2:] == (192, 192)
+    assert squash_photo(torch.zeros(1, 3, 192, 256), TINY_PHOTO).shape[-2:] == (96, 96)
+    tiny = TinyEncoder(TINY_ENCODERS["micro"])
+    assert photo_side(TINY, tiny) == photo_side(TINY, None) == 96
+
+
 def test_depth_equals_golden_where_all_is_known(networks, golden):
     network, io = networks["depthart"], golden("depthart")
     depth = io["in.depth"][:, 0]
     known = torch.ones_like(depth, dtype=torch.bool)
-    square = squash(io["in.image01"], depth, valid_BHW=known, sky_BHW=~known, config=network.config)
+    image = squash_depth(depth, valid_BHW=known, sky_BHW=~known, config=network.config)
     assert network.config.curve == DEPTHART.curve == "linear_q98"
-    assert torch.equal(square.photo_B3HW, io["in.image01"])
+    assert torch.equal(squash_photo(io["in.image01"], network.config), io["in.image01"])
     expected = io["out.depth_normalised"].expand(-1, 3, -1, -1)
-    torch.testing.assert_close(square.depth_BCHW, expected, atol=1e-6, rtol=0)
-    f = network.tokenizer.features(square.depth_BCHW)
+    torch.testing.assert_close(image, expected, atol=1e-6, rtol=0)
+    f = network.tokenizer.features(image)
     torch.testing.assert_close(f, io["out.f_depth"], atol=1e-5, rtol=0)
 
 
 def test_sky_and_unknown_pixels_are_the_far_end_and_do_not_count():
     depth = torch.linspace(1, 5, 96 * 96).view(1, 96, 96).clone()
     valid, sky = torch.ones(1, 96, 96, dtype=torch.bool), torch.zeros(1, 96, 96, dtype=torch.bool)
-    image = torch.zeros(1, 3, 96, 96)
-    whole = squash(image, depth, valid_BHW=valid, sky_BHW=sky, config=TINY).depth_BCHW
+    whole = squash_depth(depth, valid_BHW=valid, sky_BHW=sky, config=TINY)
     sky[:, :10], valid[:, 10:20] = True, False
     depth[:, :20] = 0
-    holed = squash(image, depth, valid_BHW=valid, sky_BHW=sky, config=TINY).depth_BCHW
+    holed = squash_depth(depth, valid_BHW=valid, sky_BHW=sky, config=TINY)
     assert (holed[:, :, :20] == 1).all() and holed[:, :, 20:].min() == -1
     assert whole[:, :, :20].max() < 0

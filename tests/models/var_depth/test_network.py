@@ -131,23 +131,36 @@ def test_released_conditions_run(generator):
 
 
 class Encoder:
-    name, stride = "made", 4
+    name = "made"
 
-    def __init__(self, width, cells):
-        self.width, self.cells = width, cells
+    def __init__(self, width, stride=4):
+        self.width, self.stride = width, stride
 
     def semantics(self, image_B3HW):
-        return image_B3HW.mean(dim=(2, 3))[:, None, :1].expand(-1, self.cells, self.width)
+        cells = torch.nn.functional.avg_pool2d(image_B3HW[:, :1], self.stride)
+        weights = torch.arange(1.0, self.width + 1)
+        return cells.flatten(2).transpose(1, 2) * weights
 
 
 def test_semantics_of_an_encoder_are_the_photo(micro, photo, generator):
     network = micro(photo="encoder", semantics_width=6)
-    given = network.condition_on(photo, encoder=Encoder(6, 100))
+    given = network.condition_on(photo, encoder=Encoder(6))
     assert given.features.fine_BCHW.shape[-1] == 40 and given.features.middle_BCHW.shape[-1] == 20
     assert network.all_logits(inputs_of(network, generator), given).shape == (2, 385, 16)
-    for wrong in (None, Encoder(5, 100), Encoder(6, 25)):
+    for wrong in (None, Encoder(5)):
         with pytest.raises(ConfigError, match="VAR-Depth"):
             network.condition_on(photo, encoder=wrong)
+
+
+def test_an_encoder_of_another_stride_sees_a_larger_photo(micro, generator):
+    network = micro(photo="encoder", semantics_width=6)
+    large = torch.rand(2, 3, 120, 160, generator=generator)
+    fine, coarse = (
+        network.condition_on(large, encoder=Encoder(6, stride)).features for stride in (4, 8)
+    )
+    assert coarse.coarse_BChw.shape == (2, 6, 10, 10) and coarse.fine_BCHW.shape[-1] == 40
+    torch.testing.assert_close(fine.coarse_BChw, coarse.coarse_BChw, atol=1e-2, rtol=0)
+    torch.testing.assert_close(fine.fine_BCHW, coarse.fine_BCHW, atol=1e-2, rtol=0)
 
 
 def test_tiny_fits_into_25_mb_of_half_floats():

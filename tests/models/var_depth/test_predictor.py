@@ -103,6 +103,7 @@ class MetricMade(nn.Module):
         return torch.ones(len(image_B3HW), 100, 6)
 
     def metric(self, image_B3HW):
+        self.size_hw = image_B3HW.shape[-2:]
         depth = image_B3HW[:, 0] + 2
         return MetricGuess(depth, depth > 0, torch.tensor([55.0]))
 
@@ -116,6 +117,11 @@ def test_metric_reference_lies_on_the_map(micro, image):
     reference = predictor.predict(image, generators=seeds(1), **SMALL).reference
     assert reference.depth_HW.shape == reference.valid_HW.shape == (40, 40)
     assert reference.fov_x_deg == 55 and reference.name == "made" and reference.depth_HW.min() >= 2
+    assert encoder.size_hw == (36, 48)  # near 40 x 40 pixels, in the photo's own shape
+    encoder.stride = 8  # sees twice the side
+    found = predictor.predict(image, generators=seeds(1), **SMALL)
+    assert encoder.size_hw == (72, 96) and found.reference.depth_HW.shape == (40, 40)
+    assert found.depth_Shw.shape == (1, 40, 40) and found.guide_hw3.shape == (40, 40, 3)
 
 
 def test_other_numbers_of_stages_are_refused(micro):

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal, get_args, get_type_hints
 
 from nearfar.encoders.dinov2 import DinoV2Config
+from nearfar.encoders.photo import PhotoEncoderConfig
 from nearfar.encoders.tiny import TinyEncoderConfig
 from nearfar.errors import ConfigError
 
@@ -18,13 +19,14 @@ _VIT_L = DinoV2Config(width=1024, depth=24, heads=16)
 class DARConfig:
     """The paper's behavior at the size `small`; the last eleven fields hold the decisions.
 
-    vit or tiny: the photo encoder. token_width: of the tokens outside the transformer. near, far:
-    metres of the bins. last_grid: finest tokens of a photo of 3:4; fractions: the steps' share of
-    it. bin_grid: bin pixels a side per token. area: network pixels when none are asked for.
+    vit, tiny or photo: the photo encoder. token_width: of the tokens outside the transformer. near,
+    far: metres of the bins. last_grid: finest tokens of a photo of 3:4; fractions: the steps' share
+    of it. bin_grid: bin pixels a side per token. area: network pixels when none are asked for.
     """
 
     vit: DinoV2Config | None = _VIT_L
     tiny: TinyEncoderConfig | None = None
+    photo: PhotoEncoderConfig | None = None
     neck_widths: tuple[int, int, int, int] = (256, 512, 1024, 1024)
     layers: int = 5
     width: int = 960
@@ -67,7 +69,7 @@ _POSITIVE = (
     "layers", "width", "heads", "token_width", "memory_width", "context_width", "decoder_width",
     "hidden_width", "bins", "bin_width", "bin_kernel", "bin_grid", "multiple", "area",
 )  # fmt: skip
-GROUPS = 4  # of every GroupNorm over decoder and tiny context
+GROUPS = 4  # of every GroupNorm over decoder and a small encoder's context
 
 
 def check(config: DARConfig) -> None:
@@ -76,8 +78,8 @@ def check(config: DARConfig) -> None:
         value = getattr(config, name)
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"DARConfig.{name}", f"{value!r} is not a positive integer")
-    if (config.vit is None) == (config.tiny is None):
-        raise ConfigError("DARConfig.vit", "one photo encoder is needed", "Give vit or tiny")
+    if [config.vit, config.tiny, config.photo].count(None) != 2:
+        raise ConfigError("DARConfig.vit", "one photo encoder is needed", "Give vit, tiny or photo")
     if not (math.isfinite(config.far) and 0 < config.near < config.far):
         raise ConfigError(
             "DARConfig.near", f"range {config.near} to {config.far} m", "Needs 0 < near < far"
@@ -126,14 +128,14 @@ def _check_choices(config: DARConfig) -> None:
     if config.memory_stride not in (8, 14):
         raise ConfigError("DARConfig.memory_stride", f"{config.memory_stride}", "Use 14 or 8")
     normed = ("decoder_width", "hidden_width") if config.norm == "group" else ()
-    for name in (*normed, *(("context_width",) if config.tiny is not None else ())):
+    for name in (*normed, *(("context_width",) if config.vit is None else ())):
         if getattr(config, name) % GROUPS:
             raise ConfigError(
                 f"DARConfig.{name}", f"{getattr(config, name)} is no multiple of {GROUPS}"
             )
-    if config.has_prior and (config.tiny is None or config.bin_rule != "paper"):
+    if config.has_prior and (config.vit is not None or config.bin_rule != "paper"):
         raise ConfigError(
-            "DARConfig.has_prior", "needs the tiny encoder's depth and bins by the paper's rule"
+            "DARConfig.has_prior", "needs a small encoder's depth and bins by the paper's rule"
         )
     if config.spacing == "log" and config.bin_rule != "paper":
         raise ConfigError("DARConfig.spacing", "log bins follow the paper's rule only")

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nearfar.encoders.efficientnet_lite import ScaledConv
+from nearfar.encoders.photo import PhotoEncoder
+from nearfar.encoders.tiny import TinyEncoder
 from nearfar.errors import ConfigError
 
 from .bins import (
@@ -33,7 +36,7 @@ from .bins import (
     uniform_bins,
 )
 from .config import GROUPS, DARConfig
-from .photo_encoder import Encoded, TinyMemory, VitEncoder
+from .photo_encoder import Encoded, SmallMemory, VitEncoder
 from .transformer import CachedRun, GridSize, RecomputedRun, Transformer, step_sizes
 
 _QUERY_IMAGE = (3, 4)  # aspect of the photos the stored query tokens belong to
@@ -62,7 +65,7 @@ class DARNetwork(nn.Module):
         super().__init__()
         self.config = config
         hidden, width = config.hidden_width, config.token_width
-        self.encoder = VitEncoder(config) if config.tiny is None else TinyMemory(config)
+        self.encoder = SmallMemory(config) if config.vit is None else VitEncoder(config)
         h, w = self.sizes(_QUERY_IMAGE)[0]
         self.query_tokens = nn.Parameter(torch.zeros(1, h * w, width))
         self.level_embedding = None
@@ -170,8 +173,8 @@ class DARNetwork(nn.Module):
             return None
         if before is not None:
             return F.interpolate(before.depth_B1hw.detach(), size=size_hw, mode="nearest")
-        assert encoded.tiny is not None
-        log_B1hw = _bilinear(encoded.tiny.log_depth_BHW.float()[:, None], size_hw)
+        assert encoded.small is not None
+        log_B1hw = _bilinear(encoded.small.log_depth_BHW.float()[:, None], size_hw)
         return log_B1hw if self.config.spacing == "log" else log_B1hw.exp()
 
     def inject(
@@ -272,19 +275,24 @@ def init_weights(network: DARNetwork, *, generator: torch.Generator) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
         if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
+            if module.weight is not None:
+                nn.init.ones_(module.weight)
         elif name.endswith(("ls1", "ls2")):
             nn.init.ones_(module.gamma)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             _draw(name, module, network.config, generator)
+            if isinstance(module, ScaledConv):
+                nn.init.ones_(module.scale)
     if network.config.has_prior:  # so that a fresh network answers with it
         for parameter in network.probability.conv2.parameters():
             parameter.zero_()
-    tiny = network.config.tiny
-    if tiny is not None:  # its residual branches start as the identity
-        for name, module in network.encoder.named_modules():
+    backbone = network.encoder.backbone
+    if isinstance(backbone, TinyEncoder):  # its residual branches start as the identity
+        for name, module in backbone.named_modules():
             if name.endswith("norm2") and isinstance(module, nn.BatchNorm2d):
                 nn.init.zeros_(module.weight)
+    elif isinstance(backbone, PhotoEncoder):  # and its maps at one depth
+        nn.init.zeros_(backbone.decoder.maps.weight)
 
 
 def _draw(

@@ -20,7 +20,7 @@ from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.models.base import Losses
 
 from .network import DARNetwork, new_network
-from .photo_encoder import TinyMemory
+from .photo_encoder import SmallMemory
 from .sample import Step, at_photo, sample_steps
 
 # How likely the truth was by a step's bins: what teaches them to spread (ours, not the paper's).
@@ -134,7 +134,7 @@ class DARObjective:
     """Losses of a batch in metres, sky and unknown depth left out.
 
     is_capped: truth beyond the config's `far` counts as `far` (released code: as it is, out of
-    reach). freeze_encoder: of the tiny encoder. is_checkpointed: less memory, more time. cut_depth,
+    reach). freeze_encoder: if it is small. is_checkpointed: less memory, more time. cut_depth,
     cut_flip: probability per photo of those augmentations (released: 0.25 and 0).
     likelihood: weight of the first bins' cross-entropy, 0 = as the paper.
     """
@@ -154,8 +154,8 @@ class DARObjective:
             if not 0 <= chance <= 1:
                 raise ConfigError(name, f"{chance} is not a probability")
         if freeze_encoder:
-            if not isinstance(network.encoder, TinyMemory):
-                raise ConfigError("freeze_encoder", "only the tiny encoder can be frozen")
+            if not isinstance(network.encoder, SmallMemory):
+                raise ConfigError("freeze_encoder", "only a small encoder can be frozen")
             network.encoder.freeze()
         network.checkpointed(is_checkpointed)
         self.network = network

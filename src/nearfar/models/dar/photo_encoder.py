@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from nearfar.encoders.dinov2 import PATCH, DinoV2, normalize_rgb
 from nearfar.encoders.outputs import DEPTH_CELLS, EncoderOutput
+from nearfar.encoders.photo import PhotoEncoder
 from nearfar.encoders.tiny import TinyEncoder
 
 from .config import GROUPS, DARConfig
@@ -25,11 +26,11 @@ NECK_GROUPS = 16
 
 
 class Encoded(NamedTuple):
-    """memory_BMD for the transformer; context_BChw for the bins; what the tiny encoder said."""
+    """memory_BMD for the transformer; context_BChw for the bins; what a small encoder said."""
 
     memory_BMD: Tensor
     context_BChw: Tensor
-    tiny: EncoderOutput | None
+    small: EncoderOutput | None
 
 
 class ResidualUnit(nn.Module):
@@ -151,28 +152,34 @@ class VitEncoder(nn.Module):
         return self.out_layer(cat([self.layer1(p1), self.layer2(p2), p3, a4], dim=1)), context_BChw
 
 
-# The photo encoder of `dar-tiny`: our tiny encoder's tokens and its log depth in metres.
+# The photo encoder of `dar-tiny`: a small encoder of ours, its tokens and its log depth in metres.
 #
 # Memory: one token per 8x8 working pixels, with the log depth under it (ln(metres), so that scale
 # reaches the transformer). Context: dense 3x3 convolutions over the photo at half size, beside the
-# log depth and the sky.
+# log depth and the sky; and, where tokens are finer than those of the steps, what they say there.
 
 _EXTRA = 2  # log depth and sky, into the context
 
 
-class TinyMemory(nn.Module):
-    """Memory and context of a photo by `TinyEncoder`, frozen or trained with the rest."""
+class SmallMemory(nn.Module):
+    """Memory and context of a photo by a small encoder, frozen or trained with the rest."""
 
     def __init__(self, config: DARConfig) -> None:
         super().__init__()
-        assert config.tiny is not None
-        width = config.context_width
-        self.backbone = TinyEncoder(config.tiny)
+        width, local = config.context_width, 0
+        self.backbone: TinyEncoder | PhotoEncoder
+        self.local: nn.Conv2d | None = None
+        if config.tiny is not None:
+            self.backbone = TinyEncoder(config.tiny)
+        else:
+            assert config.photo is not None
+            self.backbone, local = PhotoEncoder(config.photo), width
+            self.local = nn.Conv2d(config.photo.width, local, 1)
         self.is_frozen = False
         self.memory = nn.Linear(self.backbone.width, config.memory_width)
         self.stem = nn.Conv2d(3, width, 3, stride=2, padding=1)
         self.stem_norm = nn.GroupNorm(GROUPS, width)
-        self.merge = nn.Conv2d(width + _EXTRA, width, 3, padding=1)
+        self.merge = nn.Conv2d(width + _EXTRA + local, width, 3, padding=1)
 
     def freeze(self) -> None:
         """Keep the backbone as it is: no gradients, and batch statistics as they were."""
@@ -180,7 +187,7 @@ class TinyMemory(nn.Module):
         self.backbone.requires_grad_(False)
         self.backbone.eval()
 
-    def train(self, mode: bool = True) -> TinyMemory:
+    def train(self, mode: bool = True) -> SmallMemory:
         """Training mode; a frozen backbone stays in eval mode."""
         super().train(mode)
         if self.is_frozen:
@@ -197,5 +204,9 @@ class TinyMemory(nn.Module):
         x_BChw = F.relu(self.stem_norm(self.stem((2 * image_B3HW - 1).to(dtype))))
         extra_B2HW = torch.stack([out.log_depth_BHW, out.sky_logit_BHW.tanh()], dim=1)
         extra_B2hw = F.interpolate(extra_B2HW, size=x_BChw.shape[-2:], mode="bilinear")
-        context_BChw = torch.cat([x_BChw, extra_B2hw.to(x_BChw.dtype)], dim=1)
-        return Encoded(self.memory(both_BLD), F.relu(self.merge(context_BChw)), out)
+        parts = [x_BChw, extra_B2hw.to(x_BChw.dtype)]
+        if self.local is not None:
+            tokens_BDhw = out.tokens_BLD.to(dtype).transpose(1, 2).unflatten(2, out.grid_hw)
+            size_hw = (x_BChw.shape[-2], x_BChw.shape[-1])
+            parts.append(F.interpolate(self.local(tokens_BDhw), size=size_hw, mode="bilinear"))
+        return Encoded(self.memory(both_BLD), F.relu(self.merge(torch.cat(parts, dim=1))), out)

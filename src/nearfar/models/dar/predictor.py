@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from nearfar.encoders.outputs import EncoderOutput
+from nearfar.encoders.outputs import EncoderOutput, metric_guess
 from nearfar.errors import ConfigError
 from nearfar.geometry.resize import photo_to_network
 from nearfar.models.base import Hypotheses, MetricReference
@@ -16,7 +16,7 @@ from nearfar.predict_config import PredictConfig
 from nearfar.result import DepthKind
 
 from .network import DARNetwork
-from .photo_encoder import TinyMemory
+from .photo_encoder import SmallMemory
 from .sample import at_photo, sample_steps
 
 
@@ -38,11 +38,11 @@ class DARPredictor:
         default_area: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """The network's weights are cast to `dtype` in place; the tiny encoder stays float32."""
+        """The network's weights are cast to `dtype` in place; a small encoder stays float32."""
         # it gains no time in bf16 and loses digits of depth, even on the way through bf16 and back
         encoder = network.encoder
         exact = (
-            deepcopy(encoder.backbone.eval()).float() if isinstance(encoder, TinyMemory) else None
+            deepcopy(encoder.backbone.eval()).float() if isinstance(encoder, SmallMemory) else None
         )
         self.network = network.to(dtype=dtype).eval()
         if exact is not None:
@@ -92,7 +92,7 @@ class DARPredictor:
             depth_Shw=depth_Bhw[order],
             kind=self.kind,
             guide_hw3=image_3HW.permute(1, 2, 0).contiguous().cpu(),
-            reference=self._reference(encoded.tiny, size_hw),
+            reference=self._reference(encoded.small, size_hw),
             spread_Shw=spread_Bhw[order],
         )
 
@@ -105,16 +105,15 @@ class DARPredictor:
     def _reference(
         self, out: EncoderOutput | None, size_hw: tuple[int, int]
     ) -> MetricReference | None:
-        """The tiny encoder's sky and field of view (and its own metres); other encoders: None."""
-        if out is None or not isinstance(self.network.encoder, TinyMemory):
+        """A small encoder's sky and field of view (and its own metres); other encoders: None."""
+        if out is None or not isinstance(self.network.encoder, SmallMemory):
             return None
-        backbone = self.network.encoder.backbone
-        guess = backbone.guess(out, size_hw=size_hw)
+        guess = metric_guess(out, size_hw=size_hw)
         return MetricReference(
             depth_HW=guess.depth_BHW[0].float().cpu(),
             valid_HW=guess.valid_BHW[0].cpu(),
             fov_x_deg=float(guess.fov_x_deg_B[0]),
-            name=backbone.name,
+            name=self.network.encoder.backbone.name,
         )
 
     def _checked(self, stop_at: int | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nearfar.encoders.photo import PRESETS as PHOTO_ENCODERS
 from nearfar.encoders.tiny import PRESETS as TINY_ENCODERS
 
 from .config import DARConfig
@@ -57,6 +58,11 @@ TINY = replace(
     has_prior=True,
 )
 
+# The same on the photo encoder at its working size; again bins on a grid of a quarter of the photo.
+TINY_PHOTO = replace(
+    TINY, tiny=None, photo=PHOTO_ENCODERS["photo"], bin_grid=8, multiple=32, area=192 * 256
+)
+
 _NYU = {"small": SMALL, "base": BASE, "large": LARGE, "released": RELEASED}
 _KITTI = {
     f"{name}-kitti": replace(config, far=80.0, area=352 * 640) for name, config in _NYU.items()
@@ -76,5 +82,15 @@ MICRO = replace(
     bins=8,
     area=32 * 48,
 )
+MICRO_PHOTO = replace(
+    MICRO, tiny=None, photo=PHOTO_ENCODERS["micro"], bin_grid=8, multiple=32, area=64 * 64
+)
 
-PRESETS: dict[str, DARConfig] = {**_NYU, **_KITTI, "tiny": TINY, "micro": MICRO}
+PRESETS: dict[str, DARConfig] = {
+    **_NYU,
+    **_KITTI,
+    "tiny": TINY,
+    "tiny_photo": TINY_PHOTO,
+    "micro": MICRO,
+    "micro_photo": MICRO_PHOTO,
+}

@@ -24,6 +24,7 @@ from nearfar.layers.kv_cache import KVCache, empty_cache
 from nearfar.tokenizers.vqvae import VQVAE, draw_codebook
 
 from .config import DepthARTConfig
+from .square import squash_photo
 from .transformer import VARTransformer
 
 
@@ -69,7 +70,7 @@ class DepthARTNetwork(nn.Module):
 
     @torch.no_grad()
     def photo_vectors(self, image_B3HW: Tensor, encoder: SemanticEncoder | None) -> Tensor:
-        """What is embedded of photos in 0..1, squashed to the tokenizer's size.
+        """What is embedded of photos in 0..1 of any size, which are squashed.
 
         [B,M,C]: partial sums of all scales; or [B,M,D]: semantics.
         """
@@ -78,15 +79,8 @@ class DepthARTNetwork(nn.Module):
                 found = "no encoder" if encoder is None else f"encoder {encoder.width} wide"
                 wanted = f"semantics {self.config.semantics_width} wide are needed"
                 raise ConfigError("DepthART", f"{found}, {wanted}", "Give the one of its training")
-            vectors_BMD = encoder.semantics(image_B3HW)
-            if vectors_BMD.shape[1] != self.prefix_count:
-                raise ConfigError(
-                    "DepthART",
-                    f"{vectors_BMD.shape[1]} semantic tokens, {self.prefix_count} feature cells",
-                    "Encoder and tokenizer need the same stride",
-                )
-            return vectors_BMD
-        sums = self.tokenizer.encode(2 * image_B3HW - 1).partial_sums
+            return encoder.semantics(squash_photo(image_B3HW, self.config, encoder))
+        sums = self.tokenizer.encode(2 * squash_photo(image_B3HW, self.config) - 1).partial_sums
         maps = [
             F.interpolate(f_hat_BCHW, size=(p, p), mode="bicubic", align_corners=False)
             for f_hat_BCHW, p in zip(sums, self.config.tokenizer.scales, strict=True)

@@ -24,7 +24,7 @@ from nearfar.tokenizers.quantizer import as_map, float32_island
 
 from .network import DepthARTNetwork, new_network
 from .sample import choice, sample_f_hat
-from .square import squash, squash_photo
+from .square import squash_depth
 
 # What both objectives share: photo and depth map through the frozen tokenizer, cross-entropy.
 #
@@ -51,12 +51,12 @@ class CodeObjective:
     def __call__(self, batch: DepthBatch, *, generator: torch.Generator) -> Losses:
         """Losses of photos in 0..1 and maps in metres."""
         image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
-        square = squash(
-            image_B3HW, depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=self.network.config
+        depth_BCHW = squash_depth(
+            depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=self.network.config
         )
         with torch.no_grad(), float32_island(image_B3HW):
-            photo_BMC = self.network.photo_vectors(square.photo_B3HW, self.encoder)
-            f_BCHW = self.network.tokenizer.features(square.depth_BCHW)
+            photo_BMC = self.network.photo_vectors(image_B3HW, self.encoder)
+            f_BCHW = self.network.tokenizer.features(depth_BCHW)
         return self.losses(photo_BMC, f_BCHW, generator=generator)
 
     def losses(self, photo_BMC: Tensor, f_BCHW: Tensor, *, generator: torch.Generator) -> Losses:
@@ -206,7 +206,7 @@ def _target(parts: TrainingParts, objective: Any) -> TrainingTarget:
     options = parts.options(objective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        photo_BMC = network.photo_vectors(squash_photo(image_B3HW, config), encoder)
+        photo_BMC = network.photo_vectors(image_B3HW, encoder)
         prefill, generators = network.begin(photo_BMC), [generator] * len(image_B3HW)
         f_hat_BCHW = sample_f_hat(network, prefill, choose=choice("greedy"), generators=generators)
         return preview_depth(

@@ -22,7 +22,7 @@ from nearfar.result import DepthKind
 
 from .network import DepthARTNetwork, fold_modulation
 from .sample import Choose, choice, sample_f_hat
-from .square import squash_photo
+from .square import photo_side, squash_photo
 
 DEFAULT_STEPS = 1
 NEAREST = 1e-3  # of the farthest: 0 would be infinitely wrong in a ratio
@@ -77,10 +77,11 @@ class DepthARTPredictor:
     ) -> Hypotheses:
         """One hypothesis per CPU generator; greedy ones are equal, and computed once."""
         self._require(config.steps, area, generators)
-        # 1. the photo on the tokenizer's square [1,3,H,W], and through the transformer once
+        # 1. the photo squashed [1,3,H,W], through the transformer once, and on the map's square
         device = self.network.transformer.pos_1LC.device
-        photo_13HW = squash_photo(image_3HW[None].to(device), self.network.config)
-        prefill = self.network.begin(self.network.photo_vectors(photo_13HW, self.encoder))
+        seen_13HW = squash_photo(image_3HW[None].to(device), self.network.config, self.encoder)
+        prefill = self.network.begin(self.network.photo_vectors(seen_13HW, self.encoder))
+        photo_13HW = squash_photo(seen_13HW, self.network.config)
         # 2. scale by scale to f_hat [S,C,h,w], and decoded to depth images [S,1,H,W] in -1..1
         wanted = generators if self.draws else generators[:1]
         images = []
@@ -127,7 +128,8 @@ class DepthARTPredictor:
         if self.metric_encoder is None:
             return None
         multiple, side = self.metric_encoder.stride, self.network.config.tokenizer.image_size
-        photo_3HW = photo_to_network(image_3HW, area=self.default_area, multiple=multiple)
+        area = photo_side(self.network.config, self.encoder) ** 2
+        photo_3HW = photo_to_network(image_3HW, area=area, multiple=multiple)
         guess = self.metric_encoder.metric(photo_3HW[None])
         return MetricReference(
             depth_HW=resize(guess.depth_BHW[0].float(), (side, side), method="nearest").cpu(),

@@ -39,6 +39,8 @@ TINY = replace(
     curve="log",
     tokenizer=TINY_DEPTH,
 )
+# The same on the photo encoder, which sees the photo at twice the side: a token a cell again.
+TINY_PHOTO = replace(TINY, semantics_width=144)
 # The paper's way at the same size: photo and depth through one tokenizer.
 TINY_RGB = replace(TINY, prefix="tokenizer", semantics_width=0, tokenizer=TINY_TOKENIZER)
 
@@ -53,6 +55,7 @@ PRESETS: dict[str, DepthARTConfig] = {
     "d30": D30,
     "d36": D36,
     "tiny": TINY,
+    "tiny_photo": TINY_PHOTO,
     "tiny_rgb": TINY_RGB,
     "micro": MICRO,
 }

@@ -32,6 +32,7 @@ from .condition import (
 from .config import VarDepthConfig
 from .pixel_upsampler import PixelUpsampler
 from .scale_ladder import ConcatInjection, Injections, ScaleLadder
+from .square import squash_photo
 from .transformer import Conditions, SwittiTransformer
 
 
@@ -85,10 +86,11 @@ class VarDepthNetwork(nn.Module):
         return self.transformer.pos_start.device
 
     def features(self, image_B3HW: Tensor, encoder: SemanticEncoder | None) -> PhotoFeatures:
-        """Features of photos in 0..1 at image_size x image_size."""
+        """Features of photos in 0..1 of any size, which are squashed."""
         if self.config.photo == "encoder":
             return self._semantic_features(image_B3HW, encoder)
         with torch.no_grad():
+            image_B3HW = squash_photo(image_B3HW, self.config)
             x_BCHW = (2 * image_B3HW - 1).to(self.tokenizer.quant_conv.weight.dtype)
             *levels, middle_BChw = self.tokenizer.encoder.levels(x_BCHW)
             codes_BChw = middle_BChw
@@ -104,9 +106,9 @@ class VarDepthNetwork(nn.Module):
         encoder: SemanticEncoder | None = None,
         keep_B: Tensor | None = None,
     ) -> Conditioned:
-        """Conditions of photos in 0..1 at the tokenizer's size; keep_B False drops the photo."""
+        """Conditions of photos in 0..1 of any size, squashed; keep_B False drops the photo."""
         if self.prompt is not None:
-            found = self.prompt(2 * image_B3HW - 1)
+            found = self.prompt(2 * squash_photo(image_B3HW, self.config) - 1)
             return Conditioned(self._prepare(found), None, found.pooled_BD, None)
         assert self.condition is not None
         with float32_island(image_B3HW):
@@ -252,19 +254,14 @@ class VarDepthNetwork(nn.Module):
             wanted = f"semantics {self.config.semantics_width} wide are needed"
             raise ConfigError("VAR-Depth", f"{finding}, {wanted}", "Give the one of its training")
         grid = self.config.tokenizer.grid
+        seen_B3HW = squash_photo(image_B3HW, self.config, encoder)
         with torch.no_grad():
-            semantics_BLD = encoder.semantics(image_B3HW).float()
-        if semantics_BLD.shape[1] != grid * grid:
-            raise ConfigError(
-                "VAR-Depth",
-                f"{semantics_BLD.shape[1]} semantic tokens, {grid * grid} feature cells",
-                "Encoder and tokenizer need the same stride",
-            )
+            semantics_BLD = encoder.semantics(seen_B3HW).float()
         normal_BLD = F.layer_norm(semantics_BLD, semantics_BLD.shape[-1:])
         coarse_BChw = normal_BLD.transpose(1, 2).unflatten(2, (grid, grid))
         fine_BCHW = middle_BCHW = coarse_BChw
         if self.pyramid is not None:
-            fine_BCHW, middle_BCHW = self.pyramid(2 * image_B3HW - 1)
+            fine_BCHW, middle_BCHW = self.pyramid(2 * squash_photo(seen_B3HW, self.config) - 1)
         return PhotoFeatures(fine_BCHW, middle_BCHW, coarse_BChw, coarse_BChw)
 
 

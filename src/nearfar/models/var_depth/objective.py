@@ -22,13 +22,14 @@ from nearfar.family import TrainingParts, TrainingTarget
 from nearfar.geometry.depth_curves import encode_depth, preview_depth
 from nearfar.geometry.gradient_loss import gradient_loss
 from nearfar.geometry.resize import resize
+from nearfar.geometry.squares import DepthSquare
 from nearfar.models.base import Losses
 from nearfar.tokenizers.quantizer import MultiScaleQuantizer, as_map, float32_island
 
 from .config import require_stages
 from .network import Conditioned, VarDepthNetwork, new_network
 from .sample import Choose, sample_f_hat
-from .square import Square, squash, squash_photo
+from .square import squash_depth
 
 # Losses of VAR-Depth on logits of all scales (docs/nextscale.md section 3).
 #
@@ -206,7 +207,7 @@ class VarDepthObjective:
         """Losses of photos in 0..1 and maps in metres."""
         image_B3HW, depth_BHW, valid_BHW, sky_BHW, _ = batch
         config, device = self.network.config, image_B3HW.device
-        square = squash(image_B3HW, depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=config)
+        square = squash_depth(depth_BHW, valid_BHW=valid_BHW, sky_BHW=sky_BHW, config=config)
         # drawn whether used or not, so that options do not shift the stream
         drawn = torch.rand(len(image_B3HW) + 2, generator=generator, device=generator.device)
         refine, in_pixels, *drops = drawn.tolist()
@@ -215,13 +216,13 @@ class VarDepthObjective:
             keep_B = torch.tensor(drops, device=device) >= self.condition_dropout
         with torch.no_grad(), float32_island(image_B3HW):
             channels = config.tokenizer.image_channels
-            f_BChw = self.network.tokenizer.features(square.depth_B1HW.expand(-1, channels, -1, -1))
-        given = self.network.condition_on(square.photo_B3HW, encoder=self.encoder, keep_B=keep_B)
+            f_BChw = self.network.tokenizer.features(square.image_B1HW.expand(-1, channels, -1, -1))
+        given = self.network.condition_on(image_B3HW, encoder=self.encoder, keep_B=keep_B)
         is_own = refine < ramped_share(self.self_refinement, done=self.done)
         found = (own_pass if is_own else teacher_pass)(self.network, given, f_BChw)
         return self._losses(found, f_BChw, square, in_pixels < DEPTH_SHARE)
 
-    def _losses(self, found: Pass, f_BChw: Tensor, square: Square, in_pixels: bool) -> Losses:
+    def _losses(self, found: Pass, f_BChw: Tensor, square: DepthSquare, in_pixels: bool) -> Losses:
         quantizer, vq = self.network.tokenizer.quantize, self.network.config.tokenizer
         weight_L = token_weights(vq.scales, balanced=self.balanced).to(f_BChw.device)
         loss = code_loss(found.logits_BLV, found.target_BL, weight_L=weight_L)
@@ -241,7 +242,7 @@ class VarDepthObjective:
             loss, parts["feature"] = loss + self.feature_weight * feature, feature.detach()
         if in_pixels:
             grey_BHW = self.network.tokenizer.reconstruct(f_hat_BChw).mean(dim=1)
-            depth = affine_loss(grey_BHW, square.depth_B1HW[:, 0], valid_BHW=square.known_BHW)
+            depth = affine_loss(grey_BHW, square.image_B1HW[:, 0], valid_BHW=square.known_BHW)
             loss, parts["depth"] = loss + self.depth_weight * depth, depth.detach()
         return Losses(loss, parts)
 
@@ -258,7 +259,7 @@ def target(parts: TrainingParts) -> TrainingTarget:
     options = parts.options(VarDepthObjective)
 
     def preview(image_B3HW: Tensor, generator: torch.Generator, steps: int) -> Tensor:
-        given = network.condition_on(squash_photo(image_B3HW, config), encoder=encoder)
+        given = network.condition_on(image_B3HW, encoder=encoder)
         generators = [generator] * len(image_B3HW)
         choose = Choose(mode="expected")  # draws nothing
         f_hat_BChw = sample_f_hat(network, given, choose=choose, generators=generators)
@@ -350,8 +351,7 @@ class UpsamplerObjective:
         """What the first stage says of photos, [B,1,H,W] at the second's size; draws nothing."""
         network = self.network
         with float32_island(image_B3HW):
-            photo_B3HW = squash_photo(image_B3HW, network.config)
-            given = network.condition_on(photo_B3HW, encoder=self.encoder)
+            given = network.condition_on(image_B3HW, encoder=self.encoder)
             unused = [torch.Generator()] * len(image_B3HW)
             f_hat_BChw = sample_f_hat(
                 network, given, choose=Choose(mode="expected"), generators=unused

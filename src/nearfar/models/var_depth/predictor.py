@@ -23,7 +23,7 @@ from nearfar.result import DepthKind
 from .config import require_request, require_stages
 from .network import Conditioned, VarDepthNetwork
 from .sample import Choose, Guidance, sample_f_hat
-from .square import squash_photo
+from .square import photo_side, squash_photo
 
 NEAREST = 1e-3  # of the farthest: 0 would be infinitely wrong in a ratio
 SAMPLES_AT_ONCE = 8
@@ -83,14 +83,14 @@ class VarDepthPredictor:
         guidance = self._guidance(self.guidance_scale if asked is None else asked)
         steps = config.steps or self.default_steps
         require_request(self.network.config, steps=steps, area=area, samples=len(generators))
-        # 2. the photo on the tokenizer's square [1,3,H,W] as condition, and no photo beside it
+        # 2. the photo squashed [1,3,H,W] as condition, and no photo beside it
         image_3HW = image_3HW.to(self.network.device)
-        photo_13HW = squash_photo(image_3HW[None], self.network.config)
-        given = self.network.condition_on(photo_13HW, encoder=self.encoder)
+        seen_13HW = squash_photo(image_3HW[None], self.network.config, self.encoder)
+        given = self.network.condition_on(seen_13HW, encoder=self.encoder)
         without = self.network.unconditional() if guidance.scale > 0 else None
         # 3. scale by scale to depth images [S,1,h,w] in -1..1, made finer by the second stage
         wanted = generators if self.choose.draws else generators[:1]
-        guide_13HW = self._guide(image_3HW, photo_13HW)
+        guide_13HW = self._guide(image_3HW, seen_13HW)
         images = [
             self._images(given, without, guidance, guide_13HW, wanted[i : i + SAMPLES_AT_ONCE])
             for i in range(0, len(wanted), SAMPLES_AT_ONCE)
@@ -128,10 +128,10 @@ class VarDepthPredictor:
             image_S1HW = self.network.upsampler.refine(guide_13HW, image_S1HW)
         return image_S1HW.cpu()
 
-    def _guide(self, image_3HW: Tensor, photo_13HW: Tensor) -> Tensor:
+    def _guide(self, image_3HW: Tensor, seen_13HW: Tensor) -> Tensor:
         """The photo [1,3,h,w] at the size the map comes out at."""
         if self.network.upsampler is None:
-            return photo_13HW
+            return squash_photo(seen_13HW, self.network.config)
         size_hw = self.network.upsampler.size_for((image_3HW.shape[-2], image_3HW.shape[-1]))
         return resize(image_3HW[None], size_hw, method="area").clamp(0, 1)
 
@@ -146,7 +146,8 @@ class VarDepthPredictor:
         if self.metric_encoder is None:
             return None
         multiple, size_hw = self.metric_encoder.stride, (guide_13HW.shape[-2], guide_13HW.shape[-1])
-        photo_3HW = photo_to_network(image_3HW, area=self.default_area, multiple=multiple)
+        area = photo_side(self.network.config, self.encoder) ** 2
+        photo_3HW = photo_to_network(image_3HW, area=area, multiple=multiple)
         guess = self.metric_encoder.metric(photo_3HW[None])
         return MetricReference(
             depth_HW=resize(guess.depth_BHW[0].float(), size_hw, method="nearest").cpu(),

@@ -43,6 +43,8 @@ TINY = VarDepthConfig(
     curve="log",
     tokenizer=TINY_DEPTH10,
 )
+# The same on the photo encoder, which sees the photo at twice the side: a token a cell again.
+TINY_PHOTO = replace(TINY, semantics_width=144)
 # With a second stage, which recipes/var_depth_upsampler.toml trains on top.
 TINY_FINE = replace(TINY, upsampler="residual", upsampler_widths=(32, 32, 64, 64))
 # Ablations of it: the photo joined to the input tokens, and cross-attention alone.
@@ -68,6 +70,7 @@ PRESETS: dict[str, VarDepthConfig] = {
     "geo": GEO,
     "compat": COMPAT,
     "tiny": TINY,
+    "tiny_photo": TINY_PHOTO,
     "tiny_fine": TINY_FINE,
     "tiny_concat": TINY_CONCAT,
     "tiny_cross": TINY_CROSS,
