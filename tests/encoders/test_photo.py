@@ -62,6 +62,16 @@ def test_both_says_what_semantics_and_metric_say_in_one_pass(encoder):
         assert torch.equal(one, other)
 
 
+def test_a_photo_and_its_mirror_image_get_the_same_answer_mirrored(encoder):
+    image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(5))
+    guess, mirrored = encoder.metric(image), encoder.metric(image.flip(-1))
+    torch.testing.assert_close(mirrored.depth_BHW.flip(-1), guess.depth_BHW, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(mirrored.fov_x_deg_B, guess.fov_x_deg_B, rtol=1e-4, atol=1e-4)
+    one, other = encoder(image).log_depth_BHW, encoder(image.flip(-1)).log_depth_BHW.flip(-1)
+    assert (one - other).abs().max() > 1e-3  # what one pass alone says differs
+    assert torch.equal(encoder.look(image).tokens_BLD, encoder(image).tokens_BLD)
+
+
 def test_a_whole_photo_reaches_every_pixel(encoder):
     # attention over the last grid: a change in one corner moves the depth of the other
     image = photo(64, 64)

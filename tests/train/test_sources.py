@@ -32,6 +32,9 @@ def test_window_grows_by_shards_with_the_samples_seen():
     assert window(400, data, 1000) == 200 and window(401, data, 1000) == 300
     assert window(10**6, data, 1000) == 1000 and window(10**6, data, 64) == 64
     assert window(0, replace(data, source="folder", path="x"), 37) == 37
+    later = replace(data, first=250)
+    assert window(0, later, 1000) == 300 and window(1, later, 1000) == 300
+    assert window(1000, later, 1000) == 400
 
 
 def test_indices_depend_on_seed_and_step_only(tmp_path):

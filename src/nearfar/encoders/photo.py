@@ -155,6 +155,26 @@ class PhotoEncoder(nn.Module):
         out: EncoderOutput = self.decoder(self.backbone(small_B3HW))
         return out
 
+    def look(self, image_B3HW: Tensor) -> EncoderOutput:
+        """`forward` for predictions: maps and globals are means over photo and mirror image.
+
+        A network learns left and right a little differently; what it says of both is nearer the
+        truth than what it says of one, for twice the work. Tokens are those of the photo.
+        """
+        small_B3HW = self.to_working_size(image_B3HW)
+        out = self(torch.cat([small_B3HW, small_B3HW.flip(-1)]))
+        depth_BHW, mirrored_BHW = out.log_depth_BHW.chunk(2)
+        sky_BHW, mirrored_sky_BHW = out.sky_logit_BHW.chunk(2)
+        depth_BHW = (depth_BHW + mirrored_BHW.flip(-1)) / 2
+        return EncoderOutput(
+            log_depth_BHW=depth_BHW,
+            sky_logit_BHW=(sky_BHW + mirrored_sky_BHW.flip(-1)) / 2,
+            log_tan_B=out.log_tan_B.unflatten(0, (2, -1)).mean(dim=0),
+            tokens_BLD=out.tokens_BLD.chunk(2)[0],
+            coarse_B1HW=depth_BHW[:, None],
+            grid_hw=out.grid_hw,
+        )
+
     def to_working_size(self, image_B3HW: Tensor) -> Tensor:
         """The photo at the working area, sides multiples of 32; means where it shrinks."""
         height, width = image_B3HW.shape[-2:]
@@ -170,15 +190,15 @@ class PhotoEncoder(nn.Module):
 
     def semantics(self, image_B3HW: Tensor) -> Tensor:
         """Semantics [B, (H/16)*(W/16), width]: features and the standardized log depth there."""
-        return self.meaning(self(image_B3HW), size_hw=_size_of(image_B3HW))
+        return self.meaning(self.look(image_B3HW), size_hw=_size_of(image_B3HW))
 
     def metric(self, image_B3HW: Tensor) -> MetricGuess:
         """Depth in metres, usable pixels (no sky) and field of view, at the photo's size."""
-        return metric_guess(self(image_B3HW), size_hw=_size_of(image_B3HW))
+        return metric_guess(self.look(image_B3HW), size_hw=_size_of(image_B3HW))
 
     def both(self, image_B3HW: Tensor) -> SemanticsAndMetric:
         """`semantics` and `metric` from one pass."""
-        out, size_hw = self(image_B3HW), _size_of(image_B3HW)
+        out, size_hw = self.look(image_B3HW), _size_of(image_B3HW)
         return SemanticsAndMetric(
             self.meaning(out, size_hw=size_hw), metric_guess(out, size_hw=size_hw)
         )

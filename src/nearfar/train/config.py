@@ -33,6 +33,7 @@ class DataConfig:
     size: [H, W] as rendered or read; crop: [h, w] that the network sees, [0, 0] = as rendered.
     crops: one of them is drawn for each training batch instead, for nets that see mixed shapes.
     reuse: how often an image is seen on average before the pool of scenes grows, up to count.
+    first: how many the pool has from the first step on, for runs that go on from trained weights.
     prefetch: batches made ahead in a thread; -1 is 2 on a GPU and 0 on a CPU, where the thread
     would take the network's cores.
 
@@ -49,6 +50,7 @@ class DataConfig:
     crops: tuple[tuple[int, int], ...] = ()
     count: int = 100_000
     reuse: float = 4.0
+    first: int = 0
     shard: int = 256
     path: str = ""  # CSV or JSONL list of an own folder
     validation_path: str = ""
@@ -72,6 +74,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         _at_least("data", 1, shard=self.shard, count=self.count)
         _at_least("data", 0, validation_count=self.validation_count, seed=self.seed)
+        _at_least("data", 0, first=self.first)
         _above_zero("data", reuse=self.reuse)
         if min(self.size) < 1 or (min(self.crop) < 1 and self.crop != (0, 0)):
             raise ConfigError("data.size", f"{self.size} and crop {self.crop} must be positive")

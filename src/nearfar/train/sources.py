@@ -2,7 +2,8 @@
 
 Indices of step s are drawn uniformly, by a generator seeded with (seed, s), from the first
 window(s) images: the window grows with the samples seen / reuse, one shard ahead, so that a few
-steps need few rendered images. Augmentation and noise have generators seeded by (seed, s, part).
+steps need few rendered images, unless `first` asks for more. Augmentation and noise have generators
+seeded by (seed, s, part).
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def window(samples_seen: int, data: DataConfig, length: int) -> int:
     """How many of the source's images may be drawn after so many samples."""
     if data.source in ("folder", "dataset"):
         return length
-    shards = math.ceil(samples_seen / data.reuse / data.shard) + 1
+    wanted = max(samples_seen / data.reuse, data.first - data.shard)
+    shards = math.ceil(wanted / data.shard) + 1
     return min(length, data.count, shards * data.shard)
 
 

@@ -152,7 +152,7 @@ def test_a_clean_network_begins_at_its_anchor_exactly():
 def test_its_velocity_points_at_the_clean_map():
     network, given, anchor = clean_case()
     torch.nn.init.normal_(
-        network.detail.conv3.weight, std=0.1, generator=torch.Generator().manual_seed(1)
+        network.detail.out.weight, std=0.1, generator=torch.Generator().manual_seed(1)
     )
     clean = network.clean_map(*given, timestep=400, anchor_B1HW=anchor).clean_B1HW
     assert (clean - anchor).abs().max() > 1e-3
@@ -165,7 +165,7 @@ def test_its_velocity_points_at_the_clean_map():
 def test_detail_reaches_single_pixels():
     network, given, anchor = clean_case(batch=1)
     torch.nn.init.normal_(
-        network.detail.conv3.weight, std=0.1, generator=torch.Generator().manual_seed(1)
+        network.detail.out.weight, std=0.1, generator=torch.Generator().manual_seed(1)
     )
     before = network.clean_map(*given, timestep=400, anchor_B1HW=anchor).clean_B1HW
     dot = given[1].clone()

@@ -257,7 +257,7 @@ def test_a_correction_needs_an_encoder_with_metres():
 def test_later_corrections_start_from_the_first_when_asked():
     network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
     draw = torch.Generator().manual_seed(1)
-    torch.nn.init.normal_(network.detail.conv3.weight, std=0.1, generator=draw)
+    torch.nn.init.normal_(network.detail.out.weight, std=0.1, generator=draw)
     encoder = Photographer()
     predictor = PPDPredictor(network, encoder, metric_encoder=encoder)
     calls = []

@@ -3,6 +3,7 @@
 A network with prediction "clean" answers with a correction to the map that its encoder already
 knows. Both live in the encoder's frame: y = (ln(metres + 1) - low) / (high - low) - 1/2, low and
 high the 2 % and 98 % quantiles of the encoder's map, so that metres stay the encoder's business.
+The encoder's slopes at edges are made steps first (geometry/snap.py).
 
 Shapes: B batch, H W pixels.
 """
@@ -21,16 +22,21 @@ from nearfar.geometry.depth_space import (
     log_depth,
     masked_quantile,
 )
+from nearfar.geometry.snap import snap_edges
 
 SKY = 0.6  # where sky lies in the frame: just beyond the farthest surface
 _FARTHEST = 0.7  # the encoder's map is clamped to this either side
 _FARTHEST_TARGET = 1.2
 _LEAST_RANGE = 0.05  # of ln(metres + 1) between the quantiles: a wall seen head-on
+_LEAST_STEP = 0.06  # of the map around a pixel, below which nothing is made sharper
 _SCALES = (0.3, 1.5)  # what the fit of a true map to the encoder's may stretch it by
 
 
 class Anchor(NamedTuple):
-    """map_B1HW: the encoder's map in its own frame. ln(metres + 1) = low + range * (map + 1/2)."""
+    """map_B1HW: the encoder's map in its own frame, with steps at edges.
+
+    ln(metres + 1) = low + range * (map + 1/2).
+    """
 
     map_B1HW: Tensor
     low_B: Tensor
@@ -49,8 +55,8 @@ class AnchoredTarget(NamedTuple):
     usable_B1HW: Tensor
 
 
-def anchor_of(guess: MetricGuess) -> Anchor:
-    """The frame of an encoder's metric guess, and its map in it."""
+def anchor_of(guess: MetricGuess, image_B3HW: Tensor) -> Anchor:
+    """The frame of an encoder's metric guess of a photo (RGB 0..1), and its map in it."""
     log_BHW, valid_BHW = log_depth(guess.depth_BHW.float()), guess.valid_BHW
     has_depth_B1 = valid_BHW.flatten(1).any(dim=1, keepdim=True)
     chosen_BL = torch.where(has_depth_B1, valid_BHW.flatten(1), True)  # all sky: take everything
@@ -60,7 +66,8 @@ def anchor_of(guess: MetricGuess) -> Anchor:
     map_BHW = (log_BHW - low_B[:, None, None]) / range_B[:, None, None] - 0.5
     map_BHW = map_BHW.clamp(-_FARTHEST, _FARTHEST)
     map_BHW = torch.where(valid_BHW, map_BHW, SKY)
-    return Anchor(map_BHW[:, None], low_B, range_B)
+    map_B1HW = snap_edges(map_BHW[:, None], image_B3HW, least_step=_LEAST_STEP)
+    return Anchor(map_B1HW, low_B, range_B)
 
 
 def anchored_target(

@@ -21,6 +21,7 @@ from nearfar.layers.rope import RopeTables, rope_tables
 from nearfar.layers.timestep import TimestepEmbedder
 
 from .config import PPDConfig
+from .detail import DetailHead, chosen
 
 IN_CHANNELS = 4  # noisy depth, then R, G, B; of clean predictions the encoder's map too
 TOKEN_CHANNELS = 8  # values a pixel that fine tokens hand to the detail convolutions
@@ -37,22 +38,6 @@ class CleanMap(NamedTuple):
 
     clean_B1HW: Tensor
     log_spread_B1HW: Tensor
-
-
-class DetailHead(nn.Module):
-    """Three 3x3 convolutions at full resolution; two channels that start at zero."""
-
-    def __init__(self, channels_in: int, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv3 = nn.Conv2d(width, 2, 3, padding=1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Correction and log spread, [B,2,H,W]."""
-        x_BCHW = F.silu(self.conv2(F.silu(self.conv1(x_BCHW))))
-        out_B2HW: Tensor = self.conv3(x_BCHW)
-        return out_B2HW
 
 
 class FinalLayer(nn.Module):
@@ -137,7 +122,7 @@ class PPDNetwork(nn.Module):
         timestep: int | Tensor,
         anchor_B1HW: Tensor,
     ) -> CleanMap:
-        """The clean map as a correction to the anchor, at first the anchor itself; float32."""
+        """The clean map as a change of the anchor, at first the anchor itself; float32."""
         if self.detail is None:
             raise ConfigError("PPDNetwork", "predicts velocities, not clean maps")
         h, w = self._coarse_grid(latent_B1HW, image_B3HW, semantics_BLD)
@@ -148,8 +133,10 @@ class PPDNetwork(nn.Module):
         x_BChw = x_BLD.transpose(1, 2).unflatten(2, (2 * h, 2 * w))
         x_BCHW = F.pixel_shuffle(x_BChw, self.config.patch_size)
         full_BCHW = torch.cat([x_BCHW, input_BCHW.to(x_BCHW.dtype)], dim=1)
-        correction_B1HW, log_spread_B1HW = self.detail(full_BCHW).float().split(1, dim=1)
-        return CleanMap(anchor_B1HW + correction_B1HW, log_spread_B1HW.clamp(*_SPREAD_RANGE))
+        detail = self.detail(full_BCHW)
+        # float32 island: the map is changed in the precision it comes in.
+        clean_B1HW = chosen(anchor_B1HW, detail.choice_B1HW) + detail.correction_B1HW
+        return CleanMap(clean_B1HW, detail.log_spread_B1HW.clamp(*_SPREAD_RANGE))
 
     def _tokens(
         self,
@@ -250,7 +237,7 @@ def init_weights(network: PPDNetwork, *, generator: torch.Generator) -> None:
     """
     # What must begin at zero: the output, which with a detail head are the head's.
     modules = dict(network.named_modules())
-    zeros = {"detail.conv3" if "detail.conv3" in modules else "final_layer.linear"}
+    zeros = {"detail.out" if "detail.out" in modules else "final_layer.linear"}
     for name, module in modules.items():
         if isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)

@@ -136,7 +136,7 @@ def image_target(parts: TrainingParts) -> TrainingTarget:
         noise_B1HW = torch.randn(B, 1, H, W, generator=generator, device=generator.device)
         if is_clean:
             semantics_BLD, guess = encoder.both(image_B3HW)
-            anchor = anchor_of(guess)
+            anchor = anchor_of(guess, image_B3HW)
             given = (image_B3HW, semantics_BLD, anchor.map_B1HW, noise_B1HW.to(parts.device))
             found = sample_clean_map(network, *given, ppd_timesteps(steps))
             return anchor.log_depth(found.clean_B1HW)[:, 0]
@@ -175,15 +175,17 @@ class PPDCorrectionObjective:
         network: PPDNetwork,
         encoder: JointEncoder,
         *,
+        velocity_weight: float = 0.0,
         clean_weight: float = 1.0,
         gradient_weight: float = 0.5,
         spread_weight: float = 0.05,
         time_mean: float = 0.6,
         start_share: float = 0.3,
     ) -> None:
-        if min(clean_weight, gradient_weight, spread_weight) < 0:
+        if min(velocity_weight, clean_weight, gradient_weight, spread_weight) < 0:
             raise ConfigError("PPDCorrectionObjective", "a weight is negative")
         self.network, self.encoder = network, encoder
+        self.velocity_weight = velocity_weight
         self.clean_weight, self.gradient_weight = clean_weight, gradient_weight
         self.spread_weight = spread_weight
         self.time_mean, self.start_share = time_mean, start_share
@@ -194,7 +196,7 @@ class PPDCorrectionObjective:
         # 1. What the encoder knows, and the truth in its frame.
         with torch.no_grad():
             semantics_BLD, guess = self.encoder.both(image_B3HW)
-        anchor = anchor_of(guess)
+        anchor = anchor_of(guess, image_B3HW)
         clean_B1HW, usable_B1HW = anchored_target(
             batch.depth_BHW, anchor, valid_BHW=batch.valid_BHW, sky_BHW=batch.sky_BHW
         )
@@ -220,7 +222,7 @@ class PPDCorrectionObjective:
         log_b_B1HW = found.log_spread_B1HW
         unlikely_B1HW = wrong_B1HW.detach() * torch.exp(-log_b_B1HW) + log_b_B1HW
         spread = (usable_B1HW * unlikely_B1HW).sum() / count
-        total = velocity + self.clean_weight * clean + self.gradient_weight * gradient
-        total = total + self.spread_weight * spread
+        total = self.velocity_weight * velocity + self.clean_weight * clean
+        total = total + self.gradient_weight * gradient + self.spread_weight * spread
         parts = {"velocity": velocity, "clean": clean, "gradient": gradient, "spread": spread}
         return Losses(total, {name: part.detach() for name, part in parts.items()})
