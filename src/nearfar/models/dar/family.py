@@ -73,7 +73,7 @@ FAMILY = Family(
             stem="encoder.backbone.",
         ),
     ),
-    entries=(embedded("dar-tiny", "dar", encoder="", area=96 * 128),),
+    entries=(embedded("dar-tiny", "dar", encoder="", preset="tiny_photo", area=192 * 256),),
     training=(TrainedKind(name="dar", kind="dar", target=_target, alone=_objective, splits=True),),
     forms=(ReleasedForm(name="dar", is_this=_is_public_code, read=_read),),
 )
