@@ -4,7 +4,7 @@
 
 The scenes of quality_tiny.py at 192x256, where the photo's size is the network's. Every map is
 fitted to the truth by least squares in ln(metres + 1); boundary F1 and the share of flying pixels
-are those of `nearfar.eval.metrics.edges`. Prints a table, then one JSON line.
+are those of `nearfar.eval.metrics.edges`. The second row is what the flow starts from. Prints a table, then one JSON line.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from quality_tiny import HELD_OUT_SEED, Pair, rendered
 from stamp import RESULTS, store
+from torch import Tensor
 
 from nearfar.eval.metrics.edges import boundary_f1, flying_pixel_rate
 from nearfar.eval.metrics.image import abs_rel, align_log1p, as_log_depth, delta1
+from nearfar.models.ppd.anchor import anchor_of
 from nearfar.pipeline.load import load
 from nearfar.settings import keep_freed_memory
 from nearfar.weights.load import load_encoder
@@ -53,9 +55,13 @@ def predictors(model_name: str, encoder_name: str, steps: list[int]) -> dict[str
     model = load(model_name, encoder=encoder_name)
 
     def alone(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-        image_B3HW = torch.from_numpy(rgb_HW3.copy()).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
-            return np.log1p(encoder.metric(image_B3HW).depth_BHW[0].double().numpy())
+            return np.log1p(encoder.metric(as_batch(rgb_HW3)).depth_BHW[0].double().numpy())
+
+    def snapped(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            anchor = anchor_of(encoder.metric(as_batch(rgb_HW3)), as_batch(rgb_HW3))
+            return anchor.log_depth(anchor.map_B1HW)[0, 0].double().numpy()
 
     def flow(count: int) -> Predict:
         def predict(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -64,8 +70,13 @@ def predictors(model_name: str, encoder_name: str, steps: list[int]) -> dict[str
 
         return predict
 
-    rows: dict[str, Predict] = {"encoder alone": alone}
+    rows: dict[str, Predict] = {"encoder alone": alone, "encoder, edges made steps": snapped}
     return rows | {f"{count} step(s)": flow(count) for count in steps}
+
+
+def as_batch(rgb_HW3: NDArray[np.uint8]) -> Tensor:
+    """The photo [1,3,H,W], 0..1."""
+    return torch.from_numpy(rgb_HW3.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def mean_row(predict: Predict, pairs: list[Pair]) -> list[float]:
