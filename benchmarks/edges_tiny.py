@@ -4,7 +4,8 @@
 
 The scenes of quality_tiny.py at 192x256, where the photo's size is the network's. Every map is
 fitted to the truth by least squares in ln(metres + 1); boundary F1 and the share of flying pixels
-are those of `nearfar.eval.metrics.edges`. The second row is what the flow starts from. Prints a table, then one JSON line.
+are those of `nearfar.eval.metrics.edges`. The second row is what the flow starts from. Prints a
+table, then one JSON line.
 """
 
 from __future__ import annotations

@@ -52,23 +52,29 @@ def _medians(map_B1HW: Tensor, padded_B3HW: Tensor, *, least_step: float) -> Ten
     down_K, right_K = down_K[is_chosen_K], right_K[is_chosen_K]
     offset_K = down_K * width + right_K
     nearness_K = -(down_K**2 + right_K**2) / (2 * _SPATIAL**2)
-    center_P = (row_P + _REACH) * width + column_P + _REACH
+    center_P = (batch_P * wide.shape[-2] + row_P + _REACH) * width + column_P + _REACH
+    values_L = wide.flatten()
+    colors_3L = padded_B3HW.transpose(0, 1).flatten(1)
     out_B1HW = map_B1HW.clone()
-    for start in range(0, len(batch_P), _AT_ONCE):
+    for start in range(0, len(center_P), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        batch_p, at_p = batch_P[part], center_P[part]
-        at_pK = at_p[:, None] + offset_K
-        row_p1 = batch_p[:, None]
+        at_p1 = center_P[part, None]
+        at_pK = at_p1 + offset_K
         cost_pK = torch.zeros(at_pK.shape, device=map_B1HW.device)
-        for plane_BHW in padded_B3HW.unbind(1):
-            plane_BL = plane_BHW.flatten(1)
-            cost_pK += (plane_BL[row_p1, at_pK] - plane_BL[batch_p, at_p][:, None]).square()
-        weight_pK = torch.exp(nearness_K - cost_pK / (2 * _COLOR**2))
-        value_pK, order_pK = wide.flatten(1)[row_p1, at_pK].sort(dim=1)
-        total_pK = weight_pK.gather(1, order_pK).cumsum(dim=1)
+        for color_L in colors_3L:
+            cost_pK += (_taken(color_L, at_pK) - _taken(color_L, at_p1)).square_()
+        weight_pK = cost_pK.div_(-2 * _COLOR**2).add_(nearness_K).exp_()
+        value_pK, order_pK = _taken(values_L, at_pK).sort(dim=1)
+        total_pK = weight_pK.gather(1, order_pK).cumsum_(dim=1)
         middle_p1 = (total_pK < total_pK[:, -1:] / 2).sum(dim=1, keepdim=True)
-        out_B1HW[batch_p, 0, row_P[part], column_P[part]] = value_pK.gather(1, middle_p1)[:, 0]
+        found_p = value_pK.gather(1, middle_p1)[:, 0]
+        out_B1HW[batch_P[part], 0, row_P[part], column_P[part]] = found_p
     return out_B1HW
+
+
+def _taken(flat_L: Tensor, at_pK: Tensor) -> Tensor:
+    """flat_L[at_pK], several times quicker."""
+    return flat_L.index_select(0, at_pK.flatten()).view(at_pK.shape)
 
 
 def _is_edge(map_B1HW: Tensor, least_step: float) -> Tensor:
