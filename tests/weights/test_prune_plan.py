@@ -20,7 +20,17 @@ def test_plan_is_read_as_it_was_written():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", '{"removed": 3}', '{"removed": {"a": ["b"]}}', '{"other": 1}', "[" * 99999],
+    [
+        "",
+        "[]",
+        "{",
+        '{"area": 99999999999}',
+        '{"steps": 0}',
+        '{"removed": 3}',
+        '{"removed": {"a": ["b"]}}',
+        '{"other": 1}',
+        "[" * 99999,
+    ],
 )
 def test_damaged_plans_are_refused(text):
     with pytest.raises(WeightsError, match="prune_plan cannot be read") as error:

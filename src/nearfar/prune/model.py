@@ -76,7 +76,7 @@ def prune_model(
     if whole is None:
         whole = remember(model, calibration, config)
     if state is None:
-        plan = source.plan or PrunePlan(model=model.entry.name)
+        plan = source.plan or _first_plan(model)
         rounds = (*plan.rounds, config.line(len(calibration)))
         state = PruneState(plan=replace(plan, rounds=rounds))
     packages = split_packages(targets(model, config), config.packages)
@@ -94,6 +94,18 @@ def prune_model(
         on_package(state)
     report = _report(model, calibration, config, whole, state)
     return replace(report, seconds=time.perf_counter() - started), state.plan
+
+
+def _first_plan(model: LoadedModel) -> PrunePlan:
+    """The plan of a model that was never pruned: how it works, nothing removed."""
+    entry = model.entry
+    return PrunePlan(
+        model=entry.name,
+        area=entry.area,
+        steps=entry.steps,
+        start=entry.start,
+        training_data=entry.training_data,
+    )
 
 
 def source_of(model: LoadedModel) -> LoadedNetwork:

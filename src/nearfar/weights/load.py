@@ -245,11 +245,15 @@ def _entry_of(
         size_mb=round(path.stat().st_size / 1e6, 1),
         area=alike[0].area if alike else None,
     )
-    base = ENTRIES.get(weights.plan.model) if weights.plan else None
-    if base is not None:  # a pruned model works as the whole one did
-        base = with_card(base)
-        settings = ("area", "steps", "guidance", "mode", "start", "training_data")
-        own = replace(own, **{name: getattr(base, name) for name in settings})
+    if weights.plan is not None:
+        plan = weights.plan
+        own = replace(
+            own,
+            area=plan.area or own.area,
+            steps=plan.steps,
+            start=plan.start,
+            training_data=plan.training_data,
+        )
     card = path.with_name(OWN_CARD)
     if path.name != OWN_FILE or not card.is_file():
         return own

@@ -9,30 +9,44 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from nearfar.errors import ConfigError, WeightsError
+from nearfar.family import NOT_STATED
 from nearfar.layers.prunable import PrunableUnit
 from nearfar.typed import from_table
 
 from .families import NETWORKS
+from .registry import LARGEST_AREA
 
 KEY = "prune_plan"  # in the metadata
+_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrunePlan:
     """removed: layer -> its inputs that are gone, rising, numbered as in the whole network.
 
-    model: what was pruned first. rounds: what was done, one line each.
+    model: what was pruned first; area, steps, start, training_data: of it, as in `WeightsEntry`,
+    for the pruned one works as it did. rounds: what was done, one line each.
     """
 
     model: str = ""
+    area: int | None = None
+    steps: int | None = None
+    start: Literal["noise", "first"] | None = None
+    training_data: str = NOT_STATED
     removed: dict[str, tuple[int, ...]] = field(default_factory=dict)
     rounds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, most in (("area", LARGEST_AREA), ("steps", _MOST_STEPS)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise ConfigError(f"{KEY}.{name}", f"{value} is not within 1..{most}")
 
     def text(self) -> str:
         """The plan as the metadata hold it."""
