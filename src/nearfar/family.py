@@ -117,7 +117,8 @@ class NetworkKind:
     depth by itself, then `instead` says what it is and what to do. is_encoder: it gives semantics
     to depth models of other kinds. is_exact: float32 whatever is asked for, as an encoder that
     gains no time in halves and loses digits. has_own_encoder: it takes no other one. stem: before
-    the names of tensors that its files leave to an embedded encoder.
+    the names of tensors that its files leave to an embedded encoder. prunable: its layers that can
+    be pruned (layers/prunable.py), in network order; None if it is not made for that.
     """
 
     name: str
@@ -128,6 +129,7 @@ class NetworkKind:
     is_exact: bool = False
     has_own_encoder: bool = False
     stem: str | None = None
+    prunable: Callable[[Any], Sequence[Any]] | None = None
 
     @property
     def config(self) -> type:

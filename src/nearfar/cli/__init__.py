@@ -11,6 +11,7 @@ data.py     nearfar data: render
 datasets.py  nearfar data: list, check
 sheets.py   contact sheets of photos and depth
 train.py    nearfar train
+prune.py    nearfar prune
 eval.py     nearfar eval: list, show, run, compare, recompute
 eval_text.py  nearfar eval: protocols, results and comparisons as text
 
@@ -46,6 +47,7 @@ VERBS = {
     "models": ("nearfar.cli.models", "app", "Models by name: list, info, get, convert."),
     "data": ("nearfar.cli.data", "app", "Datasets: list, check; render scenes."),
     "train": ("nearfar.cli.train", "train", "Train from a TOML recipe, exactly resumable."),
+    "prune": ("nearfar.cli.prune", "prune", "Make a model smaller without training it."),
     "eval": ("nearfar.cli.eval", "app", "Evaluate by locked protocols; compare results."),
 }
 

@@ -10,6 +10,7 @@ without_memory.py  a network on the meta device, for its names and shapes
 mlp.py        two-layer perceptron with a named activation
 patch.py      pixels to tokens, 2x2 token expansion, tokens to pixels
 token_block.py  attention and MLP after norms, for our small encoders
+prunable.py   what pruning may touch of a network, and layers cut down
 timestep.py   sinusoidal time embedding, always computed in float32
 
 May not enter: file access, environment, families. Imports: nearfar.errors only.

@@ -8,6 +8,7 @@ released.py   released checkpoints: nesting, prefixes, kind by names, config fro
 shared_stem.py  an encoder inside others' files: left out, and taken from the embedded one
 families.py   every family by its own description (nearfar/family.py); no torch
 networks.py   network of a kind on the meta device, tensors put in, faults named and counted
+prune_plan.py  what was pruned away from a network: the plan in its file, networks cut by it
 convert.py    released checkpoint to our safetensors
 tokenizers.py  a tokenizer from a file, ours or released
 predictors.py a network to its family's predictor; what gives no depth says what it is

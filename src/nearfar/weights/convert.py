@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nearfar.errors import ConfigError
 
+from .prune_plan import KEY as PLAN
 from .published import FORMAT, Weights, read_weights
 from .safe import require_sound, sha256_of, write_safetensors
 
@@ -76,7 +77,7 @@ def metadata_of(weights: Weights, source: Path) -> dict[str, str]:
         "config": json.dumps(asdict(weights.config)),
         "source": source.name,
         "source_sha256": sha256_of(source),
-    }
+    } | ({} if weights.plan is None else {PLAN: weights.plan.text()})
 
 
 def _cast(tensor: Tensor, dtype: str) -> Tensor:

@@ -24,6 +24,7 @@ from .hub import Progress, fetch
 from .licences import parts_of, require_licences
 from .networks import build, fill
 from .predictors import build_predictor, require_depth, semantics_width
+from .prune_plan import PrunePlan
 from .published import Weights, read_weights
 from .registry import (
     ENCODER_ENTRIES,
@@ -43,26 +44,36 @@ OWN_FILE, OWN_CARD, OWN_ENCODER = "weights.safetensors", "card.json", "encoder.s
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
-class LoadedModel(NamedTuple):
-    """A predictor, the entry it comes from (made up for an own file), and its file's sha256."""
-
-    predictor: Predictor
-    entry: WeightsEntry
-    sha256: str
-
-    @property
-    def is_video(self) -> bool:
-        """Whether it sees windows of frames (a VideoPredictor) instead of photos."""
-        return callable(getattr(self.predictor, "predict_window", None))
-
-
 class LoadedNetwork(NamedTuple):
-    """One network with its file's entry and sha256, and that of the encoder it was trained with."""
+    """One network with its file's entry and sha256, and that of the encoder it was trained with.
+
+    plan: of a pruned one. dtype: of the numbers in the file.
+    """
 
     network: nn.Module
     entry: WeightsEntry
     sha256: str
     encoder_sha256: str = ""
+    plan: PrunePlan | None = None
+    dtype: torch.dtype = torch.float32
+
+
+class LoadedModel(NamedTuple):
+    """A predictor, the entry it comes from (made up for an own file), and its file's sha256.
+
+    source: its network as the file holds it, and the sha256 of the encoder's file that is used.
+    """
+
+    predictor: Predictor
+    entry: WeightsEntry
+    sha256: str
+    source: LoadedNetwork | None = None
+    used_encoder_sha256: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it sees windows of frames (a VideoPredictor) instead of photos."""
+        return callable(getattr(self.predictor, "predict_window", None))
 
 
 def load_predictor(
@@ -88,11 +99,12 @@ def load_predictor(
     require_licences([loaded.entry], accept=accept_license)
     place = torch.device(device)
     source = encoder if encoder is not None else _encoder_of(loaded, path)
-    frozen = None
+    frozen, used = None, ""
     if source is not None:
         found = _read_encoder(source, accept_license=accept_license)
         frozen = _placed(found, place, dtype)
         _require_pair(path, loaded, frozen, found.sha256)
+        used = found.sha256
     parts = PredictorParts(
         network=loaded.network.to(place),
         encoder=frozen,
@@ -103,7 +115,8 @@ def load_predictor(
         mode=loaded.entry.mode,
         start=loaded.entry.start,
     )
-    return LoadedModel(build_predictor(loaded.entry.family, parts), loaded.entry, loaded.sha256)
+    predictor = build_predictor(loaded.entry.family, parts)
+    return LoadedModel(predictor, loaded.entry, loaded.sha256, loaded, used)
 
 
 def load_encoder(
@@ -191,9 +204,11 @@ def _read(path: Path, entry: WeightsEntry | None) -> LoadedNetwork:
     if entry is not None:
         _require_entry(path, weights, entry)
     require_sound(weights.tensors, path)
-    network = fill(build(weights.family, weights.config), weights.tensors)
+    network = fill(build(weights.family, weights.config, weights.plan), weights.tensors)
     own = _entry_of(path, weights, entry, sha256)
-    return LoadedNetwork(network, own, sha256, weights.encoder_sha256)
+    floats = (t.dtype for t in weights.tensors.values() if t.is_floating_point())
+    stored = next(floats, torch.float32)
+    return LoadedNetwork(network, own, sha256, weights.encoder_sha256, weights.plan, stored)
 
 
 def _require_entry(path: Path, weights: Weights, entry: WeightsEntry) -> None:
@@ -230,6 +245,15 @@ def _entry_of(
         size_mb=round(path.stat().st_size / 1e6, 1),
         area=alike[0].area if alike else None,
     )
+    if weights.plan is not None:
+        plan = weights.plan
+        own = replace(
+            own,
+            area=plan.area or own.area,
+            steps=plan.steps,
+            start=plan.start,
+            training_data=plan.training_data,
+        )
     card = path.with_name(OWN_CARD)
     if path.name != OWN_FILE or not card.is_file():
         return own

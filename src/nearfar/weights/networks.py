@@ -25,6 +25,7 @@ from nearfar.layers.without_memory import without_memory
 from nearfar.typed import from_table
 
 from .families import NETWORKS
+from .prune_plan import PrunePlan, shrink
 from .safe import some
 
 CUSTOM = "custom"  # the preset of a config that has no name
@@ -75,18 +76,27 @@ def preset_of(family: str, config: Any) -> str:
     return next((name for name, preset in presets.items() if preset == config), CUSTOM)
 
 
-def build(family: str, config: Any) -> nn.Module:
-    """The network without memory (meta device)."""
-    return without_memory(NETWORKS[family].network, config)
+def build(family: str, config: Any, plan: PrunePlan | None = None) -> nn.Module:
+    """The network without memory (meta device), cut by the plan of a pruned one."""
+    network = without_memory(NETWORKS[family].network, config)
+    if plan is not None:
+        shrink(family, network, plan, family)
+    return network
 
 
 def fitting(
-    family: str, config: Any, tensors: Mapping[str, Tensor], where: object, *, remedy: str = ""
+    family: str,
+    config: Any,
+    tensors: Mapping[str, Tensor],
+    where: object,
+    *,
+    plan: PrunePlan | None = None,
+    remedy: str = "",
 ) -> nn.Module:
     """The network without memory, if its tensors are those of the file; WeightsError otherwise.
 
     It is given up as soon as it has far more parts than the file has tensors, whatever its config
-    says of its size.
+    says of its size. plan: of a pruned one.
     """
     try:
         with _no_more_tensors_than(_SLACK * len(tensors) + _SPARE):
@@ -98,6 +108,8 @@ def fitting(
     except Exception as error:  # sizes that pass one by one and contradict each other
         reason = str(error).split("\n")[0] or type(error).__name__
         raise WeightsError(where, f"no network can be built from its config ({reason})") from error
+    if plan is not None:
+        shrink(family, network, plan, where)
     require_fit(network, tensors, where, remedy=remedy)
     return network
 

@@ -20,6 +20,8 @@ from nearfar.former_name import under_either_name
 
 from .families import NETWORKS
 from .networks import checked_config, config_from_metadata, fitting, preset_of
+from .prune_plan import KEY as PLAN
+from .prune_plan import PrunePlan, plan_from_metadata
 from .registry import ENCODER_ENTRIES, find_by_file
 from .released import Flat, flatten, identify
 from .safe import is_pickle, read_pickle, read_safetensors
@@ -34,7 +36,7 @@ class Weights:
     """A recognized file: tensors under our names, checked against the network they belong to.
 
     ignored: part left out -> number of tensors. entry: name in the registry, or empty.
-    encoder_sha256: of the encoder's file in training, empty if unknown.
+    encoder_sha256: of the encoder's file in training, empty if unknown. plan: of a pruned network.
     """
 
     family: str
@@ -45,6 +47,7 @@ class Weights:
     licence: str
     entry: str
     encoder_sha256: str = ""
+    plan: PrunePlan | None = None
 
     @property
     def preset(self) -> str:
@@ -79,7 +82,9 @@ def _own(
     config = config_from_metadata(metadata, path)
     family = metadata["family"]
     tensors = with_stem(path, family, tensors, metadata.get("encoder_sha256", ""))
-    fitting(family, config, tensors, path)
+    plan = plan_from_metadata(metadata, path)
+    remedy = "" if plan else f"If it was pruned, its metadata lost the {PLAN}: prune again"
+    fitting(family, config, tensors, path, plan=plan, remedy=remedy)
     tag = metadata.get("encoder", "")
     if encoder is not None and tag and tag != encoder:
         raise WeightsError(path, f"belongs to encoder {tag}, not {encoder}")
@@ -92,6 +97,7 @@ def _own(
         licence=metadata.get("licence", NOT_STATED),
         entry=metadata.get("entry", ""),
         encoder_sha256=metadata.get("encoder_sha256", ""),
+        plan=plan,
     )
 
 

@@ -25,7 +25,8 @@ the encoder already knows (docs/ppd.md section 15).
 | what it learns                                     | objective.py: PPDCorrectionObjective |
 
 config.py holds the sizes, presets.py the named ones (`large` = published, `tiny`, `tiny_photo` =
-ours), family.py is what the rest of the house knows of all this.
+ours), family.py is what the rest of the house knows of all this, prunable.py which layers can be
+pruned.
 
 Its video form (PPVD, arXiv 2601.05246; docs/ppd.md section 11) sees windows of 16 frames: semantics
 of an encoder that looks at all of them, attention across frames at every place, and pooled tokens

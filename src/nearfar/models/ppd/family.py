@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,9 @@ from nearfar.family import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nearfar.layers.prunable import PrunableUnit
+
+    from .network import PPDNetwork
     from .predictor import PPDPredictor
     from .video_predictor import PPDVideoPredictor
 
@@ -64,6 +67,12 @@ def _predictor(parts: PredictorParts) -> PPDPredictor:
         default_start=parts.start or "noise",
         dtype=parts.dtype,
     )
+
+
+def _prunable(network: PPDNetwork) -> Sequence[PrunableUnit]:
+    from .prunable import prunable_units
+
+    return prunable_units(network)
 
 
 def _video_predictor(parts: PredictorParts) -> PPDVideoPredictor:
@@ -154,7 +163,7 @@ FAMILY = Family(
     name="ppd",
     position=1,
     networks=(
-        NetworkKind(name="ppd", parts=_parts, predictor=_predictor),
+        NetworkKind(name="ppd", parts=_parts, predictor=_predictor, prunable=_prunable),
         NetworkKind(name="ppd_video", parts=_video_parts, predictor=_video_predictor),
     ),
     entries=(
