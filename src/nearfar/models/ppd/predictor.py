@@ -105,8 +105,9 @@ class PPDPredictor:
         image_13HW = image_3HW.to(device)[None]
         # 2. what the encoder says of it, once for all hypotheses: a vector per coarse token [1,L,D]
         semantics_1LD, guess = self._look(image_13HW)
-        is_clean = network.detail is not None and guess is not None
-        anchor = anchor_of(guess, image_13HW) if is_clean else None
+        anchor = None
+        if network.detail is not None and guess is not None:
+            anchor = anchor_of(guess, image_13HW)
         H, W = image_13HW.shape[-2:]
         is_shared = (config.ensemble_start or self.default_start) == "first"
         pixels = CPU_PIXELS_AT_ONCE if device.type == "cpu" else PIXELS_AT_ONCE
