@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nearfar.errors import ConfigError
-from nearfar.geometry.snap import snap_edges
+from nearfar.geometry.snap import largest_around, snap_edges
 
 
 def case(edge=20, middle=18.0):
@@ -47,3 +47,11 @@ def test_sizes_that_differ_are_named():
     slope, photo = case()
     with pytest.raises(ConfigError, match="snap_edges"):
         snap_edges(slope, photo[..., :-1], least_step=0.05)
+
+
+def test_the_largest_value_around_a_pixel():
+    dot = torch.zeros(1, 1, 9, 12)
+    dot[0, 0, 3, 10] = 1.0
+    found = largest_around(dot, 2)[0, 0]
+    assert found[1:6, 8:].eq(1).all() and found.sum() == 20
+    assert largest_around(-1 - dot, 2).max() == -1  # what lies outside never counts

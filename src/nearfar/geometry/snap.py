@@ -87,11 +87,20 @@ def _is_edge(map_B1HW: Tensor, least_step: float) -> Tensor:
     if min(map_B1HW.shape[-2:]) <= border[0]:
         return torch.zeros_like(map_B1HW, dtype=torch.bool)
     wide = 2 * F.pad(map_B1HW, border, mode="replicate") - F.pad(map_B1HW, border, mode="reflect")
-    side = 2 * _REACH + 1
-    highest, lowest = (F.max_pool2d(x, side, 1) for x in (wide, -wide))
-    far_B1HW = F.max_pool2d(highest, side, 1) + F.max_pool2d(lowest, side, 1)
-    near_B1HW = (highest + lowest)[..., _REACH:-_REACH, _REACH:-_REACH]
+    changes = []
+    highest, lowest = wide, -wide
+    for _ in range(2):
+        highest, lowest = largest_around(highest, _REACH), largest_around(lowest, _REACH)
+        changes.append((highest + lowest)[..., 2 * _REACH : -2 * _REACH, 2 * _REACH : -2 * _REACH])
+    near_B1HW, far_B1HW = changes
     return (near_B1HW >= least_step) & (far_B1HW < _PLANE * near_B1HW)
+
+
+def largest_around(map_BCHW: Tensor, reach: int) -> Tensor:
+    """The largest value of the square that reaches so many pixels from each: columns, then rows."""
+    side = 2 * reach + 1
+    map_BCHW = F.max_pool2d(map_BCHW, (side, 1), 1, (reach, 0))
+    return F.max_pool2d(map_BCHW, (1, side), 1, (0, reach))
 
 
 def _padded(x_BCHW: Tensor) -> Tensor:

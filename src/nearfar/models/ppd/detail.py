@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nearfar.geometry.snap import largest_around
+
 REACH = 6  # pixels around one in which the nearest and the farthest value are looked up
 _OUTPUTS = 3
 
@@ -61,9 +63,8 @@ class DetailHead(nn.Module):
 
 def chosen(map_B1HW: Tensor, choice_B1HW: Tensor) -> Tensor:
     """The map, carried towards the nearest or the farthest value around each pixel."""
-    side = 2 * REACH + 1
-    farthest_B1HW = F.max_pool2d(map_B1HW, side, 1, REACH)
-    nearest_B1HW = -F.max_pool2d(-map_B1HW, side, 1, REACH)
+    farthest_B1HW = largest_around(map_B1HW, REACH)
+    nearest_B1HW = -largest_around(-map_B1HW, REACH)
     towards_B1HW = torch.where(choice_B1HW >= 0, farthest_B1HW - map_B1HW, map_B1HW - nearest_B1HW)
     return map_B1HW + choice_B1HW * towards_B1HW
 
