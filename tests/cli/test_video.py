@@ -310,12 +310,12 @@ def test_a_missing_encoder_is_one_line_and_the_depth_stays(video, make_clip, tmp
 
     h264 = dataclasses.replace(encoder._FORMS["h264"], encoder="libnone")
     monkeypatch.setitem(encoder._FORMS, "h264", h264)
-    out = tmp_path / "out"
-    ran = video(make_clip(), "-o", out, "-q")
+    out, clip = tmp_path / "out", make_clip()
+    ran = video(clip, "-o", out, "-q")
     assert ran.code == 1 and len(ran.err.splitlines()) == 1
     assert "clip_vis.mp4: this FFmpeg has no encoder libnone. pip install av" in ran.err
     assert [path.name for path in out.iterdir()] == ["clip_parts"]
-    ran = video(make_clip(), "-o", out, "--finish", "--save", "ffv1", "-q")
+    ran = video(clip, "-o", out, "--finish", "--save", "ffv1", "-q")
     assert (ran.code, ran.err) == (0, "")
     assert len(list(read_depth_clip(out / "clip_depth.mkv"))) == 12
 

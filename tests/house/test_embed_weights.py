@@ -27,7 +27,7 @@ def script():
 def run(tmp_path, monkeypatch):
     """A run folder that says it is dar-tiny, and an empty package."""
     monkeypatch.setattr(registry, "EMBEDDED_FOLDER", tmp_path / "embedded")
-    metadata = {"nearfar_format": "1", "family": "dar", "preset": "tiny", "encoder": ""}
+    metadata = {"nearfar_format": "1", "family": "dar", "preset": "tiny_photo", "encoder": ""}
     path = write_safetensors(
         tmp_path / "run" / "weights.safetensors", {"w": torch.ones(4)}, metadata
     )
@@ -58,7 +58,7 @@ def test_other_weights_and_stale_cards_are_refused(script, run, monkeypatch):
         with pytest.raises(WeightsError, match=words):
             script.embed(run, registry.ENTRIES[name], after=[], more=NOTHING)
     entry = registry.ENTRIES["dar-tiny"]
-    with pytest.raises(WeightsError, match="preset 'tiny', but dar-tiny is 'small'"):
+    with pytest.raises(WeightsError, match="preset 'tiny_photo', but dar-tiny is 'small'"):
         script.embed(run, dataclasses.replace(entry, preset="small"), after=[], more=NOTHING)
     card = json.loads((run / "card.json").read_text())
     (run / "card.json").write_text(json.dumps(card | {"sha256": "0" * 64}))

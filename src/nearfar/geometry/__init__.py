@@ -19,6 +19,7 @@ depth_space.py  log, inverse and normalized depth
 gradient_loss.py  multi-scale gradient loss of depth maps
 depth_curves.py  depth maps as images in -1..1 by linear, log and square-root disparity curves
 squares.py      photos and depth maps squashed to a tokenizer's square
+snap.py         slopes of a coarse map made steps where the photo has its edges
 resize.py       network sizes and resizing with stated parity
 """
 

@@ -1,4 +1,4 @@
-import tarfile
+import shutil
 
 import mini_d2
 import numpy as np
@@ -34,8 +34,7 @@ def test_three_roots_hold_the_same(tmp_path):
     apart = tmp_path / "apart"
     for part in ("rgb", "depth"):
         mini_d2.pack(tmp_path / "unpacked", tmp_path / f"{part}.tar", only=f"/frames/{part}/")
-        with tarfile.open(tmp_path / f"{part}.tar") as archive:
-            archive.extractall(apart / part, filter="data")
+        shutil.unpack_archive(tmp_path / f"{part}.tar", apart / part)
     for path in (tmp_path / "unpacked").rglob("*.txt"):
         target = apart / "rgb" / path.relative_to(tmp_path / "unpacked")
         mini_d2.put_text(target, path.read_text())

@@ -58,7 +58,7 @@ def test_second_half_of_the_way_starts_at_the_middle_between_clean_and_noise():
 def test_a_clean_map_is_followed_to_its_end():
     network = new_network(MICRO_PHOTO, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
-    torch.nn.init.normal_(network.detail.conv3.weight, std=0.1, generator=generator)
+    torch.nn.init.normal_(network.detail.out.weight, std=0.1, generator=generator)
     noise, anchor = (torch.randn(1, 1, 32, 64, generator=generator) for _ in range(2))
     image, semantics = torch.rand(1, 3, 32, 64, generator=generator), torch.zeros(1, 8, 80)
     given = (network, image, semantics, anchor, noise)

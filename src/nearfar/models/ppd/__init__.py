@@ -21,7 +21,8 @@ the encoder already knows (docs/ppd.md section 15).
 | what                                               | file                                |
 |----------------------------------------------------|-------------------------------------|
 | the encoder's frame, and truth fitted to it        | anchor.py                           |
-| clean map, its spread, convolutions for detail     | network.py: clean_map, DetailHead   |
+| clean map and its spread                           | network.py: clean_map               |
+| sides of edges and corrections at full resolution  | detail.py                           |
 | what it learns                                     | objective.py: PPDCorrectionObjective |
 
 config.py holds the sizes, presets.py the named ones (`large` = published, `tiny`, `tiny_photo` =
