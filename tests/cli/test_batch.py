@@ -354,6 +354,21 @@ def test_results_are_never_inputs(nearfar, tmp_path, rgb):
     assert (ran.code, "only results of earlier runs" in ran.err) == (1, True)
 
 
+def test_a_photo_with_the_name_of_a_result_is_a_photo(nearfar, tmp_path, rgb):
+    """It is predicted when named, and --overwrite does not replace it."""
+    folder = tmp_path / "w"
+    folder.mkdir()
+    Image.fromarray(rgb).save(folder / "a.png")
+    assert nearfar("predict", folder, "-o", folder, "--save", "vis").code == 0
+    Image.fromarray(rgb[::-1].copy()).save(folder / "a_vis.png")
+    content = (folder / "a_vis.png").read_bytes()
+    for source in ([folder], [folder / "a.png", folder / "a_vis.png"]):
+        ran = nearfar("predict", *source, "-o", folder, "--save", "vis", "--overwrite")
+        assert (ran.code, "is an input" in ran.err) == (2, True), ran.err
+        assert (folder / "a_vis.png").read_bytes() == content
+    assert nearfar("predict", folder / "a_vis.png", "-o", tmp_path / "o", "--save", "vis").code == 0
+
+
 def test_a_format_that_a_map_cannot_have_leaves_the_others(nearfar, photos, tmp_path, make_model):
     """Without metres no cloud: the color map is written, the run goes on, and all of it is told."""
     out = tmp_path / "out"

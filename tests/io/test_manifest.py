@@ -151,6 +151,8 @@ def test_known_results_are_those_of_any_manifest_above(tmp_path):
     assert tmp_path / "out" / "a.png" in results and tmp_path / "link" / "a.png" in results
     assert tmp_path / "other" / "deep" / "c.png" in results
     assert tmp_path / "out" / "b.png" not in results and "a\0b" not in results
+    (tmp_path / "out" / "a.png").write_bytes(b"a photo of that name")
+    assert tmp_path / "out" / "a.png" not in results  # somebody's, whatever its name
 
 
 @pytest.mark.parametrize("lost", [1, 7, 60])

@@ -191,10 +191,13 @@ class Manifest:
 
 
 class KnownResults:
-    """Which files are results: those that a manifest in their folder, or above it, lists."""
+    """Which files are results: those that a manifest in their folder, or above it, lists.
+
+    A file of a listed name with another content is somebody's, not a result.
+    """
 
     def __init__(self) -> None:
-        self._listed: dict[Path, frozenset[str]] = {}
+        self._listed: dict[Path, dict[str, set[str]]] = {}
 
     def __contains__(self, path: str | Path) -> bool:
         try:
@@ -204,7 +207,9 @@ class KnownResults:
         for folder in real.parents:
             if folder not in self._listed:
                 self._listed[folder] = _outputs_listed_in(folder)
-            if self._listed[folder] and real.relative_to(folder).as_posix() in self._listed[folder]:
+            listed = self._listed[folder]
+            digests = listed.get(real.relative_to(folder).as_posix()) if listed else None
+            if digests is not None and ("" in digests or _has_one_of(digests, real)):
                 return True
         return False
 
@@ -254,16 +259,30 @@ def _manifests_in(folder: Path) -> list[Path]:
     )
 
 
-def _outputs_listed_in(folder: Path) -> frozenset[str]:
-    """The outputs that the manifests of a folder list; lines of other programs say nothing."""
-    found: set[str] = set()
+def _has_one_of(digests: set[str], path: Path) -> bool:
+    """Whether the file has one of these sha256; what is gone or cannot be read counts as such."""
+    try:
+        return file_sha256(path) in digests
+    except OutputError:
+        return True
+
+
+def _outputs_listed_in(folder: Path) -> dict[str, set[str]]:
+    """The outputs that the manifests of a folder list, each with all its digests.
+
+    "" is the digest of an output listed without one. Lines of other programs say nothing.
+    """
+    found: dict[str, set[str]] = {}
     for path in _manifests_in(folder):
         with suppress(OSError), open(path, "rb") as file:
             for line in file:
                 if line.startswith(_FIRST_KEY):
                     with suppress(ValueError, TypeError, AttributeError, RecursionError):
-                        found.update(map(str, json.loads(line).get("outputs", ())))
-    return frozenset(found)
+                        record = json.loads(line)
+                        digests = list(record.get("outputs_sha256", ()))
+                        for output, digest in zip_longest(record.get("outputs", ()), digests):
+                            found.setdefault(str(output), set()).add(str(digest or ""))
+    return found
 
 
 def _is_foreign(path: Path) -> bool:
