@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -48,6 +50,20 @@ def test_a_damaged_exr_gives_one_error_and_no_lines(tmp_path, capfd):
         read_result(path)
     found = capfd.readouterr()
     assert found.out == found.err == ""
+
+
+def test_what_we_say_of_a_photo_is_heard(tmp_path):
+    """While its decoder is silent; in a process whose lines pass through the real descriptor."""
+    frames = [Image.new("RGB", (40, 30), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    code = (
+        "import logging, sys; logging.basicConfig()\n"
+        "from nearfar.io.images import read_image; read_image(sys.argv[1])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.gif"], capture_output=True, text=True
+    )
+    assert "animated, the first of its frames is used" in ran.stderr
 
 
 def test_lines_of_others_are_kept(capfd):

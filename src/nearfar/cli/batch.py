@@ -24,10 +24,10 @@ from nearfar.errors import ConfigError, NearfarError, OutputError
 from nearfar.geometry.clouds import CloudOptions
 from nearfar.io.atomic import ensure_folder, remove_leftovers, staging, told_of_place
 from nearfar.io.fetch import fetch_bytes
-from nearfar.io.images import read_image
-from nearfar.io.inputs import InputItem, is_url
+from nearfar.io.images import decode_photo
+from nearfar.io.inputs import InputItem
 from nearfar.io.manifest import Manifest, ManifestRecord, Origin, settings_hash
-from nearfar.io.writers import possible_names, save_result
+from nearfar.io.writers import WRITERS, possible_names, save_result
 from nearfar.pipeline.config import FAMILY_OPTIONS, PredictConfig
 from nearfar.result import DepthResult
 from nearfar.settings import max_pixels
@@ -191,14 +191,11 @@ class _Run:
         )
         result: DepthResult | None = None
         try:
-            if item.path != "-" and not is_url(item.path):
-                record = replace(record, sha256=hashlib.sha256(fetch_bytes(item.path)).hexdigest())
-                if (before := self._finished(item, record)) is not None:
-                    return _Ending(before, skipped=True)
-            photo = read_image(item.path, max_pixels=max_pixels())
-            record = replace(record, sha256=photo.sha256)
+            content = fetch_bytes(item.path)
+            record = replace(record, sha256=hashlib.sha256(content).hexdigest())
             if (before := self._finished(item, record)) is not None:
                 return _Ending(before, skipped=True)
+            photo = decode_photo(content, item.path, max_pixels=max_pixels())
             if not self._job.overwrite:
                 self._require_free(item, record)
             result = self._model.predict(photo, **asdict(self._job.config))
@@ -235,7 +232,8 @@ class _Run:
         staged: dict[Path, Path] = {}
         faults: list[NearfarError] = []
         for name in self._job.formats:
-            if name in self._job.optional and result.uncertainty is None:
+            needed = WRITERS[name].needs
+            if name in self._job.optional and needed is not None and result[needed] is None:
                 continue
             try:
                 (path,) = save_result(

@@ -8,7 +8,6 @@ unknown; sparse depth is fine. Where EXIF turns the photo, depth and mask are tu
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from .benchmarks.depth_files import (
     units_of,
     upright_like,
 )
-from .lists import right_ones, table_rows
+from .lists import json_object, right_ones, table_rows
 from .sample import DepthBatch, DepthSample, stack_samples
 
 COLUMNS = ("rgb", "depth", "unit", "mask", "intrinsics")
@@ -68,22 +67,11 @@ def read_list(list_path: Path | str, *, faults: list[DataError] | None = None) -
 
     def entry(row: tuple[int, Any]) -> Entry:
         where = f"{list_path}:{row[0]}"
-        return _entry(_object(row[1], where) if is_json else row[1], where, list_path.parent)
+        return _entry(json_object(row[1], where) if is_json else row[1], where, list_path.parent)
 
     if not rows:
         raise DataError(list_path, "lists no samples", f"Columns are {', '.join(COLUMNS)}")
     return right_ones(rows, entry, faults)
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    """A line of JSON."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(where, f"is not JSON ({error.msg})") from error
-    if not isinstance(row, dict):
-        raise DataError(where, "is not a JSON object")
-    return row
 
 
 def _entry(row: dict[str, Any], where: str, folder: Path) -> Entry:
@@ -175,11 +163,12 @@ def read_entry(entry: Entry) -> DepthSample:
     """The photo at full size with depth in metres (0 unknown) at the same size."""
     from nearfar.io.exif import orientation_of
     from nearfar.io.fetch import fetch_bytes
-    from nearfar.io.images import read_image
+    from nearfar.io.images import decode_photo, read_image
 
     try:
-        rgb = read_image(entry.rgb).rgb_HW3
-        orientation = orientation_of(fetch_bytes(entry.rgb))
+        content = fetch_bytes(entry.rgb)
+        rgb = decode_photo(content, str(entry.rgb)).rgb_HW3
+        orientation = orientation_of(content)
         stored = stored_depth(fetch_bytes(entry.depth), entry.depth.name, str(entry.depth))
         mask = None if entry.mask is None else read_image(entry.mask).rgb_HW3.max(-1) > 0
     except (InputError, DataError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -107,6 +108,17 @@ def table_rows(
             )
     reader.fieldnames = [known.get(name.lower(), name) for name in names]
     return [(reader.line_num, dict(row)) for row in reader]
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """The object in a line of a JSONL list."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(where, f"is not JSON ({getattr(error, 'msg', error)})") from error
+    if not isinstance(row, dict):
+        raise DataError(where, "is not a JSON object")
+    return row
 
 
 def right_ones(

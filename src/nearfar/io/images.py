@@ -71,13 +71,17 @@ def read_image(source: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> P
     InputError if it cannot be read or decoded completely; ResourceError if its header promises
     more than `max_pixels` (checked before any pixel is decoded).
     """
-    content = fetch_bytes(source)
-    pixels, focal_px = _decode(content, str(source), max_pixels)
+    return decode_photo(fetch_bytes(source), str(source), max_pixels=max_pixels)
+
+
+def decode_photo(content: bytes, path: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Photo:
+    """The photo in the bytes of a file; errors as `read_image`."""
+    pixels, focal_px = _decode(content, path, max_pixels)
     return Photo(
         rgb_HW3=pixels.rgb_HW3,
         opaque_HW=pixels.opaque_HW,
         focal_px=focal_px,
-        path=str(source),
+        path=path,
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -125,13 +129,13 @@ def decode_rgb(
 
     upright: turn as EXIF says. 16-bit values are scaled to 8.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     with _one_error(where, max_pixels), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(content)) as image:
+        with _opened(content) as image:
             _check_size(image.size, where, max_pixels)
-            image.load()
+            _load(image)
             turned = ImageOps.exif_transpose(image) if upright else image
             if turned.mode.startswith("I") or turned.mode == "F":
                 return grey_to_rgb(eight_bits(np.asarray(turned), where))
@@ -153,7 +157,7 @@ class _Decoded(NamedTuple):
 
 def _decode(content: bytes, where: str, max_pixels: int) -> _Decoded:
     """Pixels and focal length of an encoded photo."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     def check(size_wh: tuple[int, int]) -> None:
         _check_size(size_wh, where, max_pixels)
@@ -167,7 +171,7 @@ def _decode(content: bytes, where: str, max_pixels: int) -> _Decoded:
         if content.startswith(HDR_MAGICS):
             return _Decoded(decode_hdr(content, where, check))
         try:
-            image = Image.open(io.BytesIO(content))
+            image = _opened(content)
         except UnidentifiedImageError:
             if not content.startswith(_TIFF_BEGINNINGS) or name_of(content, where) is not None:
                 raise
@@ -190,7 +194,7 @@ def _decode_opened(image: Image, where: str) -> _Decoded:
         )
     if getattr(image, "is_animated", False) and image.format != "MPO":
         _LOG.warning("%s: animated, the first of its frames is used", where)
-    image.load()
+    _load(image)
     upright, focal_px = image, None
     try:  # EXIF is free-form bytes of the camera; the pixels are what counts
         upright = ImageOps.exif_transpose(image) or image
@@ -201,14 +205,27 @@ def _decode_opened(image: Image, where: str) -> _Decoded:
     return _Decoded(_pixels_of_pil(upright, image.info.get("icc_profile"), where), focal_px)
 
 
+def _opened(content: bytes) -> Image:
+    """The picture in the bytes, opened by Pillow."""
+    from PIL import Image
+
+    with decoders_silenced():
+        return Image.open(io.BytesIO(content))
+
+
+def _load(image: Image) -> None:
+    """Decode the pixels; nothing of ours is said meanwhile."""
+    with decoders_silenced():
+        image.load()
+
+
 @contextmanager
 def _one_error(where: str, max_pixels: int, content: bytes = b"") -> Iterator[None]:
     """Whatever decoding raises inside the block leaves it as one InputError or ResourceError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with decoders_silenced():
-            yield
+        yield
     except NearfarError:
         raise
     except Image.DecompressionBombError as error:

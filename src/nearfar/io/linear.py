@@ -23,7 +23,8 @@ from nearfar.errors import InputError
 from nearfar.extras import load_extra
 
 from .depth.exr import load_channels, stored_size
-from .pixels import GREY, Pixels
+from .pixels import Pixels, laid_over_grey, require_opaque, srgb_codes
+from .silence import decoders_silenced
 
 EXR_MAGIC, HDR_MAGICS = b"\x76\x2f\x31\x01", (b"#?RADIANCE", b"#?RGBE")
 _HDR_SIZE = re.compile(rb"\n\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
@@ -58,14 +59,10 @@ def decode_exr(content: bytes, where: str, check_size: CheckSize) -> Pixels:
         return Pixels(srgb_of_light(light_HW3, where))
     alpha_HW = np.nan_to_num(channels["A"].astype(np.float32)).clip(0, 1)
     opaque_HW = alpha_HW >= 0.5
-    if not opaque_HW.any():
-        raise InputError(
-            where, "is transparent everywhere", "Remove its alpha channel if the colors count"
-        )
+    require_opaque(opaque_HW, where)
     color_HW3 = light_HW3 / np.maximum(alpha_HW, 0.5)[..., None]  # stored premultiplied
     rgb_HW3 = srgb_of_light(np.where(opaque_HW[..., None], color_HW3, np.nan), where)
-    share = alpha_HW[..., None]
-    rgb_HW3 = np.rint(rgb_HW3 * share + GREY * (1 - share)).astype(np.uint8)
+    rgb_HW3 = laid_over_grey(rgb_HW3, alpha_HW)
     return Pixels(rgb_HW3, None if opaque_HW.all() else opaque_HW)
 
 
@@ -82,7 +79,7 @@ def decode_by_ffmpeg(content: bytes, form: str, where: str) -> NDArray[np.float3
     """Float channels [H,W,3] of a picture in one of FFmpeg's formats of a single file."""
     av = load_extra("av", package="av")
     try:
-        with av.open(io.BytesIO(content), format=form) as container:
+        with decoders_silenced(), av.open(io.BytesIO(content), format=form) as container:
             frame = next(container.decode(video=0))
             values: NDArray[np.float32] = frame.to_ndarray()
     except (OSError, ValueError, StopIteration, av.error.FFmpegError) as error:
@@ -117,9 +114,4 @@ def srgb_of_light(light_HW3: NDArray[np.float32], where: str) -> NDArray[np.uint
             bright,
             exposure,
         )
-    light_HW3 = np.minimum(light_HW3, 1)
-    low, high = light_HW3 * 12.92, 1.055 * light_HW3 ** (1 / 2.4) - 0.055
-    rgb_HW3: NDArray[np.uint8] = np.rint(np.where(light_HW3 <= 0.0031308, low, high) * 255).astype(
-        np.uint8
-    )
-    return rgb_HW3
+    return srgb_codes(light_HW3)

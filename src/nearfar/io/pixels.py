@@ -72,13 +72,36 @@ def over_grey(rgba_HW4: NDArray[np.uint8], where: str) -> Pixels:
     if alpha_HW.min() == 255:
         return Pixels(np.array(rgba_HW4[..., :3], order="C"))
     opaque_HW = alpha_HW >= _OPAQUE
+    require_opaque(opaque_HW, where)
+    share_HW = alpha_HW.astype(np.float32) / 255
+    return Pixels(laid_over_grey(rgba_HW4[..., :3], share_HW), opaque_HW)
+
+
+def require_opaque(opaque_HW: NDArray[np.bool_], where: str) -> None:
+    """InputError if nothing of a picture is opaque."""
     if not opaque_HW.any():
         raise InputError(
             where, "is transparent everywhere", "Remove its alpha channel if the colors count"
         )
-    share = alpha_HW[..., None].astype(np.float32) / 255
-    rgb_HW3 = np.rint(rgba_HW4[..., :3] * share + GREY * (1 - share)).astype(np.uint8)
-    return Pixels(rgb_HW3, opaque_HW)
+
+
+def laid_over_grey(rgb_HW3: NDArray[np.uint8], share_HW: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The picture, of which this share (0..1) covers mid-grey."""
+    share_HW1 = share_HW[..., None]
+    laid_HW3: NDArray[np.uint8] = np.rint(rgb_HW3 * share_HW1 + GREY * (1 - share_HW1)).astype(
+        np.uint8
+    )
+    return laid_HW3
+
+
+def srgb_codes(light_HW3: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Linear light (0 black, 1 white, above is cut) by the sRGB curve (IEC 61966-2-1), 8 bits."""
+    light_HW3 = light_HW3.clip(0, 1)
+    low, high = light_HW3 * 12.92, 1.055 * light_HW3 ** (1 / 2.4) - 0.055
+    codes_HW3: NDArray[np.uint8] = np.rint(
+        np.where(light_HW3 <= 0.0031308, low, high) * 255
+    ).astype(np.uint8)
+    return codes_HW3
 
 
 def eight_bits(values: NDArray[Any], where: str) -> NDArray[np.uint8]:

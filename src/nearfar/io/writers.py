@@ -29,12 +29,16 @@ from .scene.ply import write_ply
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Writer:
-    """One format. suffix: end of the file name, after the kind's own where `names_kind`."""
+    """One format. suffix: end of the file name, after the kind's own where `names_kind`.
+
+    needs: field of the result without which there is nothing to write.
+    """
 
     suffix: str
     write: Callable[[DepthResult, Path, CloudOptions], None]
     names_kind: bool = False
     is_scene: bool = False
+    needs: str | None = None
 
 
 def _depth(write: Callable[[DepthResult, Path], None]) -> Callable[..., None]:
@@ -78,7 +82,9 @@ WRITERS = {
     "exr": Writer(suffix="_depth.exr", write=_depth(exr.write)),
     "exr-rgb": Writer(suffix="_depth.exr", write=_depth(exr.write_with_rgb)),
     "pfm": Writer(suffix=".pfm", write=_depth(pfm.write), names_kind=True),
-    "uncertainty": Writer(suffix="_uncertainty.png", write=_depth(png16.write_uncertainty)),
+    "uncertainty": Writer(
+        suffix="_uncertainty.png", write=_depth(png16.write_uncertainty), needs="uncertainty"
+    ),
     "vis": Writer(suffix="_vis.png", write=_write_vis),
     "side": Writer(suffix="_side.png", write=_write_side),
     "ply": Writer(suffix=".ply", write=_write_ply, is_scene=True),

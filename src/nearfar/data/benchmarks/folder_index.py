@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nearfar.data.decode import json_of, text_of
-from nearfar.data.lists import natural_key, right_ones, table_rows
+from nearfar.data.lists import json_object, natural_key, right_ones, table_rows
 from nearfar.data.record import DEPTH_KINDS
 from nearfar.data.store import Store, clean_name
 from nearfar.errors import DataError
@@ -91,7 +91,12 @@ def rows_of(content: bytes, name: str, where: str, root: Path | None = None) -> 
         return _kit_rows(json_of(content, where), text, where, root)
     if name.endswith(".jsonl"):
         lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-        rows = right_ones(lines, lambda line: _json_row(line[1], f"{where}:{line[0]}", root), None)
+
+        def row(numbered: tuple[int, str]) -> Row:
+            place = f"{where}:{numbered[0]}"
+            return _checked(place, json_object(numbered[1], place), root)
+
+        rows = right_ones(lines, row, None)
     else:
         table = table_rows(text, where, columns=COLUMNS)
         rows = right_ones(table, lambda row: _checked(f"{where}:{row[0]}", row[1], root), None)
@@ -165,16 +170,6 @@ def _kit_rows(stated: Any, text: str, where: str, root: Path | None) -> list[Row
         return _checked(f"{where}:{line}", known, root)
 
     return right_ones(enumerate(pairs, 1), row, None)
-
-
-def _json_row(line: str, where: str, root: Path | None) -> Row:
-    try:
-        stated = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(where, f"is not JSON ({error.msg})") from error
-    if not isinstance(stated, dict):
-        raise DataError(where, "is not a JSON object")
-    return _checked(where, stated, root)
 
 
 def _checked(where: str, stated: Mapping[Any, Any], root: Path | None) -> Row:

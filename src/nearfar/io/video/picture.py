@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nearfar.extras import load_extra
 
-from ..pixels import GREY
+from ..pixels import laid_over_grey, srgb_codes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -57,8 +57,7 @@ def pixels_of_frame(
         src_colorspace=av.video.reformatter.Colorspace.ITU709 if untagged else None,
     ).to_ndarray()
     if has_alpha:
-        alpha = picture[..., 3:].astype(np.float32) / 255
-        picture = np.rint(picture[..., :3] * alpha + GREY * (1 - alpha)).astype(np.uint8)
+        picture = laid_over_grey(picture[..., :3], picture[..., 3].astype(np.float32) / 255)
     return _upright(picture, frame)
 
 
@@ -150,11 +149,7 @@ def _sdr_of_hdr(picture_HW3: NDArray[np.uint16], transfer: int) -> NDArray[np.ui
     room = 1 - _KNEE
     rolled_HW1 = 1 - room * np.exp(-(np.maximum(peak_HW1, _KNEE) - _KNEE) / room)
     light_HW3 *= np.where(peak_HW1 > _KNEE, rolled_HW1 / np.maximum(peak_HW1, _KNEE), 1)
-    low, high = light_HW3 * 12.92, 1.055 * light_HW3 ** (1 / 2.4) - 0.055
-    rgb_HW3: NDArray[np.uint8] = np.rint(
-        np.where(light_HW3 <= 0.0031308, low, high).clip(0, 1) * 255
-    ).astype(np.uint8)
-    return rgb_HW3
+    return srgb_codes(light_HW3)
 
 
 @cache
