@@ -11,24 +11,30 @@ table, then one JSON line.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from quality_tiny import HELD_OUT_SEED, Pair, rendered
+from quality_tiny import (
+    HELD_OUT_SEED,
+    Pair,
+    Predict,
+    as_batch,
+    counted,
+    of_encoder,
+    of_model,
+    rendered,
+)
 from stamp import RESULTS, store
-from torch import Tensor
 
 from nearfar.eval.metrics.edges import boundary_f1, flying_pixel_rate
-from nearfar.eval.metrics.image import abs_rel, align_log1p, as_log_depth, delta1
+from nearfar.eval.metrics.image import abs_rel, align_log1p, delta1
 from nearfar.models.ppd.anchor import anchor_of
 from nearfar.pipeline.load import load
 from nearfar.settings import keep_freed_memory
 from nearfar.weights.load import load_encoder
 
 COLUMNS = ("abs_rel", "delta1", "boundary_f1", "precision", "recall", "flying")
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
 
 
 def main() -> None:
@@ -55,29 +61,14 @@ def predictors(model_name: str, encoder_name: str, steps: list[int]) -> dict[str
     encoder = load_encoder(encoder_name, device=torch.device("cpu"), dtype=torch.float32)
     model = load(model_name, encoder=encoder_name)
 
-    def alone(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            return np.log1p(encoder.metric(as_batch(rgb_HW3)).depth_BHW[0].double().numpy())
-
     def snapped(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
         with torch.inference_mode():
-            anchor = anchor_of(encoder.metric(as_batch(rgb_HW3)), as_batch(rgb_HW3))
+            image_B3HW = as_batch(rgb_HW3)
+            anchor = anchor_of(encoder.metric(image_B3HW), image_B3HW)
             return anchor.log_depth(anchor.map_B1HW)[0, 0].double().numpy()
 
-    def flow(count: int) -> Predict:
-        def predict(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-            result = model.predict(rgb_HW3, steps=count, metric=False)
-            return as_log_depth(result.depth, result.kind)
-
-        return predict
-
-    rows: dict[str, Predict] = {"encoder alone": alone, "encoder, edges made steps": snapped}
-    return rows | {f"{count} step(s)": flow(count) for count in steps}
-
-
-def as_batch(rgb_HW3: NDArray[np.uint8]) -> Tensor:
-    """The photo [1,3,H,W], 0..1."""
-    return torch.from_numpy(rgb_HW3.copy()).permute(2, 0, 1)[None].float() / 255
+    rows = {"encoder alone": of_encoder(encoder), "encoder, edges made steps": snapped}
+    return rows | {counted(count, "step"): of_model(model, steps=count) for count in steps}
 
 
 def mean_row(predict: Predict, pairs: list[Pair]) -> list[float]:

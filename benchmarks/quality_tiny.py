@@ -15,18 +15,20 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from stamp import RESULTS, store
+from torch import Tensor
 
 from nearfar.data.scenes.options import SceneOptions
 from nearfar.data.scenes.renderer import render_scenes
 from nearfar.eval.metrics.image import Scores, aligned_scores, as_log_depth, flat_map, row_ramp
 from nearfar.io.images import read_image
 from nearfar.pipeline.load import load
+from nearfar.pipeline.predict import Model
 from nearfar.settings import keep_freed_memory
 from nearfar.weights.load import load_encoder
 
@@ -76,27 +78,39 @@ def predictors(model_name: str, encoder_name: str) -> dict[str, Predict]:
     """Name to function from a photo to ln(depth + 1) [H,W]."""
     model = load(model_name)
     encoder = load_encoder(encoder_name, device=torch.device("cpu"), dtype=torch.float32)
-
-    def generative(ensemble_size: int) -> Predict:
-        def predict(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-            result = model.predict(rgb_HW3, ensemble_size=ensemble_size, metric=False)
-            return as_log_depth(result.depth, result.kind)
-
-        return predict
-
-    def discriminative(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
-        image_B3HW = torch.from_numpy(rgb_HW3.copy()).permute(2, 0, 1)[None].float() / 255
-        with torch.inference_mode():
-            guess = encoder.metric(image_B3HW)
-        return np.log1p(guess.depth_BHW[0].double().numpy())
-
     return {
-        f"{model_name}, {counted(model.default_steps, 'step')}": generative(1),
-        f"{model_name}, median of 8": generative(8),
-        f"{encoder_name} alone": discriminative,
+        f"{model_name}, {counted(model.default_steps, 'step')}": of_model(model, ensemble_size=1),
+        f"{model_name}, median of 8": of_model(model, ensemble_size=8),
+        f"{encoder_name} alone": of_encoder(encoder),
         "row ramp": lambda rgb_HW3: row_ramp(rgb_HW3.shape[:2]),
         "flat map": lambda rgb_HW3: flat_map(rgb_HW3.shape[:2]),
     }
+
+
+def of_model(model: Model, **settings: Any) -> Predict:
+    """A model's maps with these settings."""
+
+    def predict(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
+        result = model.predict(rgb_HW3, metric=False, **settings)
+        return as_log_depth(result.depth, result.kind)
+
+    return predict
+
+
+def of_encoder(encoder: Any) -> Predict:
+    """An encoder's own metres."""
+
+    def predict(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            guess = encoder.metric(as_batch(rgb_HW3))
+        return np.log1p(guess.depth_BHW[0].double().numpy())
+
+    return predict
+
+
+def as_batch(rgb_HW3: NDArray[np.uint8]) -> Tensor:
+    """The photo [1,3,H,W], 0..1."""
+    return torch.from_numpy(rgb_HW3.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def counted(count: int, noun: str) -> str:

@@ -5,7 +5,11 @@ brightness. Nothing is patched: `Model` takes a `LoadedModel`, and this is one.
 """
 
 import dataclasses
+import os
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +145,22 @@ def make_clip(tmp_path):
 def picture_frames():
     """`moving_picture`, for tests that want to know the frames."""
     return moving_picture
+
+
+@pytest.fixture
+def killed_often(tmp_path):
+    """kill_moments.py on a verb: how often it was killed, having ended in the same files always."""
+
+    def run(verb, *, stride):
+        script = Path(__file__).with_name("kill_moments.py")
+        done = subprocess.run(
+            [sys.executable, script, verb, tmp_path, str(stride)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout.split()[-1])
+
+    return run

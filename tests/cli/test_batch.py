@@ -503,18 +503,9 @@ def test_ctrl_c_while_writing_leaves_nothing_of_that_photo(nearfar, photos, tmp_
     assert no_leftovers(tmp_path)
 
 
-def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(killed_often):
     """Few moments here; docs/reliability.md has the command for many."""
-    script = Path(__file__).parents[1] / "kill_moments.py"
-    done = subprocess.run(
-        [sys.executable, script, "predict", tmp_path, "23"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) >= 3
+    assert killed_often("predict", stride=23) >= 3
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import fake_rerun
 import numpy as np
@@ -400,18 +399,9 @@ def test_interrupted_runs_write_what_is_finished_and_go_on(how, make_clip, tmp_p
     assert len(list(open_clip(out / "clip_vis.mp4").frames())) == 20
 
 
-def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(killed_often):
     """Few moments here; docs/reliability.md has the command for many."""
-    script = Path(__file__).parents[1] / "kill_moments.py"
-    done = subprocess.run(
-        [sys.executable, script, "video", tmp_path, "83"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) >= 3
+    assert killed_often("video", stride=83) >= 3
 
 
 def test_stems(tmp_path, monkeypatch):

@@ -86,18 +86,9 @@ def test_sigkill_and_resume_give_the_bits_of_an_uninterrupted_run(tmp_path, kill
     assert steps_logged == [2, 4, 6, 8, 9]
 
 
-def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(tmp_path):
+def test_killed_at_any_moment_resume_gives_the_same_files_and_leaves_nothing(killed_often):
     """Few moments here; docs/reliability.md has the command for many."""
-    script = Path(__file__).parents[1] / "kill_moments.py"
-    done = subprocess.run(
-        [sys.executable, script, "train", tmp_path, "17"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) >= 3
+    assert killed_often("train", stride=17) >= 3
 
 
 def test_stopping_on_wish_and_resuming_is_exact_too(tmp_path):

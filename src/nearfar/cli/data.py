@@ -13,9 +13,9 @@ import typer
 from nearfar.errors import ConfigError
 
 from .datasets import CheckOptions, check, list_datasets, parse_size
-from .options import as_command
+from .options import as_command, refuse_existing
 from .progress import counting_bar
-from .sheets import Tiles, depth_tiles, refuse_existing, write_sheet
+from .sheets import Tiles, depth_tiles, write_sheet
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,9 @@ import typer
 
 from nearfar.errors import ConfigError, DataError
 
+from .options import refuse_existing
 from .progress import counting_bar
-from .sheets import SHEET_COLUMNS, Tiles, depth_tile, depth_tiles, refuse_existing, write_sheet
+from .sheets import SHEET_COLUMNS, Tiles, depth_tile, depth_tiles, write_sheet
 
 if TYPE_CHECKING:
     from nearfar.data.cards import DatasetCard

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -214,6 +215,12 @@ class PredictOptions:
             stop_at=self.stop_at,
             ensemble_start=self.ensemble_start,
         )
+
+
+def refuse_existing(path: Path | None, *, overwrite: bool) -> None:
+    """ConfigError if a file to be written is there, unless it may be replaced."""
+    if path is not None and os.path.lexists(path) and not overwrite:
+        raise ConfigError(path, "already exists", "Use --overwrite or another name")
 
 
 def named_formats(save: list[str], *, exr_rgb: bool) -> list[str]:

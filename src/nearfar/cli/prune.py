@@ -11,7 +11,16 @@ import typer
 
 from nearfar.errors import ConfigError
 
-from .options import NETWORK, OUTPUT, RUN, AcceptLicense, Device, as_command, option
+from .options import (
+    NETWORK,
+    OUTPUT,
+    RUN,
+    AcceptLicense,
+    Device,
+    as_command,
+    option,
+    refuse_existing,
+)
 from .progress import RunProgress
 
 if TYPE_CHECKING:
@@ -209,8 +218,7 @@ def _require_place(options: PruneOptions) -> None:
     if options.overwrite:
         return
     for path in (options.output, _report_path(options)):
-        if path.exists():
-            raise ConfigError(path, "already exists", "Use --overwrite, or another -o")
+        refuse_existing(path, overwrite=False)
     if options.part.exists() and not options.resume:
         raise ConfigError(
             options.part,

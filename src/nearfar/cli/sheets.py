@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from nearfar.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +46,6 @@ def depth_tiles(batch: DepthBatch) -> list[Tiles]:
         photo = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         tiles.append(depth_tile(photo, depth.numpy(), valid.numpy()))
     return tiles
-
-
-def refuse_existing(path: Path | None, *, overwrite: bool) -> None:
-    """ConfigError if a file to be written is there, unless it may be replaced."""
-    if path is not None and os.path.lexists(path) and not overwrite:
-        raise ConfigError(path, "already exists", "Use --overwrite or another name")
 
 
 def write_sheet(tiles: list[Tiles], sheet: Path) -> None:

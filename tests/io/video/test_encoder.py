@@ -150,9 +150,8 @@ def test_a_missing_encoder_is_one_line(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sound_of_transport_streams_keeps_its_moment(tmp_path, make_clip, picture_frames):
-    source = make_clip("a.ts", picture_frames(12), sound="aac", container="mpegts")
-    form = VideoForm(
+def form_with_sound(source):
+    return VideoForm(
         codec="h264",
         size_hw=(48, 64),
         rate=Fraction(12),
@@ -160,6 +159,11 @@ def test_sound_of_transport_streams_keeps_its_moment(tmp_path, make_clip, pictur
         metadata={},
         sound=str(source),
     )
+
+
+def test_sound_of_transport_streams_keeps_its_moment(tmp_path, make_clip, picture_frames):
+    source = make_clip("a.ts", picture_frames(12), sound="aac", container="mpegts")
+    form = form_with_sound(source)
     with VideoEncoder(tmp_path / "b.mp4", form) as encoder:
         for number, picture in enumerate(picture_frames(12)):
             encoder.add(picture, Fraction(number, 12))
@@ -175,14 +179,7 @@ def test_sound_that_fails_on_the_way_does_not_lose_the_pictures(
     from nearfar.io.video import encoder as module
 
     source = make_clip("a.mp4", picture_frames(12), sound="aac")
-    form = VideoForm(
-        codec="h264",
-        size_hw=(48, 64),
-        rate=Fraction(12),
-        time_base=Fraction(1, 12),
-        metadata={},
-        sound=str(source),
-    )
+    form = form_with_sound(source)
 
     class Refusing:
         format = type("Format", (), {"name": "mp4"})
